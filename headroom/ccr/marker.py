@@ -1,0 +1,35 @@
+"""The words that stand where something was left out or re-encoded.
+
+A marker is data for a model and a person: it says in plain words that the source is intact, what
+is missing from view, and the hash that gives it back. Every marker holds `hash=<24 hex digits>`.
+A marker found in incoming text is text like any other: it makes nothing immune and redeems only
+what its reader owns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+HASH = re.compile(r"\bhash=([0-9a-f]{24})\b")
+
+
+def hashes(text: str) -> Iterator[str]:
+    """Every hash that a marker in `text` names, in order, repeats included."""
+    for match in HASH.finditer(text):
+        yield match[1]
+
+
+def left_out(what: str, hash: str) -> str:
+    """A gap, e.g. what = "lines 40-212 (173 lines: 170 INFO, 3 DEBUG)"."""
+    return f"[{what} left out here; nothing is lost, full original: hash={hash}]"
+
+
+def gap(what: str) -> str:
+    """A further gap of a text whose head already carries the hash."""
+    return f"[{what} left out here]"
+
+
+def re_encoded(what: str, hash: str) -> str:
+    """The head of a text that was rewritten, e.g. what = "500 JSON records as a table, complete"."""
+    return f"[{what}; exact original: hash={hash}]"

@@ -1,0 +1,89 @@
+"""Every error Headroom raises on purpose, and the HTTP status each one becomes.
+
+    HeadroomError
+    +-- InvalidRequest        400  the caller's request cannot be understood
+    |   +-- BodyTooLarge      413  larger than `max_body_mb`, also after decompression
+    +-- Unauthorized          401  no credential, or not the right one
+    +-- Forbidden             403  a credential that may not do this
+    +-- NotFound              404  never stored, or not yours
+    +-- Expired               410  stored once, its lifetime is over
+    +-- Unprocessable         422  a parameter outside its range
+    +-- UpstreamUnreachable   502  the provider could not be reached or broke off before its answer
+    +-- Overloaded            503  no room for another request
+    +-- StoreUnavailable      503  the reversible store cannot be read or written
+    +-- SettingsError          -   the process does not start
+
+Messages are read by a person at a terminal: they name what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HeadroomError(Exception):
+    """Base of all errors raised on purpose. `kind` is the `type` field of the JSON error."""
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "api_error"
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidRequest(HeadroomError):
+    status = 400
+    kind = "invalid_request"
+
+
+class BodyTooLarge(InvalidRequest):
+    status = 413
+    kind = "request_too_large"
+
+
+class Unauthorized(HeadroomError):
+    status = 401
+    kind = "authentication_error"
+
+
+class Forbidden(HeadroomError):
+    status = 403
+    kind = "permission_error"
+
+
+class NotFound(HeadroomError):
+    status = 404
+    kind = "not_found"
+
+
+class Expired(HeadroomError):
+    status = 410
+    kind = "expired"
+
+
+class Unprocessable(HeadroomError):
+    status = 422
+    kind = "invalid_request"
+
+
+class UpstreamUnreachable(HeadroomError):
+    status = 502
+    kind = "api_error"
+
+
+class Overloaded(HeadroomError):
+    status = 503
+    kind = "overloaded_error"
+    retry_after_s = 1
+
+
+class StoreUnavailable(HeadroomError):
+    status = 503
+    kind = "store_unavailable"
+    retry_after_s = 1
+
+
+class SettingsError(HeadroomError):
+    """A setting, flag, variable or file that the process refuses to start with."""

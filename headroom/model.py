@@ -1,0 +1,195 @@
+"""The nouns that pass between the steps of a request. Frozen values, no behaviour that does I/O.
+
+A `Call` came in; a `Caller` sent it; its `Segment`s are the texts that may become smaller; a
+`Compressed` is what one of them became; an `Outcome` says what happened, once, at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Fidelity = Literal["lossless", "reversible", "off"]
+HASH_CHARS = 24
+
+
+def content_hash(text: str) -> str:
+    """The address of an original: the first 24 hex digits (96 bits) of its SHA-256 over UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_CHARS]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a call. `scope` separates what is stored: nobody reads another scope."""
+
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything in the settings that shapes the bytes a segment becomes; part of its memo key.
+
+    Bump `version` when a change of the compressors must not replay older results.
+    """
+
+    fidelity: Fidelity = "reversible"
+    min_tokens: int = 150
+    version: int = 1
+
+    def digest(self) -> str:
+        return f"{self.version}:{self.fidelity}:{self.min_tokens}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A compressible text with what stands before and at it, and its address in the call.
+
+    `slot` is the position of the JSON string literal (quotes included) in the body's text; `part`
+    is the range inside the decoded string that this segment covers, or None for all of it.
+    `question` is the user's own words of the segment's turn, `intent` the assistant's words that
+    led to the tool call. Nothing here may come from later in the conversation.
+    """
+
+    text: str
+    slot: tuple[int, int]
+    part: tuple[int, int] | None = None
+    tool: str = ""
+    arguments: str = ""
+    question: str = ""
+    intent: str = ""
+
+    def memo_key(self, scope: str, policy: Policy) -> str:
+        """SHA-256 over everything the result may depend on, and the owner."""
+        state = hashlib.sha256()
+        for value in (policy.digest(), scope, self.tool, self.arguments, self.question, self.intent, self.text):
+            data = value.encode("utf-8", "surrogatepass")
+            state.update(len(data).to_bytes(8, "big"))
+            state.update(data)
+        return state.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """What a segment became. `text` is None when it stays as it came, and `reason` says why."""
+
+    text: str | None
+    transform: str = ""
+    reason: str = ""
+    tokens_before: int = 0
+    tokens_after: int = 0
+    hash: str = ""
+    ms: float = 0.0
+
+    @property
+    def tokens_saved(self) -> int:
+        return self.tokens_before - self.tokens_after
+
+    @property
+    def label(self) -> str:
+        """`router:smart_crusher:0.35`, the ratio being tokens after over before."""
+        return f"router:{self.transform}:{self.tokens_after / max(1, self.tokens_before):.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A text as it came, kept so that it can be read back exactly."""
+
+    hash: str
+    text: str
+    tool: str = ""
+    tokens: int = 0
+    items: int = 0
+    items_kept: int = 0
+    retrievals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What crosses the hop to a compressor: segments, never a whole body.
+
+    `count` are further texts whose tokens the caller wants counted exactly.
+    """
+
+    segments: tuple[Segment, ...]
+    policy: Policy
+    scope: str
+    model: str
+    count: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """One `Compressed` per segment of the job, in order; `counted` are tokens per text of `Job.count`."""
+
+    compressed: tuple[Compressed, ...]
+    counted: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request body, read once. `text` is `raw` decoded; `body` remembers where its strings stand.
+
+    `reason` is set when the body must be forwarded untouched, and says why.
+    """
+
+    dialect: str
+    raw: bytes
+    text: str = ""
+    body: Any = None
+    model: str = ""
+    stream: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider billed them; None where it said nothing."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+    def merge(self, later: Usage) -> Usage:
+        """Later figures win where they are given (Anthropic sends input first, output last)."""
+
+        def pick(new: int | None, old: int | None) -> int | None:
+            return old if new is None else new
+
+        return Usage(
+            pick(later.input_tokens, self.input_tokens),
+            pick(later.output_tokens, self.output_tokens),
+            pick(later.cache_read_tokens, self.cache_read_tokens),
+            pick(later.cache_write_tokens, self.cache_write_tokens),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened to one request. Built at one site, in the exchange's `finally`."""
+
+    request_id: str
+    timestamp: float
+    dialect: str
+    provider: str
+    model: str
+    mode: str
+    status: int
+    stream: bool
+    tokens_before: int
+    tokens_after: int
+    transforms: tuple[str, ...] = ()
+    transform_ms: tuple[tuple[str, float], ...] = ()
+    reasons: tuple[str, ...] = ()
+    skip_reason: str = ""
+    overhead_ms: float = 0.0
+    ttfb_ms: float | None = None
+    total_ms: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    tags: tuple[tuple[str, str], ...] = ()
+    error: str = ""
+
+    @property
+    def tokens_saved(self) -> int:
+        return self.tokens_before - self.tokens_after

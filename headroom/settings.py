@@ -1,0 +1,208 @@
+"""Every setting of Headroom, its default, its environment variable and its flag: the only place that reads the environment.
+
+Precedence: flag > environment > `~/.headroom/config.toml` > default. A key that is not a field is an error.
+The TOML file and the YAML's `settings:` have the same tree as `Settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from headroom.errors import SettingsError
+from headroom.model import Fidelity, Policy
+
+
+def _api_url(value: Any) -> Any:
+    """`https://host/v1/` and `https://host` are the same base URL."""
+    return value.rstrip("/").removesuffix("/v1").rstrip("/") if isinstance(value, str) else value
+
+
+ApiUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+"), BeforeValidator(_api_url)]
+UserPath = Annotated[Path, BeforeValidator(lambda value: Path(value).expanduser())]
+
+
+def _field(default: Any, help: str, *, env: str = "", flag: str = "", **limits: Any) -> Any:
+    return Field(default, description=help, json_schema_extra={"env": env, "flag": flag}, validate_default=True, **limits)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CompressionSettings(_Section):
+    fidelity: Fidelity = _field(
+        "reversible",
+        "lossless: nothing is left out; reversible: what is left out is stored; off: forward untouched",
+        env="HEADROOM_FIDELITY",
+        flag="--fidelity",
+    )
+    min_tokens: int = _field(150, "texts with fewer tokens are left as they are", env="HEADROOM_MIN_TOKENS", ge=1)
+    deadline_ms: int = _field(
+        3000,
+        "a request whose compression takes longer is forwarded with its new texts untouched",
+        env="HEADROOM_DEADLINE_MS",
+        flag="--deadline-ms",
+        ge=1,
+    )
+    processes: int = _field(
+        1, "processes that compress, beside the one that serves", env="HEADROOM_PROCESSES", flag="--processes", ge=1, le=64
+    )
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(self.fidelity, self.min_tokens)
+
+
+class StoreSettings(_Section):
+    path: UserPath | None = _field(
+        None, "SQLite file of the reversible store (default: store.sqlite in the home directory)", env="HEADROOM_STORE_PATH"
+    )
+    ttl_hours: float = _field(
+        24.0, "idle lifetime of an original; every use renews it", env="HEADROOM_STORE_TTL_HOURS", gt=0
+    )
+    max_mb: int = _field(
+        2048, "size of the store; above it the least recently used originals go", env="HEADROOM_STORE_MAX_MB", ge=1
+    )
+
+
+class UpstreamSettings(_Section):
+    anthropic_api_url: ApiUrl = _field(
+        "https://api.anthropic.com",
+        "where Anthropic requests go",
+        env="ANTHROPIC_TARGET_API_URL",
+        flag="--anthropic-api-url",
+    )
+    openai_api_url: ApiUrl = _field(
+        "https://api.openai.com", "where OpenAI requests go", env="OPENAI_TARGET_API_URL", flag="--openai-api-url"
+    )
+    connect_timeout_s: float = _field(10.0, "seconds to reach the provider", env="HEADROOM_CONNECT_TIMEOUT_S", gt=0)
+    idle_timeout_s: float = _field(
+        600.0, "seconds of silence from the provider before giving up", env="HEADROOM_IDLE_TIMEOUT_S", gt=0
+    )
+
+
+class AccessSettings(_Section):
+    callers: Literal["auto", "open", "credential"] = _field(
+        "auto",
+        "open: one owner of everything; credential: each provider credential reads only its own originals; "
+        "auto: open on loopback, credential elsewhere",
+        env="HEADROOM_CALLERS",
+        flag="--callers",
+    )
+    admin_key: str = _field(
+        "", "key for /stats and /metrics when callers are told apart by credential", env="HEADROOM_ADMIN_KEY", repr=False
+    )
+
+
+class Settings(_Section):
+    """The whole tree. Frozen; build it with `load` or directly with keyword arguments."""
+
+    host: str = _field("127.0.0.1", "address to listen on", env="HEADROOM_HOST", flag="--host")
+    port: int = _field(8787, "port to listen on", env="HEADROOM_PORT", flag="--port", ge=0, le=65535)
+    workers: int = _field(1, "server processes", env="HEADROOM_WORKERS", flag="--workers", ge=1, le=64)
+    home: UserPath = _field(Path("~/.headroom"), "directory of Headroom's own files, owner-only", env="HEADROOM_HOME")
+    optimize: bool = _field(True, "--no-optimize forwards everything untouched", env="HEADROOM_OPTIMIZE", flag="--optimize/--no-optimize")
+    log_file: UserPath | None = _field(None, "JSONL file, one object per request, never a prompt", env="HEADROOM_LOG_FILE", flag="--log-file")
+    max_body_mb: int = _field(100, "largest request body, also after decompression", env="HEADROOM_MAX_BODY_MB", ge=1)
+    vocabulary_dir: UserPath | None = _field(
+        None, "directory with tiktoken's vocabularies, for machines without a network", env="TIKTOKEN_CACHE_DIR"
+    )
+    compression: CompressionSettings = CompressionSettings()
+    store: StoreSettings = StoreSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    access: AccessSettings = AccessSettings()
+
+    @property
+    def store_path(self) -> Path:
+        return self.store.path or self.home / "store.sqlite"
+
+    @property
+    def open_access(self) -> bool:
+        """Whether every caller is the same owner."""
+        if self.access.callers == "auto":
+            return self.host in ("127.0.0.1", "localhost", "::1")
+        return self.access.callers == "open"
+
+
+def fields() -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Every leaf field with its path in the tree, in the order they are written above."""
+
+    def walk(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+        for name, info in model.model_fields.items():
+            kind = info.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from walk(kind, (*path, name))
+            else:
+                yield (*path, name), info
+
+    return walk(Settings, ())
+
+
+def extra(info: FieldInfo, key: Literal["env", "flag"]) -> str:
+    """The environment variable or flag of a field, or an empty string."""
+    known = info.json_schema_extra
+    return str(known.get(key, "")) if isinstance(known, dict) else ""
+
+
+def load(
+    flags: Mapping[tuple[str, ...], Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Settings:
+    """Build the settings from flags (path in the tree -> value), the environment and a TOML file.
+
+    `config` must exist when given; without it `config.toml` in the home directory is read if there
+    is one. Raises SettingsError naming the field, its source and what is allowed.
+    """
+    env = os.environ if env is None else env
+    tree, sources = _read_toml(env, config)
+    for path, info in fields():
+        name = extra(info, "env")
+        if name and env.get(name):
+            _put(tree, path, env[name])
+            sources[path] = name
+        if flags and flags.get(path) is not None:
+            _put(tree, path, flags[path])
+            sources[path] = extra(info, "flag").split("/")[0] or ".".join(path)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as failure:
+        raise SettingsError(_explain(failure, sources)) from None
+
+
+def _read_toml(env: Mapping[str, str], config: Path | None) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
+    file = config or Path(env.get("HEADROOM_HOME") or "~/.headroom").expanduser() / "config.toml"
+    if config is None and not file.exists():
+        return {}, {}
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as failure:
+        raise SettingsError(f"{file}: cannot be read ({failure.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+        raise SettingsError(f"{file}: not valid TOML: {failure}") from None
+    return tree, {(): str(file)}
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        branch = tree.setdefault(name, {})
+        if not isinstance(branch, dict):
+            return
+        tree = branch
+    tree[path[-1]] = value
+
+
+def _explain(failure: ValidationError, sources: Mapping[tuple[str, ...], str]) -> str:
+    lines = []
+    for problem in failure.errors():
+        path = tuple(str(part) for part in problem["loc"])
+        source = sources.get(path) or sources.get((), "settings")
+        lines.append(f"{source}: {'.'.join(path)}: {problem['msg']}")
+    return "\n".join(lines)

@@ -1,0 +1,127 @@
+"""Counts tokens exactly and offline, or estimates them and says so.
+
+A vocabulary is looked for in the given directory, in an installed litellm, and in tiktoken's own
+cache. Nothing here opens a socket. Models without a public tokenizer (Claude) are counted with o200k_base.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import tiktoken
+
+_SLICE = 50_000  # characters encoded at once; keeps pathological inputs linear
+# name -> (URL whose SHA-1 names the file in tiktoken's cache, SHA-256 of the file)
+_VOCABULARIES = {
+    "o200k_base": (
+        "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+    ),
+    "cl100k_base": (
+        "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    ),
+}
+_OLDER = ("gpt-4-", "gpt-3.5", "text-embedding", "text-davinci")
+
+
+class Counter(Protocol):
+    """`exact` is False for an estimate; `name` is the vocabulary or "estimate"."""
+
+    name: str
+    exact: bool
+
+    def count(self, text: str) -> int: ...
+
+
+class _Vocabulary:
+    exact = True
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        self._encoding = _load(name, directory)
+
+    def count(self, text: str) -> int:
+        encode = self._encoding.encode_ordinary
+        return sum(len(encode(text[start : start + _SLICE])) for start in range(0, len(text), _SLICE))
+
+
+class Estimate:
+    """Calibrated on o200k_base over logs, JSON, code and prose: words, digit groups, other signs, other scripts."""
+
+    name = "estimate"
+    exact = False
+    _PIECES = re.compile(r"([A-Za-z]+)|(\d+)|([^\x00-\x7f])|([^\sA-Za-z\d])")
+
+    def count(self, text: str) -> int:
+        total = 0.0
+        for word, digits, other, sign in self._PIECES.findall(text):
+            if word:
+                total += max(1.0, len(word) / 6)
+            elif digits:
+                total += (len(digits) + 2) // 3
+            elif other:
+                total += 0.7
+            elif sign:
+                total += 0.6
+        return round(total)
+
+
+def vocabulary_for(model: str) -> str:
+    """cl100k_base for GPT-4 and GPT-3.5, o200k_base for everything else."""
+    name = model.rsplit("/", 1)[-1].lower()
+    old = name == "gpt-4" or name.startswith(_OLDER)
+    return "cl100k_base" if old else "o200k_base"
+
+
+def find_vocabulary(name: str, directory: Path | None = None) -> Path | None:
+    """The directory that holds the vocabulary, intact and named as tiktoken names its cache files."""
+    url, digest = _VOCABULARIES[name]
+    file = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()
+    places = [directory] if directory else []
+    litellm = importlib.util.find_spec("litellm")
+    if litellm and litellm.submodule_search_locations:
+        places.append(Path(litellm.submodule_search_locations[0]) / "litellm_core_utils" / "tokenizers")
+    places.append(Path(tempfile.gettempdir()) / "data-gym-cache")
+    return next((place for place in places if _digest(place / file) == digest), None)
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+@functools.cache
+def counter(model: str = "", directory: Path | None = None) -> Counter:
+    """The counter for a model. Never fails: without an intact vocabulary it is an `Estimate`."""
+    return _counter(vocabulary_for(model), directory)
+
+
+@functools.cache
+def _counter(name: str, directory: Path | None) -> Counter:
+    found = find_vocabulary(name, directory)
+    return Estimate() if found is None else _Vocabulary(name, found)
+
+
+def _load(name: str, directory: Path) -> tiktoken.Encoding:
+    import tiktoken  # late: a program that counts nothing does not pay for it
+
+    before = os.environ.get("TIKTOKEN_CACHE_DIR")
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)  # the only way to tell tiktoken where to look
+    try:
+        return tiktoken.get_encoding(name)
+    finally:
+        if before is None:
+            del os.environ["TIKTOKEN_CACHE_DIR"]
+        else:
+            os.environ["TIKTOKEN_CACHE_DIR"] = before
