@@ -1,0 +1,143 @@
+"""Okapi BM25 over words, identifiers and numbers: the scorer that needs no model.
+
+Robertson, Walker, Jones, Hancock-Beaulieu, Gatford: "Okapi at TREC-3" (1994), with the
+non-negative idf ln(1 + (N - df + 0.5) / (df + 0.5)) and k1 = 1.2, b = 0.75 from Robertson and
+Zaragoza: "The Probabilistic Relevance Framework: BM25 and Beyond" (2009). A unit's length is its
+length in characters.
+
+Only the query is taken apart into terms. The units are searched for each of them, so the cost is
+one scan of the text per term, and what a term may touch is decided where it is found: a term
+stands alone, or as a part of an identifier (`userId`, `user_id`, `user.id` all hold `user`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import accumulate
+
+K1 = 1.2
+B = 0.75
+MAX_TERMS = 40
+_MAX_QUERY_CHARS = 20_000
+
+_STOP = frozenset(
+    re.findall(
+        r"\w+",
+        """a about above after again against all also am an and any are aren as at be because been before being below between both but
+    by can cannot could couldn d did didn do does doesn doing don down during each else ever few for from further had hadn has hasn
+    have haven having he her here hers herself him himself his how i if in into is isn it its itself just ll let m may me might
+    more most must my myself no nor not now of off on once only or other our ours ourselves out over own per please re s same
+    shall she should shouldn so some such t than that the their theirs them themselves then there these they this those through
+    to too under until up us ve very was wasn we were weren what when where whether which while who whom why will with won would
+    wouldn you your yours yourself yourselves""",
+    )
+)
+_QUOTED = re.compile(r"`([^`\n]{1,200})`|\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)")
+_CHUNK = re.compile(r"\w(?:[\w.@:/\\+-]*\w)?")
+_PATH_PART = re.compile(r"[^/\\:@]+")
+_RUN = re.compile(r"[^\W_]+")
+_CAMEL_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\WA-Z_]+")
+# scripts written without spaces: their runs are searched as overlapping pairs of characters
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
+
+
+def scores(query: str, units: Sequence[str]) -> list[float]:
+    """One relevance per unit, >= 0; 0 = holds none of the query's terms. Pure and linear in the units."""
+    result = [0.0] * len(units)
+    wanted = terms(query)
+    if not wanted or not units:
+        return result
+    text = "\n".join(units).replace("\u0130", "I")  # the one sign whose lower case is longer than itself
+    lower = text.lower()
+    starts = list(accumulate((len(unit) + 1 for unit in units[:-1]), initial=0))
+    mean = max(1.0, (len(text) - len(units) + 1) / len(units))
+    norms = [K1 * (1 - B + B * len(unit) / mean) for unit in units]
+    for term in wanted:
+        found = Counter(map(partial(bisect_right, starts), _places(term, text, lower)))
+        gain = (K1 + 1) * math.log(1 + (len(units) - len(found) + 0.5) / (len(found) + 0.5))
+        for place, count in found.items():
+            result[place - 1] += gain * count / (count + norms[place - 1])
+    return result
+
+
+def terms(query: str) -> list[str]:
+    """At most MAX_TERMS lower-cased terms, the most specific first: quoted, identifiers and numbers, long words."""
+    query = query[-_MAX_QUERY_CHARS:].replace("\u0130", "I")
+    rank: dict[str, int] = {}
+    for match in _QUOTED.finditer(query):
+        for term, _ in _terms_of(match[match.lastindex or 0]):
+            rank.setdefault(term, 0)
+    for term, specific in _terms_of(query):
+        rank.setdefault(term, 1 if specific else 2)
+    return sorted(rank, key=lambda term: (rank[term], -len(term) if rank[term] else 0))[:MAX_TERMS]
+
+
+def _terms_of(query: str) -> Iterator[tuple[str, bool]]:
+    """Every term of a text with whether it names something: an identifier, a number, a path, an address."""
+    for match in _CHUNK.finditer(query):
+        chunk = match[0]
+        if _UNSPACED_RUN.search(chunk):
+            yield from ((pair, False) for pair in _pairs(chunk))
+            chunk = _UNSPACED_RUN.sub(" ", chunk)
+        parts = [part for run in _RUN.findall(chunk) for part in _CAMEL_PART.findall(run)]
+        whole = chunk.lower().strip()
+        if len(parts) > 1 and " " not in whole:
+            yield whole, True
+            for piece in {**dict.fromkeys(_PATH_PART.findall(whole)), **dict.fromkeys(_RUN.findall(whole))}:
+                if _worth(piece):
+                    yield piece, piece != whole and not piece.isalpha()
+        digits = any(map(str.isdigit, whole))
+        for part in parts:
+            piece = part.lower()
+            if _worth(piece) or (digits and len(parts) == 1):
+                yield _singular(piece), digits and len(parts) == 1
+
+
+def _worth(piece: str) -> bool:
+    """Whether a part of a larger term is a term of its own: no stop word, no sign, no one- or two-digit number."""
+    return len(piece) > (2 if piece.isdigit() else 1) and piece not in _STOP
+
+
+def _singular(word: str) -> str:
+    plural = len(word) > 3 and word.isalpha() and word.endswith("s") and not word.endswith("ss")
+    return word[:-1] if plural else word
+
+
+def _pairs(chunk: str) -> Iterator[str]:
+    for run in _UNSPACED_RUN.findall(chunk):
+        yield from (run[start : start + 2] for start in range(max(1, len(run) - 1)))
+
+
+def _places(term: str, text: str, lower: str) -> Iterator[int]:
+    """Where the term stands, ascending. The pattern begins with the literal, which `re` finds fast."""
+    literal = re.escape(term)
+    if _UNSPACED_RUN.match(term):
+        return (match.start() for match in re.finditer(literal, lower))
+    word = term.isalpha() and len(term) > 2
+    alone = rf"(?<![^\W_]{literal}){'s?' if word else ''}(?![^\W_])()"
+    if not word:
+        return (match.start() for match in re.finditer(literal + alone, lower))
+    matches = re.finditer(f"{literal}(?:{alone}|)", lower)
+    return (match.start() for match in matches if match.lastindex or _is_camel_part(text, match.start(), match.end()))
+
+
+def _is_camel_part(text: str, start: int, end: int) -> bool:
+    return _is_border(text, start) and (_is_border(text, end) or (text[end : end + 1] == "s" and _is_border(text, end + 1)))
+
+
+def _is_border(text: str, at: int) -> bool:
+    """Whether a part of an identifier ends or begins at `at`: `get|User`, `HTTP|Server`, `user|_id`."""
+    if not 0 < at < len(text):
+        return True
+    before, after = text[at - 1], text[at]
+    if not (before.isalnum() and after.isalnum()):
+        return True
+    if after.isupper():
+        return not before.isupper() or text[at + 1 : at + 2].islower()
+    return False
