@@ -1,0 +1,70 @@
+# The commands of the README. Each can be repeated: what is installed already is not installed again.
+VENV    := .venv
+BIN     := $(VENV)/bin
+PYTHON  ?= python3.11
+CONFIG  ?= configs/local.yaml
+ARGS    ?=
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo serve test lint types bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.dev ## everything for development, into .venv
+
+run: $(VENV)/.proxy ## start the proxy on 127.0.0.1:8787 (more options: make run ARGS="--port 9000")
+	@$(BIN)/headroom proxy $(ARGS)
+
+demo: $(VENV)/.proxy ## what compression does to three tool outputs; no key, no network
+	@$(BIN)/headroom demo $(ARGS)
+
+serve: $(VENV)/.serve ## start the Ray Serve application (another one: make serve CONFIG=configs/prod.yaml)
+	@$(BIN)/headroom serve $(CONFIG) $(ARGS)
+
+test: $(VENV)/.dev ## run every test (a part of them: make test ARGS=tests/cli)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## style, formatting and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: $(VENV)/.dev ## strict type check
+	@$(BIN)/mypy
+
+bench: $(VENV)/.proxy ## how fast compression is on this machine
+	@$(BIN)/python -m benchmarks.compression $(ARGS)
+
+clean: ## remove .venv, caches and build outputs
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@if [ ! -x $(BIN)/python ]; then \
+		for candidate in $(PYTHON) python3.11 python3 python3.12 python3.13; do \
+			if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "Headroom needs Python 3.11 or newer, and none was found. Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+			exit 1; \
+		fi; \
+		$$found -m venv $(VENV) || { echo "$$found cannot create a virtual environment (on Debian and Ubuntu: apt install python3.11-venv)" >&2; rm -rf $(VENV); exit 1; }; \
+	fi
+	@touch $@
+
+$(VENV)/.proxy: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing the proxy into $(VENV) (once) ..."
+	@$(INSTALL) --editable '.[proxy]'
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing the proxy and Ray Serve into $(VENV) (once) ..."
+	@$(INSTALL) --editable '.[proxy,serve]'
+	@touch $@ $(VENV)/.proxy
+
+$(VENV)/.dev: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing everything that the tests need into $(VENV) (once, some minutes) ..."
+	@$(INSTALL) --editable '.[proxy,serve,dev]'
+	@touch $@ $(VENV)/.serve $(VENV)/.proxy
