@@ -49,6 +49,7 @@ class Segment:
     is the range inside the decoded string that this segment covers, or None for all of it.
     `question` is the user's own words of the segment's turn, `intent` the assistant's words that
     led to the tool call. Nothing here may come from later in the conversation.
+    `protected` says why this text must stay as it is, or is empty.
     """
 
     text: str
@@ -58,6 +59,7 @@ class Segment:
     arguments: str = ""
     question: str = ""
     intent: str = ""
+    protected: str = ""
 
     def memo_key(self, scope: str, policy: Policy) -> str:
         """SHA-256 over everything the result may depend on, and the owner."""
@@ -71,7 +73,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """What a segment became. `text` is None when it stays as it came, and `reason` says why."""
+    """What a segment became. `text` is None when it stays as it came, and `reason` says why.
+
+    `hash` redeems the original; `items` and `items_kept` count its rows or lines and those still
+    readable in `text`; `ms` is the time it took, 0 when it was replayed.
+    """
 
     text: str | None
     transform: str = ""
@@ -79,6 +85,8 @@ class Compressed:
     tokens_before: int = 0
     tokens_after: int = 0
     hash: str = ""
+    items: int = 0
+    items_kept: int = 0
     ms: float = 0.0
 
     @property

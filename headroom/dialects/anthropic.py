@@ -1,0 +1,94 @@
+"""Anthropic Messages: tool results stand in user messages as `tool_result` blocks.
+
+Never touched: system, tools, tool inputs, thinking, images, documents, failed tool results, the
+user's and the assistant's own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from headroom.dialects import wire
+from headroom.dialects.base import Walk, read_call, text_parts, token_count
+from headroom.model import Call, Segment, Usage
+
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+
+
+class AnthropicMessages:
+    name = "anthropic"
+    provider = "anthropic"
+
+    def read(self, raw: bytes) -> Call:
+        return read_call(self.name, raw)
+
+    def segments(self, call: Call) -> tuple[Segment, ...]:
+        return tuple(_segments(call))
+
+    def texts(self, call: Call) -> Iterator[str]:
+        for message in call.body["messages"]:
+            for block in _blocks(message.get("content")):
+                yield from _block_texts(call, block)
+            if isinstance(message.get("content"), wire.Str):
+                yield message["content"]
+
+    def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
+        return {"type": "error", "error": {"type": _KINDS.get(status, kind), "message": message}}
+
+    def usage(self, data: Any) -> Usage:
+        if not isinstance(data, dict):
+            return Usage()
+        holder = data.get("message") if data.get("type") == "message_start" else data
+        usage = holder.get("usage") if isinstance(holder, dict) else None
+        return Usage(
+            token_count(usage, "input_tokens"),
+            token_count(usage, "output_tokens"),
+            token_count(usage, "cache_read_input_tokens"),
+            token_count(usage, "cache_creation_input_tokens"),
+        )
+
+
+def _blocks(content: Any) -> list[dict[str, Any]]:
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def _segments(call: Call) -> Iterator[Segment]:
+    walk = Walk()
+    for message in call.body["messages"]:
+        content = message.get("content")
+        words = "\n".join(text_parts(content))
+        if message.get("role") == "assistant":
+            walk.say(words)
+            for block in _blocks(content):
+                if block.get("type") == "tool_use" and isinstance(block.get("input"), wire.Obj):
+                    source = block["input"]
+                    walk.calls[str(block.get("id"))] = str(block.get("name", "")), call.text[source.start : source.end]
+            continue
+        if words.strip():
+            walk.ask(words)
+        for block in _blocks(content):
+            if block.get("type") == "tool_result":
+                failed = block.get("is_error") is True
+                for text in text_parts(block.get("content")):
+                    yield walk.result(text, str(block.get("tool_use_id")), failed)
+
+
+def _block_texts(call: Call, block: dict[str, Any]) -> Iterator[str]:
+    match block.get("type"):
+        case "text" | "thinking" as key:
+            if isinstance(block.get(key), wire.Str):
+                yield block[key]
+        case "tool_use":
+            if isinstance(block.get("input"), wire.Obj):
+                yield call.text[block["input"].start : block["input"].end]
+        case "tool_result":
+            yield from text_parts(block.get("content"))

@@ -1,0 +1,70 @@
+"""OpenAI Chat Completions: tool results are messages with the role `tool`.
+
+Never touched: system and developer messages, tools, tool-call arguments, images, audio, the user's
+and the assistant's own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from headroom.dialects import wire
+from headroom.dialects.base import Walk, read_call, text_parts, token_count
+from headroom.model import Call, Segment, Usage
+
+_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class OpenAIChat:
+    name = "openai"
+    provider = "openai"
+
+    def read(self, raw: bytes) -> Call:
+        return read_call(self.name, raw)
+
+    def segments(self, call: Call) -> tuple[Segment, ...]:
+        return tuple(_segments(call))
+
+    def texts(self, call: Call) -> Iterator[str]:
+        for message in call.body["messages"]:
+            yield from text_parts(message.get("content"))
+            for _, _, arguments in _calls(message):
+                yield arguments
+
+    def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
+        kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+        return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+    def usage(self, data: Any) -> Usage:
+        usage = data.get("usage") if isinstance(data, dict) else None
+        details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+        return Usage(
+            token_count(usage, "prompt_tokens"),
+            token_count(usage, "completion_tokens"),
+            token_count(details, "cached_tokens"),
+        )
+
+
+def _calls(message: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(call id, tool name, arguments) of an assistant message; odd shapes are passed over."""
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else []:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("arguments"), wire.Str):
+            yield str(call.get("id")), str(function.get("name", "")), function["arguments"]
+
+
+def _segments(call: Call) -> Iterator[Segment]:
+    walk = Walk()
+    for message in call.body["messages"]:
+        content, role = message.get("content"), message.get("role")
+        if role == "assistant":
+            walk.say("\n".join(text_parts(content)))
+            for call_id, tool, arguments in _calls(message):
+                walk.calls[call_id] = tool, arguments
+        elif role == "user":
+            walk.ask("\n".join(text_parts(content)))
+        elif role == "tool":
+            for text in text_parts(content):
+                yield walk.result(text, str(message.get("tool_call_id")))

@@ -1,0 +1,105 @@
+"""From segments to smaller segments: plan, score, apply. Values in, values out.
+
+A plan gives each segment a compressor or a reason to keep it. The result for a segment depends on
+that segment and the policy alone, so the same segment becomes the same bytes in every turn, on
+every replica. A draft is used only if it is smaller by tokens than what it replaces, marker
+included. A compressor that fails costs its segment the saving, never the request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headroom import tokens
+from headroom.compressors import COMPRESSORS
+from headroom.compressors.base import Compressor, Parsed
+from headroom.content import detect
+from headroom.model import Compressed, Policy, Segment, content_hash
+from headroom.scoring import bm25
+from headroom.scoring.base import Scorer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done with one segment: a compressor and the text taken apart, or a reason to keep it."""
+
+    segment: Segment
+    compressor: Compressor | None = None
+    parsed: Parsed | None = None
+    reason: str = ""
+    ms: float = 0.0
+
+
+def keep_reason(segment: Segment, policy: Policy) -> str:
+    """Why a segment is not worth looking at, from its length and marks alone; empty when it is."""
+    if policy.fidelity == "off":
+        return "fidelity_off"
+    if segment.protected:
+        return segment.protected
+    if len(segment.text) < 2 * policy.min_tokens:
+        return "too_small"
+    return ""
+
+
+def plan(segments: Sequence[Segment], policy: Policy) -> list[Plan]:
+    """One plan per segment, in order."""
+    return [_plan(segment, policy) for segment in segments]
+
+
+def _plan(segment: Segment, policy: Policy) -> Plan:
+    started = time.perf_counter()
+    if reason := keep_reason(segment, policy):
+        return Plan(segment, reason=reason)
+    kind = detect(segment.text, segment.tool, segment.arguments)
+    compressor = COMPRESSORS.get(kind)
+    if compressor is None:
+        return Plan(segment, reason=f"no_compressor:{kind}")
+    try:
+        parsed = compressor.parse(segment)
+    except Exception:  # fence: compression fails open
+        _log.exception("%s could not take a text of %d characters apart", compressor.label, len(segment.text))
+        return Plan(segment, reason=f"failed:{compressor.label}")
+    if parsed is None:
+        return Plan(segment, reason=f"not_{kind}")
+    return Plan(segment, compressor, parsed, ms=1000 * (time.perf_counter() - started))
+
+
+def query_of(segment: Segment) -> str:
+    """What a segment's units are compared with: the turn's question, the call's arguments and its intent."""
+    return "\n".join(part for part in (segment.question, segment.arguments, segment.intent) if part)
+
+
+def apply(plans: Sequence[Plan], policy: Policy, counter: tokens.Counter, score: Scorer = bm25.scores) -> list[Compressed]:
+    """One result per plan, in order."""
+    return [_apply(item, policy, counter, score) for item in plans]
+
+
+def _apply(item: Plan, policy: Policy, counter: tokens.Counter, score: Scorer) -> Compressed:
+    if item.compressor is None or item.parsed is None:
+        return Compressed(None, reason=item.reason)
+    started, segment, label = time.perf_counter(), item.segment, item.compressor.label
+    before = counter.count(segment.text)
+    if before < policy.min_tokens:
+        return Compressed(None, reason="too_small", tokens_before=before, tokens_after=before)
+    digest = content_hash(segment.text)
+    try:
+        scores = score(query_of(segment), item.parsed.units)
+        draft = item.compressor.render(segment, item.parsed, scores, policy.fidelity, digest)
+    except Exception:  # fence: compression fails open
+        _log.exception("%s could not compress a text of %d characters", label, len(segment.text))
+        return Compressed(None, reason=f"failed:{label}", tokens_before=before, tokens_after=before)
+    after = counter.count(draft.text) if draft else before
+    ms = item.ms + 1000 * (time.perf_counter() - started)
+    if draft is None or after >= before:
+        return Compressed(None, reason=f"not_smaller:{label}", tokens_before=before, tokens_after=before, ms=ms)
+    return Compressed(draft.text, label, "", before, after, digest, draft.items, draft.items_kept, ms)
+
+
+def compress(segments: Sequence[Segment], policy: Policy, counter: tokens.Counter, score: Scorer = bm25.scores) -> list[Compressed]:
+    """`plan` and `apply` in one step."""
+    return apply(plan(segments, policy), policy, counter, score)
