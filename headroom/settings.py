@@ -64,12 +64,8 @@ class StoreSettings(_Section):
     path: UserPath | None = _field(
         None, "SQLite file of the reversible store (default: store.sqlite in the home directory)", env="HEADROOM_STORE_PATH"
     )
-    ttl_hours: float = _field(
-        24.0, "idle lifetime of an original; every use renews it", env="HEADROOM_STORE_TTL_HOURS", gt=0
-    )
-    max_mb: int = _field(
-        2048, "size of the store; above it the least recently used originals go", env="HEADROOM_STORE_MAX_MB", ge=1
-    )
+    ttl_hours: float = _field(24.0, "idle lifetime of an original; every use renews it", env="HEADROOM_STORE_TTL_HOURS", gt=0)
+    max_mb: int = _field(2048, "size of the store; above it the least recently used originals go", env="HEADROOM_STORE_MAX_MB", ge=1)
 
 
 class UpstreamSettings(_Section):
@@ -83,9 +79,7 @@ class UpstreamSettings(_Section):
         "https://api.openai.com", "where OpenAI requests go", env="OPENAI_TARGET_API_URL", flag="--openai-api-url"
     )
     connect_timeout_s: float = _field(10.0, "seconds to reach the provider", env="HEADROOM_CONNECT_TIMEOUT_S", gt=0)
-    idle_timeout_s: float = _field(
-        600.0, "seconds of silence from the provider before giving up", env="HEADROOM_IDLE_TIMEOUT_S", gt=0
-    )
+    idle_timeout_s: float = _field(600.0, "seconds of silence from the provider before giving up", env="HEADROOM_IDLE_TIMEOUT_S", gt=0)
 
 
 class AccessSettings(_Section):
@@ -109,7 +103,9 @@ class Settings(_Section):
     workers: int = _field(1, "server processes", env="HEADROOM_WORKERS", flag="--workers", ge=1, le=64)
     home: UserPath = _field(Path("~/.headroom"), "directory of Headroom's own files, owner-only", env="HEADROOM_HOME")
     optimize: bool = _field(True, "--no-optimize forwards everything untouched", env="HEADROOM_OPTIMIZE", flag="--optimize/--no-optimize")
-    log_file: UserPath | None = _field(None, "JSONL file, one object per request, never a prompt", env="HEADROOM_LOG_FILE", flag="--log-file")
+    log_file: UserPath | None = _field(
+        None, "JSONL file, one object per request, never a prompt", env="HEADROOM_LOG_FILE", flag="--log-file"
+    )
     max_body_mb: int = _field(100, "largest request body, also after decompression", env="HEADROOM_MAX_BODY_MB", ge=1)
     vocabulary_dir: UserPath | None = _field(
         None, "directory with tiktoken's vocabularies, for machines without a network", env="TIKTOKEN_CACHE_DIR"
