@@ -1,0 +1,193 @@
+"""`headroom doctor`: what works, what does not, and how to mend it. Exit code 1 when something must be mended."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import httpx
+from rich.text import Text
+
+from headroom import settings as settings_module
+from headroom import tokens
+from headroom.cli.banner import address
+from headroom.cli.options import load
+from headroom.cli.remote import ask, loopback
+from headroom.cli.terminal import console
+from headroom.errors import SettingsError, StoreUnavailable
+from headroom.model import Original, content_hash
+from headroom.settings import Settings
+
+_MARKS = {"ok": ("ok", "green"), "note": ("--", "yellow"), "broken": ("!!", "bold red")}
+# what needs it -> (extra to install, modules it must find)
+_PACKAGES = {
+    "headroom proxy": ("proxy", ("fastapi", "uvicorn", "httpx", "prometheus_client", "pyarrow", "brotli")),
+    "headroom serve": ("serve", ("ray.serve", "yaml")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line. `mend` says what to do about it and is empty when there is nothing to do."""
+
+    about: str
+    state: Literal["ok", "note", "broken"]
+    detail: str
+    mend: str = ""
+
+
+@click.command("doctor")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file  [~/.headroom/config.toml]")
+@click.option("--offline", is_flag=True, help="Do not try to reach the providers.")
+def command(config: Path | None, offline: bool) -> None:
+    """Check this installation, line by line, and say how to mend what does not work."""
+    broken = False
+    for finding in findings(config, offline):
+        console().print(shown(finding), end="")
+        broken = broken or finding.state == "broken"
+    if broken:
+        click.get_current_context().exit(1)
+
+
+def shown(finding: Finding) -> Text:
+    """A finding as the terminal shows it, its remedy on a line of its own."""
+    mark, style = _MARKS[finding.state]
+    text = Text()
+    text.append(f"{mark}  ", style=style)
+    text.append(f"{finding.about:<12} {finding.detail}\n")
+    if finding.mend:
+        text.append(f"{'':<16} -> {finding.mend}\n", style="cyan")
+    return text
+
+
+def findings(config: Path | None = None, offline: bool = False) -> Iterator[Finding]:
+    """Every check, one after the other, as each is done."""
+    yield python()
+    yield from packages()
+    try:
+        settings = load(config)
+    except SettingsError as failure:
+        yield Finding("settings", "broken", failure.message.replace("\n", "; "), "correct or remove it")
+        return
+    yield Finding("settings", "ok", sources(config, settings))
+    yield vocabulary(settings)
+    yield store(settings)
+    yield port(settings)
+    if not offline:
+        yield provider("anthropic", settings.upstream.anthropic_api_url, "ANTHROPIC_TARGET_API_URL")
+        yield provider("openai", settings.upstream.openai_api_url, "OPENAI_TARGET_API_URL")
+    yield access(settings)
+
+
+def python() -> Finding:
+    running = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("python", "ok", f"{running} at {sys.executable}; headroom {version('headroom')}")
+
+
+def packages() -> Iterator[Finding]:
+    for purpose, (extra, modules) in _PACKAGES.items():
+        missing = [name for name in modules if not _installed(name)]
+        if not missing:
+            yield Finding("packages", "ok", f"everything for `{purpose}`")
+        else:
+            detail = f"`{purpose}` needs {', '.join(missing)}"
+            yield Finding("packages", "broken" if extra == "proxy" else "note", detail, f"pip install 'headroom[{extra}]'")
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def sources(config: Path | None, settings: Settings) -> str:
+    """Where the settings come from."""
+    file = config or settings.home / "config.toml"
+    changed = sum(1 for path, info in settings_module.fields() if _value(settings, path) != info.get_default())
+    where = str(file) if file.is_file() else f"no {file}"
+    return f"{where}; {changed} differ from the default" if changed else f"{where}; all defaults"
+
+
+def _value(settings: Settings, path: tuple[str, ...]) -> Any:
+    value: Any = settings
+    for name in path:
+        value = getattr(value, name)
+    return value
+
+
+def vocabulary(settings: Settings) -> Finding:
+    """Whether tokens are counted or estimated."""
+    missing = [name for name in ("o200k_base", "cl100k_base") if tokens.find_vocabulary(name, settings.vocabulary_dir) is None]
+    if not missing:
+        return Finding("tokens", "ok", "counted exactly (o200k_base, cl100k_base)")
+    fetch = "; ".join(f"tiktoken.get_encoding('{name}')" for name in missing)
+    mend = f'once, with a network: {sys.executable} -c "import tiktoken; {fetch}"  (or set TIKTOKEN_CACHE_DIR)'
+    return Finding("tokens", "note", f"estimated: no vocabulary {', '.join(missing)} on this machine", mend)
+
+
+def store(settings: Settings) -> Finding:
+    """Whether an original can be stored and read back."""
+    from headroom.proxy.compress import open_store
+
+    text = "headroom doctor"
+    original = Original(content_hash(text), text)
+    try:
+        opened = open_store(settings)
+        try:
+            opened.put_originals("doctor", [original])
+            same = opened.get_original("doctor", original.hash).text == text
+            entries = opened.blob_stats().entries
+        finally:
+            opened.close()
+    except StoreUnavailable as failure:
+        return Finding("store", "broken", f"{settings.store_path}: {failure.message}", "free space and permissions, or HEADROOM_STORE_PATH")
+    if not same:
+        return Finding("store", "broken", f"{settings.store_path}: read back something else", "move the file away; a new one is made")
+    return Finding("store", "ok", f"{settings.store_path} written and read back; originals: {entries}")
+
+
+def port(settings: Settings) -> Finding:
+    """Whether the port is free, and who has it if not."""
+    url = address(settings)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((settings.host, settings.port))
+            return Finding("port", "ok", f"{settings.port} is free; `headroom proxy` would listen at {url}")
+        except OSError as failure:
+            reason = failure.strerror or str(failure)
+    try:
+        health = ask(url, "/health", timeout_s=3)
+        return Finding("port", "ok", f"Headroom {health.get('version', '')} answers at {url}")
+    except click.ClickException:
+        return Finding("port", "broken", f"{settings.host}:{settings.port}: {reason}", "HEADROOM_PORT or --port takes another one")
+
+
+def provider(name: str, url: str, variable: str) -> Finding:
+    """Whether a provider answers at all; any status will do, nothing is sent but HEAD /."""
+    try:
+        with httpx.Client(trust_env=not loopback(url), timeout=5) as client:
+            status = client.head(url).status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as failure:
+        return Finding(name, "note", f"{url} does not answer ({failure})", f"check the network, or set {variable}")
+    return Finding(name, "ok", f"{url} answers ({status})")
+
+
+def access(settings: Settings) -> Finding:
+    """Who may read what."""
+    if settings.open_access:
+        if settings.access.callers == "auto":
+            return Finding("access", "ok", "this machine only; one owner of everything")
+        return Finding("access", "note", "open: whoever reaches the port reads every original", "HEADROOM_CALLERS=credential")
+    if not settings.access.admin_key:
+        return Finding("access", "note", "by credential; /stats and /metrics are closed", "set HEADROOM_ADMIN_KEY to open them")
+    return Finding("access", "ok", "by credential; /stats and /metrics with the admin key")

@@ -1,0 +1,59 @@
+"""The `headroom` command. A subcommand is one file, imported only when it is called, so that help and start are quick."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from headroom.errors import HeadroomError, SettingsError
+
+COMMANDS = {
+    "proxy": "Start the proxy on this machine.",
+    "serve": "Start the Ray Serve application.",
+    "compress": "Compress a file or standard input.",
+    "retrieve": "Print an original by the hash of its marker.",
+    "stats": "Show what a running Headroom has saved.",
+    "doctor": "Check this installation, line by line.",
+    "demo": "Show what compression does to three tool outputs.",
+}
+
+
+class _Refusal(click.ClickException):
+    """An error raised on purpose, printed as one message: exit code 2 when the settings are wrong, otherwise 1."""
+
+    def __init__(self, failure: HeadroomError) -> None:
+        super().__init__(failure.message)
+        self.exit_code = 2 if isinstance(failure, SettingsError) else 1
+
+
+class _Commands(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"headroom.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except HeadroomError as failure:
+            raise _Refusal(failure) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="headroom", message="headroom %(version)s")
+def main() -> None:
+    """Headroom makes the requests of LLM clients smaller: the same answers, fewer tokens, nothing lost.
+
+    Start with `headroom demo`, then `headroom proxy`.
+    """

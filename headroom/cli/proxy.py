@@ -1,0 +1,53 @@
+"""`headroom proxy`: the embedded face, one process on this machine."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headroom.cli.options import SettingsCommand, load, settings_options
+from headroom.errors import SettingsError
+from headroom.settings import Settings
+
+
+@click.command("proxy", cls=SettingsCommand)
+@settings_options
+def command(config: Path | None, **flags: Any) -> None:
+    """Start the proxy. Point a client's base URL at it; stop it with Ctrl-C.
+
+    It listens on this machine only, unless --host says otherwise.
+    """
+    from headroom.cli.banner import banner
+    from headroom.cli.terminal import console
+
+    settings = listening(load(config, flags))
+    try:
+        from headroom.proxy import server
+    except ModuleNotFoundError as failure:
+        raise SettingsError(f"{failure.name} is not installed: pip install 'headroom[proxy]'") from None
+    console(stderr=True).print(banner(settings))
+    server.run(settings)
+
+
+def listening(settings: Settings) -> Settings:
+    """The same settings with a port that can be bound; port 0 becomes a free one. Raises SettingsError."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((settings.host, settings.port))
+        except OSError as failure:
+            raise SettingsError(_explain(settings, failure)) from None
+        return settings.model_copy(update={"port": trial.getsockname()[1]})
+
+
+def _explain(settings: Settings, failure: OSError) -> str:
+    if failure.errno == errno.EADDRINUSE:
+        return f"port {settings.port} is in use; `headroom doctor` says by what, --port takes another one"
+    if failure.errno == errno.EACCES:
+        return f"port {settings.port} needs administrator rights; --port takes another one"
+    return f"cannot listen on {settings.host}:{settings.port}: {failure.strerror or failure}"

@@ -1,0 +1,38 @@
+"""Questions to a running Headroom over HTTP."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import httpx
+
+
+def loopback(url: str) -> bool:
+    """Whether a URL names this machine itself, so that no HTTP proxy may stand between."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def ask(url: str, path: str, *, key: str = "", params: dict[str, str] | None = None, timeout_s: float = 10.0) -> dict[str, Any]:
+    """GET a JSON object. Raises ClickException with what a person can do when there is none."""
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        with httpx.Client(trust_env=not loopback(url), timeout=timeout_s) as client:
+            response = client.get(url.rstrip("/") + path, params=params, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as failure:
+        raise click.ClickException(f"no answer from {url} ({failure}); start it with `headroom proxy`, or name another with --url") from None
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if response.is_success and isinstance(body, dict):
+        return body
+    error = body.get("error") if isinstance(body, dict) else None
+    message = error.get("message") if isinstance(error, dict) else "this does not look like Headroom"
+    raise click.ClickException(f"{url}{path} answered {response.status_code}: {message}")

@@ -1,0 +1,27 @@
+"""How commands write to a terminal: colours where there is a terminal, plain text where there is none."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from headroom.ccr import marker
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that never folds words to a width or guesses at markup, so that its lines can be copied."""
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False)
+
+
+def percent_saved(before: int, after: int) -> str:
+    """`-83 %`; `+2 %` if it grew."""
+    return f"{100 * (after - before) / before:+.0f} %" if before else "0 %"
+
+
+def highlighted(text: str) -> Text:
+    """Compressed text with its markers set off from what was kept."""
+    shown = Text()
+    for line in text.splitlines(keepends=True):
+        is_marker = "left out here]" in line or marker.HASH.search(line) is not None
+        shown.append(line, style="yellow" if is_marker else "")
+    return shown
