@@ -1,0 +1,391 @@
+"""The store in one SQLite file, for any number of threads and processes of one machine.
+
+What must hold:
+- An original is committed before `put_originals` returns; WAL with synchronous=NORMAL survives a
+  crash of the process, not of the machine.
+- Reading an original or a result never depends on being able to write: when its lifetime cannot
+  be renewed or its retrieval not be counted, it is served all the same and the failure is logged.
+- A lifetime is never shorter than `ttl_s`, and longer by at most a hundredth or ten minutes:
+  a use is written down only when the last one on record is older than that.
+- An original whose lifetime is over, or that was the least recently used of a full store, leaves
+  a row without text for seven days, so that it can be told from one that never was.
+- A connection belongs to one thread of one process; nothing inherited over a fork is used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import zstandard
+
+from headroom.errors import Expired, NotFound, StoreUnavailable
+from headroom.model import Compressed, Original
+from headroom.store.base import BlobStats
+from headroom.store.codec import decode, encode, join_result, pack, split_result, unpack
+
+SCHEMA_VERSION = 1
+TOMBSTONE_S = 7 * 86400.0
+MAX_TOMBSTONES = 100_000
+_RENEWAL_S = 600.0
+_SWEEP_ROWS = 64  # rows whose time is over, looked for at every write
+_KEYS_AT_ONCE = 500  # parameters of one statement
+_MEMO_SHARE = 4  # one part in four of `max_bytes` is for results
+
+_SCHEMA = """
+CREATE TABLE originals (
+    id INTEGER PRIMARY KEY, scope TEXT NOT NULL, hash TEXT NOT NULL, tool BLOB NOT NULL, tokens INTEGER NOT NULL,
+    items INTEGER NOT NULL, items_kept INTEGER NOT NULL, retrievals INTEGER NOT NULL, bytes INTEGER NOT NULL, used REAL NOT NULL,
+    UNIQUE (scope, hash));
+CREATE INDEX originals_alive ON originals (used) WHERE bytes > 0;
+CREATE INDEX originals_dead ON originals (used) WHERE bytes = 0;
+CREATE TABLE texts (id INTEGER PRIMARY KEY, zstd BLOB NOT NULL);
+CREATE TABLE results (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, fields TEXT NOT NULL, text BLOB, bytes INTEGER NOT NULL, used REAL NOT NULL);
+CREATE INDEX results_used ON results (used);
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE totals (entries INTEGER, bytes INTEGER, dead INTEGER, retrievals INTEGER, results_bytes INTEGER);
+INSERT INTO totals VALUES (0, 0, 0, 0, 0);
+CREATE TRIGGER originals_added AFTER INSERT ON originals BEGIN
+    UPDATE totals SET entries = entries + 1, bytes = bytes + new.bytes; END;
+CREATE TRIGGER originals_changed AFTER UPDATE OF bytes, retrievals ON originals BEGIN
+    UPDATE totals SET entries = entries + (new.bytes > 0) - (old.bytes > 0), bytes = bytes + new.bytes - old.bytes,
+        dead = dead + (new.bytes = 0) - (old.bytes = 0), retrievals = retrievals + new.retrievals - old.retrievals; END;
+CREATE TRIGGER originals_buried AFTER UPDATE OF bytes ON originals WHEN new.bytes = 0 BEGIN
+    DELETE FROM texts WHERE id = new.id; END;
+CREATE TRIGGER originals_forgotten AFTER DELETE ON originals BEGIN
+    UPDATE totals SET dead = dead - 1; END;
+CREATE TRIGGER results_added AFTER INSERT ON results BEGIN
+    UPDATE totals SET results_bytes = results_bytes + new.bytes; END;
+CREATE TRIGGER results_gone AFTER DELETE ON results BEGIN
+    UPDATE totals SET results_bytes = results_bytes - old.bytes; END;
+"""
+_CAUSES = {
+    "SQLITE_BUSY": "locked by another process",
+    "SQLITE_LOCKED": "locked by another process",
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_READONLY": "read-only",
+    "SQLITE_CANTOPEN": "cannot be opened",
+    "SQLITE_IOERR": "cannot be read or written",
+    "SQLITE_CORRUPT": "corrupt, move the file away to start a new one",
+    "SQLITE_NOTADB": "not a database, move the file away to start a new one",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class SqliteStore:
+    """Implements `headroom.store.base.Store`. The file is opened at the first use, with mode 0600.
+
+    `ttl_s` is the idle lifetime, `max_bytes` what texts and results may take together, `clock`
+    gives seconds, `busy_s` is how long a write waits for another process.
+    """
+
+    def __init__(self, path: Path | str, ttl_s: float, max_bytes: int, clock: Callable[[], float] = time.time, busy_s: float = 2.0) -> None:
+        self._path = Path(path)
+        self._ttl_s = ttl_s
+        self._renewal_s = min(_RENEWAL_S, ttl_s / 100)
+        self._max_results_bytes = max_bytes // _MEMO_SHARE
+        self._max_bytes = max_bytes - self._max_results_bytes
+        self._clock = clock
+        self._busy_s = busy_s
+        self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
+        self._closed = False
+
+    def put_originals(self, scope: str, originals: Iterable[Original]) -> None:
+        """Write and commit before returning. Raises StoreUnavailable also when they do not fit into `max_bytes` at all."""
+        wanted = {original.hash: original for original in originals}
+        alive = self._touch(scope, list(wanted))
+        packed = {hash: pack(original.text) for hash, original in wanted.items() if hash not in alive}
+        if not packed:
+            return
+        if sum(map(len, packed.values())) > self._max_bytes:
+            raise StoreUnavailable(f"{self._path}: more text at once than the store may hold ({self._max_bytes:,} bytes)")
+        with self._write() as db:
+            new = {self._put_original(db, scope, wanted[hash], frame) for hash, frame in packed.items()}
+            self._sweep(db, new.union(alive.values()))
+
+    def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
+        """The original, counted and renewed. Raises NotFound and Expired as the protocol says."""
+        with self._read() as db:
+            row = db.execute(
+                "SELECT id, bytes, used, tool, tokens, items, items_kept, retrievals, zstd FROM originals LEFT JOIN texts USING (id) "
+                "WHERE scope = ? AND hash = ?",
+                (_plain(scope), _plain(hash)),
+            ).fetchone()
+            if row is None:
+                raise NotFound(f"nothing is stored under hash={hash} for this caller")
+            id, size, used, tool, tokens, items, items_kept, retrievals, frame = row
+            if not self._alive(size, used):
+                raise Expired(f"the original of hash={hash} was stored, but its lifetime is over")
+            text = unpack(frame)
+        if count:
+            retrievals += self._renew("UPDATE originals SET retrievals = retrievals + 1, used = ? WHERE id = ? AND bytes > 0", [id])
+        elif self._stale(used):
+            self._renew("UPDATE originals SET used = ? WHERE id = ? AND bytes > 0", [id])
+        return Original(hash, text, decode(tool), tokens, items, items_kept, retrievals)
+
+    def touch_originals(self, scope: str, hashes: Sequence[str]) -> Sequence[str]:
+        """Renew lifetimes; return the hashes that must be stored again. Raises when a lifetime cannot be renewed."""
+        alive = self._touch(scope, hashes)
+        return [hash for hash in hashes if hash not in alive]
+
+    def blob_stats(self) -> BlobStats:
+        """What is stored over all scopes, and how often anything was read back since the file was made."""
+        with self._read() as db:
+            return BlobStats(*db.execute("SELECT entries, bytes, retrievals FROM totals").fetchone())
+
+    def get_results(self, keys: Sequence[str]) -> Mapping[str, Compressed]:
+        """The known results among `keys`; a row written by another version of `Compressed` counts as unknown."""
+        with self._read() as db:
+            rows = _known(db, keys)
+        stale = [id for id, used, _ in rows.values() if self._stale(used)]
+        if stale:
+            self._renew("UPDATE results SET used = ? WHERE id = ?", stale)
+        return {key: result for key, (_, _, result) in rows.items()}
+
+    def put_results(self, results: Mapping[str, Compressed]) -> Mapping[str, Compressed]:
+        """Compare-and-set: what stood first for a key stays and is returned."""
+        if not results:
+            return {}
+        now = self._clock()
+        with self._write() as db:
+            standing = {key: result for key, (_, _, result) in _known(db, list(results)).items()}
+            for key in results.keys() - standing.keys():
+                small, text = split_result(results[key])
+                db.execute("DELETE FROM results WHERE key = ?", (key,))  # a row that cannot be read
+                size = len(key) + len(small) + len(text or b"")
+                db.execute("INSERT INTO results (key, fields, text, bytes, used) VALUES (?, ?, ?, ?, ?)", (key, small, text, size, now))
+            self._sweep_results(db)
+        return {key: standing.get(key, result) for key, result in results.items()}
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes, the same for every process on this file."""
+        find = "SELECT value FROM secrets WHERE name = ?"
+        with self._read() as db:
+            row = db.execute(find, (name,)).fetchone()
+        if row is None:
+            with self._write() as db:
+                db.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(32)))
+                row = db.execute(find, (name,)).fetchone()
+        return bytes(row[0])
+
+    def close(self) -> None:
+        """Close this process's connections. A store that another thread still uses may fail there with StoreUnavailable."""
+        self._closed = True
+        for owner in list(self._connections):
+            if owner[0] == os.getpid():
+                self._connections.pop(owner).close()
+
+    def _touch(self, scope: str, hashes: Sequence[str]) -> dict[str, int]:
+        """hash -> row of the originals that are readable, their lifetimes renewed."""
+        alive: dict[str, int] = {}
+        stale: list[str] = []
+        with self._read() as db:
+            for some in _chunks(hashes):
+                query = f"SELECT id, hash, bytes, used FROM originals WHERE scope = ? AND hash IN ({_marks(some)})"
+                for id, hash, size, used in db.execute(query, (_plain(scope), *map(_plain, some))):
+                    if self._alive(size, used):
+                        alive[hash] = id
+                        stale += [hash] if self._stale(used) else []
+        if stale:
+            with self._write() as db:
+                for hash in stale:
+                    renewal = db.execute("UPDATE originals SET used = ? WHERE id = ? AND bytes > 0", (self._clock(), alive[hash]))
+                    if renewal.rowcount == 0:  # buried in the meantime
+                        del alive[hash]
+        return alive
+
+    def _put_original(self, db: sqlite3.Connection, scope: str, original: Original, frame: bytes) -> int:
+        row = (_plain(scope), original.hash, encode(original.tool), original.tokens, original.items, original.items_kept)
+        (id,) = db.execute(
+            "INSERT INTO originals (scope, hash, tool, tokens, items, items_kept, retrievals, bytes, used) "
+            "VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes, used = excluded.used RETURNING id",
+            (*row, len(frame), self._clock()),
+        ).fetchone()
+        db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (id, frame))
+        return int(id)
+
+    def _sweep(self, db: sqlite3.Connection, spared: set[int]) -> None:
+        """Bury what is over and, in a full store, the least recently used, but never the spared ones."""
+        now = self._clock()
+        rows = _SWEEP_ROWS + 2 * len(spared)
+        over = db.execute(
+            "SELECT id FROM originals WHERE bytes > 0 AND used < ? ORDER BY used LIMIT ?", (now - self._ttl_s - self._renewal_s, rows)
+        ).fetchall()
+        bury = "UPDATE originals SET bytes = 0, used = ? WHERE id = ?"
+        db.executemany(bury, [(now, id) for (id,) in over if id not in spared])
+        size, dead = db.execute("SELECT bytes, dead FROM totals").fetchone()
+        if size > self._max_bytes:
+            oldest = db.execute("SELECT id, bytes FROM originals WHERE bytes > 0 ORDER BY used")
+            db.executemany(bury, [(now, id) for id in _enough(oldest, size - self._max_bytes, spared)])
+        forget = "DELETE FROM originals WHERE id IN (SELECT id FROM originals WHERE bytes = 0 AND used < ? ORDER BY used LIMIT ?)"
+        db.execute(forget, (now - TOMBSTONE_S, rows) if dead <= MAX_TOMBSTONES else (now + 1, rows))
+
+    def _sweep_results(self, db: sqlite3.Connection) -> None:
+        db.execute(
+            "DELETE FROM results WHERE id IN (SELECT id FROM results WHERE used < ? ORDER BY used LIMIT ?)",
+            (self._clock() - self._ttl_s - self._renewal_s, _SWEEP_ROWS),
+        )
+        (size,) = db.execute("SELECT results_bytes FROM totals").fetchone()
+        if size > self._max_results_bytes:
+            oldest = db.execute("SELECT id, bytes FROM results ORDER BY used, id")
+            gone = list(_enough(oldest, size - self._max_results_bytes, set()))
+            db.executemany("DELETE FROM results WHERE id = ?", [(id,) for id in gone])
+
+    def _alive(self, size: int, used: float) -> bool:
+        return size > 0 and self._clock() - used <= self._ttl_s + self._renewal_s
+
+    def _stale(self, used: float) -> bool:
+        """Whether a use that happens now must be written down."""
+        return self._clock() - used >= self._renewal_s
+
+    def _renew(self, update: str, ids: Sequence[int]) -> int:
+        """Rows that were renewed. What was read is served also when they cannot be."""
+        try:
+            with self._write() as db:
+                return db.executemany(update, [(self._clock(), id) for id in ids]).rowcount
+        except StoreUnavailable as failure:
+            _log.warning("a use could not be written down: %s", failure.message)
+            return 0
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, committed at the end or not at all."""
+        with self._read() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection; a foreign error inside becomes StoreUnavailable, and the next use opens anew."""
+        try:
+            yield self._connection()
+        except (sqlite3.Error, zstandard.ZstdError, OSError) as failure:
+            broken = self._connections.pop(_owner(), None)
+            if broken is not None:
+                broken.close()
+            raise StoreUnavailable(f"{self._path}: {_cause(failure)}") from failure
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path}: the store is closed")
+        owner = _owner()
+        if owner not in self._connections:
+            self._connections[owner] = self._open()
+        return self._connections[owner]
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        db = sqlite3.connect(self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
+        try:
+            (version,) = db.execute("PRAGMA user_version").fetchone()  # makes the file, still empty
+            if self._path.stat().st_mode & 0o077:
+                self._path.chmod(0o600)
+            _use_wal(db, self._busy_s)
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA journal_size_limit = 67108864")
+            if version == 0:
+                version = _create(db)
+            if version != SCHEMA_VERSION:
+                raise sqlite3.DatabaseError(f"schema {version} is of another version of Headroom, which knows {SCHEMA_VERSION}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def _owner() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
+def _use_wal(db: sqlite3.Connection, busy_s: float) -> None:
+    """The change to WAL does not wait for others that make the same change, so it is tried again."""
+    pause_s = 0.01
+    for attempt in range(int(busy_s / pause_s), -1, -1):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as failure:
+            if failure.sqlite_errorname != "SQLITE_BUSY" or attempt == 0:
+                raise
+            time.sleep(pause_s)
+        else:
+            return
+
+
+def _create(db: sqlite3.Connection) -> int:
+    """Make the tables unless another process was quicker; the schema version."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            statement = ""
+            for line in _SCHEMA.splitlines(keepends=True):
+                statement += line
+                if sqlite3.complete_statement(statement):
+                    db.execute(statement)
+                    statement = ""
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            version = SCHEMA_VERSION
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    return int(version)
+
+
+def _known(db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[int, float, Compressed]]:
+    """key -> (row, last use, result) of the rows that can be read."""
+    known = {}
+    for some in _chunks(keys):
+        for id, key, used, small, text in db.execute(
+            f"SELECT id, key, used, fields, text FROM results WHERE key IN ({_marks(some)})", some
+        ):
+            result = join_result(small, text)
+            if result is not None:
+                known[key] = (id, used, result)
+    return known
+
+
+def _enough(rows: Iterable[tuple[int, int]], size: int, spared: set[int]) -> Iterator[int]:
+    """Rows (id, bytes) from the first on, without the spared ones, until they hold `size` bytes."""
+    for id, held in rows:
+        if size <= 0:
+            return
+        if id not in spared:
+            size -= held
+            yield id
+
+
+def _plain(text: str) -> str:
+    """SQLite takes no lone surrogates; a scope or hash that holds one matches nothing."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[list[str]]:
+    rest = iter(keys)
+    while some := list(islice(rest, _KEYS_AT_ONCE)):
+        yield some
+
+
+def _marks(some: Sequence[str]) -> str:
+    return ",".join("?" * len(some))
+
+
+def _cause(failure: Exception) -> str:
+    name = getattr(failure, "sqlite_errorname", "")
+    known = next((words for prefix, words in _CAUSES.items() if name.startswith(prefix)), "")
+    return f"{known} ({failure})" if known else str(failure)

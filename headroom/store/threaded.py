@@ -1,0 +1,59 @@
+"""Asyncio's way to a blocking store: the same methods, awaited, on threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from headroom.errors import StoreUnavailable
+from headroom.model import Compressed, Original
+from headroom.store.base import BlobStats, Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ThreadedStore:
+    """A `Store` for an event loop. At most `threads` calls run at once, further ones wait in order.
+
+    A call whose awaiter is cancelled is finished all the same once it has begun.
+    """
+
+    def __init__(self, store: Store, threads: int = 2) -> None:
+        self._store = store
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
+
+    async def put_originals(self, scope: str, originals: Iterable[Original]) -> None:
+        await self._run(self._store.put_originals, scope, originals)
+
+    async def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
+        return await self._run(self._store.get_original, scope, hash, count)
+
+    async def touch_originals(self, scope: str, hashes: Sequence[str]) -> Sequence[str]:
+        return await self._run(self._store.touch_originals, scope, hashes)
+
+    async def blob_stats(self) -> BlobStats:
+        return await self._run(self._store.blob_stats)
+
+    async def get_results(self, keys: Sequence[str]) -> Mapping[str, Compressed]:
+        return await self._run(self._store.get_results, keys)
+
+    async def put_results(self, results: Mapping[str, Compressed]) -> Mapping[str, Compressed]:
+        return await self._run(self._store.put_results, results)
+
+    async def secret(self, name: str) -> bytes:
+        return await self._run(self._store.secret, name)
+
+    async def close(self) -> None:
+        """Wait for the calls that have begun or wait, then close the store."""
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._store.close)
+
+    async def _run(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            call: Future[T] = self._threads.submit(method, *args, **kwargs)
+        except RuntimeError as failure:
+            raise StoreUnavailable("the store is closed") from failure
+        return await asyncio.wrap_future(call)
