@@ -26,6 +26,9 @@ class Caller:
     scope: str
 
 
+LOCAL = Caller("local")  # the one owner of everything on a machine where callers are not told apart
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Everything in the settings that shapes the bytes a segment becomes; part of its memo key.
