@@ -1,0 +1,29 @@
+"""Headroom makes LLM requests smaller without changing what the model can answer.
+
+`compress` is the library; `headroom proxy` and `serve run` are the gateway. Nothing runs on import.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headroom.library import CompressResult, compress
+    from headroom.model import Outcome
+    from headroom.settings import Settings
+
+__all__ = ["CompressResult", "Outcome", "Settings", "compress"]
+_HOMES = {
+    "CompressResult": "headroom.library",
+    "Outcome": "headroom.model",
+    "Settings": "headroom.settings",
+    "compress": "headroom.library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'headroom' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -202,3 +202,13 @@ def _explain(failure: ValidationError, sources: Mapping[tuple[str, ...], str]) -
         source = sources.get(path) or sources.get((), "settings")
         lines.append(f"{source}: {'.'.join(path)}: {problem['msg']}")
     return "\n".join(lines)
+
+
+def export(settings: Settings) -> None:
+    """Put the settings into this process's environment, so that the processes it starts `load` the same."""
+    for path, info in fields():
+        value: Any = settings
+        for name in path:
+            value = getattr(value, name)
+        if (variable := extra(info, "env")) and value is not None:
+            os.environ[variable] = str(value)

@@ -45,7 +45,8 @@ class Draft:
 class Compressor(Protocol):
     """`label` is the name that headers, statistics and `transforms_applied` show."""
 
-    label: str
+    @property
+    def label(self) -> str: ...
 
     def parse(self, segment: Segment) -> Parsed | None:
         """Take the text apart, or None when it is not of this kind after all."""

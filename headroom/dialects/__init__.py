@@ -3,10 +3,27 @@
 from headroom.dialects.anthropic import AnthropicMessages
 from headroom.dialects.base import Dialect
 from headroom.dialects.openai_chat import OpenAIChat
+from headroom.model import Call
 
 ANTHROPIC: Dialect = AnthropicMessages()
 OPENAI_CHAT: Dialect = OpenAIChat()
 
 DIALECTS: dict[str, Dialect] = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI_CHAT}
 
-__all__ = ["ANTHROPIC", "DIALECTS", "OPENAI_CHAT", "Dialect"]
+_ANTHROPIC_BLOCKS = frozenset(("tool_use", "tool_result", "thinking", "document", "image"))
+
+
+def dialect_of(call: Call) -> Dialect:
+    """Whose messages these are, from their shape: Anthropic has `system` beside them and typed blocks inside."""
+    if call.body.get("system") is not None:
+        return ANTHROPIC
+    for message in call.body["messages"]:
+        content = message.get("content")
+        if message.get("role") in ("tool", "developer", "system") or message.get("tool_calls"):
+            return OPENAI_CHAT
+        if isinstance(content, list) and any(isinstance(b, dict) and b.get("type") in _ANTHROPIC_BLOCKS for b in content):
+            return ANTHROPIC
+    return OPENAI_CHAT
+
+
+__all__ = ["ANTHROPIC", "DIALECTS", "OPENAI_CHAT", "Dialect", "dialect_of"]

@@ -7,7 +7,7 @@ user's and the assistant's own words.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from headroom.dialects import wire
 from headroom.dialects.base import Walk, read_call, text_parts, token_count
@@ -25,8 +25,8 @@ _KINDS = {
 
 
 class AnthropicMessages:
-    name = "anthropic"
-    provider = "anthropic"
+    name: ClassVar[str] = "anthropic"
+    provider: ClassVar[str] = "anthropic"
 
     def read(self, raw: bytes) -> Call:
         return read_call(self.name, raw)

@@ -89,7 +89,7 @@ def _edit(text: str, slot: tuple[int, int], parts: list[tuple[Segment, str]]) ->
     (segment, replacement), *others = parts
     if segment.part is None and not others:
         return wire.Edit(*slot, wire.quote(replacement))
-    decoded, _ = json.decoder.scanstring(text, slot[0] + 1, False)
+    decoded = wire.unquote(text, slot[0])
     inner = wire.splice(decoded, (wire.Edit(*(part.part or (0, len(decoded))), new) for part, new in parts))
     return wire.Edit(*slot, wire.quote(inner))
 

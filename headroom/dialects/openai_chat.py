@@ -7,7 +7,7 @@ and the assistant's own words.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from headroom.dialects import wire
 from headroom.dialects.base import Walk, read_call, text_parts, token_count
@@ -17,8 +17,8 @@ _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 
 
 class OpenAIChat:
-    name = "openai"
-    provider = "openai"
+    name: ClassVar[str] = "openai"
+    provider: ClassVar[str] = "openai"
 
     def read(self, raw: bytes) -> Call:
         return read_call(self.name, raw)

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # documented nowhere, stable since 2.6
 from typing import Any, NamedTuple
 
 
@@ -160,6 +160,12 @@ def parse(text: str) -> Document:
     if parser.peek():
         raise parser.fail("Extra data")
     return Document(root, parser.duplicates)
+
+
+def unquote(text: str, start: int) -> str:
+    """The string whose literal begins at `start`."""
+    value: str = scanstring(text, start + 1, False)[0]
+    return value
 
 
 def quote(text: str) -> str:

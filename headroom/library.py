@@ -1,0 +1,83 @@
+"""`headroom.compress()`: the pipeline as one function, for any Python program."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headroom import worker
+from headroom.dialects import dialect_of
+from headroom.dialects.base import read_call, splice
+from headroom.model import LOCAL, Job
+from headroom.settings import Settings, load
+from headroom.store import Store, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class CompressResult:
+    """`messages` are new objects; the token counts are over every text a model reads in them.
+
+    `transforms_applied` holds one label per changed text (`router:smart_crusher:0.35`), `ccr_hashes`
+    what redeems the originals, `skip_reasons` how often a text stayed as it came and why.
+    """
+
+    messages: list[dict[str, Any]]
+    tokens_before: int
+    tokens_after: int
+    transforms_applied: tuple[str, ...]
+    ccr_hashes: tuple[str, ...]
+    skip_reasons: Mapping[str, int]
+
+    @property
+    def tokens_saved(self) -> int:
+        return self.tokens_before - self.tokens_after
+
+    @property
+    def compression_ratio(self) -> float:
+        """After over before; 1.0 when nothing was saved."""
+        return self.tokens_after / self.tokens_before if self.tokens_before else 1.0
+
+
+def compress(
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    model: str = "gpt-4o",
+    store: Store | None = None,
+    settings: Settings | None = None,
+) -> CompressResult:
+    """Make OpenAI or Anthropic messages smaller; what is left out can be read back from the store.
+
+    `store` defaults to the one `headroom retrieve` reads (SQLite in the home directory). Raises
+    InvalidRequest for messages that are none, SettingsError for settings that are none.
+    """
+    settings = settings or _settings()
+    body = {"model": model, "messages": list(messages)}
+    call = read_call("", json.dumps(body).encode())
+    dialect = dialect_of(call)
+    segments, texts = dialect.segments(call), tuple(dialect.texts(call))
+    job = Job(segments, settings.compression.policy, LOCAL.scope, model, texts)
+    done = worker.run(job, store or _store(settings), settings.vocabulary_dir)
+    changed = [result for result in done.compressed if result.text is not None]
+    before = sum(done.counted)
+    return CompressResult(
+        messages=json.loads(splice(call, segments, done.compressed))["messages"],
+        tokens_before=before,
+        tokens_after=before - sum(result.tokens_saved for result in changed),
+        transforms_applied=tuple(result.label for result in changed),
+        ccr_hashes=tuple(dict.fromkeys(result.hash for result in changed)),
+        skip_reasons=Counter(result.reason for result in done.compressed if result.reason),
+    )
+
+
+@functools.cache
+def _settings() -> Settings:
+    return load()
+
+
+@functools.cache
+def _store(settings: Settings) -> Store:
+    return open_store(settings)

@@ -1,0 +1,58 @@
+"""Reads a request body, bounded before and after its content-encoding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
+
+from headroom.encodings import Decoder
+from headroom.errors import BodyTooLarge, HeadroomError
+
+
+class ClientGone(Exception):
+    """The client disconnected; nobody is left to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """`wire` is what came, `decoded` what it means; the same object without a content-encoding."""
+
+    wire: bytes
+    decoded: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request whose body was read."""
+
+    scope: Scope
+    headers: Headers
+    body: Body
+
+
+async def read_body(headers: Headers, receive: Receive, limit: int) -> Body:
+    """Raises BodyTooLarge (also for what grows beyond the limit), InvalidRequest, ClientGone."""
+    if int(headers.get("content-length") or 0) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            break
+    wire = b"".join(chunks)
+    encoding = headers.get("content-encoding", "")
+    return Body(wire, Decoder(encoding, limit).feed(wire) if encoding else wire)
+
+
+def _too_large(limit: int) -> HeadroomError:
+    return BodyTooLarge(f"The request body is larger than {limit // 1_000_000} MB; send less or raise max_body_mb.")

@@ -1,0 +1,80 @@
+"""POST /v1/compress: the compression of a proxied request, for a caller who sends it on himself."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from headroom import tokens
+from headroom.dialects import OPENAI_CHAT, dialect_of, wire
+from headroom.dialects.base import splice
+from headroom.errors import InvalidRequest
+from headroom.model import Call, Caller, Compressed, Fidelity, Policy
+from headroom.proxy.compress import compressed
+from headroom.proxy.exchange import offload
+from headroom.proxy.services import Services
+
+_TIMEOUT_S = 120.0  # the caller asked for compression and waits for it
+
+
+async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Services) -> bytes:
+    """Raises InvalidRequest for anything but {messages, model, config?}."""
+    call = await offload(len(raw), _read, raw)
+    policy = _policy(call, services)
+    dialect = dialect_of(call)
+    texts = tuple(dialect.texts(call))
+    segments = () if bypass or call.reason else await offload(len(raw), dialect.segments, call)
+    results, done = await compressed(services, segments, caller=caller, policy=policy, model=call.model, timeout_s=_TIMEOUT_S, count=texts)
+    counted = done.counted if done else tuple(map(tokens.Estimate().count, texts))
+    spliced = await offload(len(raw), splice, call, segments, results)
+    rest = _figures(sum(counted), results)
+    if reason := "bypass" if bypass else call.reason:
+        rest["skip_reason"] = reason
+    if done is None and texts:
+        rest["tokens_estimated"] = True
+    return _render(call, spliced, rest)
+
+
+def _read(raw: bytes) -> Call:
+    call = OPENAI_CHAT.read(raw)
+    if not call.model:
+        raise InvalidRequest('model: the name of the model is required, for example "gpt-4o" or "claude-sonnet-4-5".')
+    return call
+
+
+def _policy(call: Call, services: Services) -> Policy:
+    settings = services.settings.compression
+    config = call.body.get("config")
+    if config is None:
+        return settings.policy
+    if not isinstance(config, dict):
+        raise InvalidRequest("config: must be an object.")
+    fidelity = config.get("fidelity", settings.fidelity)
+    if fidelity not in get_args(Fidelity):
+        raise InvalidRequest(f"config.fidelity: must be one of {', '.join(get_args(Fidelity))}.")
+    return Policy(fidelity, settings.min_tokens)
+
+
+def _figures(before: int, results: Sequence[Compressed]) -> dict[str, Any]:
+    changed = [result for result in results if result.text is not None]
+    saved = sum(result.tokens_saved for result in changed)
+    return {
+        "tokens_before": before,
+        "tokens_after": before - saved,
+        "tokens_saved": saved,
+        "compression_ratio": round((before - saved) / before, 4) if before else 1.0,
+        "transforms_applied": [result.label for result in changed],
+        "transforms_summary": dict(Counter(result.transform for result in changed)),
+        "ccr_hashes": list(dict.fromkeys(result.hash for result in changed)),
+        "skip_reasons": dict(Counter(result.reason for result in results if result.reason)),
+    }
+
+
+def _render(call: Call, spliced: bytes, rest: dict[str, Any]) -> bytes:
+    """The messages stand in the reply as they stand in the spliced body, character for character."""
+    source: wire.Arr = call.body["messages"]
+    text = spliced.decode()
+    messages = text[source.start : source.end + len(text) - len(call.text)]
+    return f'{{"messages":{messages},{json.dumps(rest)[1:]}'.encode()

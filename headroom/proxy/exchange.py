@@ -1,0 +1,191 @@
+"""One request to a provider route, a straight line from the client's bytes to the last byte of the answer.
+
+Whatever fails on our side, the client's own bytes go on. The outcome is built at one place, in
+`finally`, for every request: answered, refused, failed or abandoned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from headroom.dialects import Dialect
+from headroom.dialects.base import splice
+from headroom.errors import HeadroomError
+from headroom.model import Call, Caller, Compressed, Fidelity, Policy
+from headroom.proxy.admission import ANONYMOUS, identify
+from headroom.proxy.body import Body, ClientGone, Incoming, read_body
+from headroom.proxy.compress import compressed
+from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay
+from headroom.proxy.services import Services
+from headroom.proxy.trace import Trace
+from headroom.proxy.upstream import HeaderList, request_headers, response_headers
+
+_OFFLOAD_CHARS = 100_000  # bodies from this size are read and written in a thread
+_CLIENT_CLOSED = 499  # status of an outcome whose client went away before the answer
+_MODES: dict[str, Fidelity] = {
+    "off": "off",
+    "passthrough": "off",
+    "audit": "off",
+    "shadow": "off",
+    "simulate": "off",
+    "lossless": "lossless",
+    "reversible": "reversible",
+    "optimize": "reversible",
+}
+P = ParamSpec("P")
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
+
+
+class ProviderRoute:
+    """ASGI endpoint of one provider route."""
+
+    def __init__(self, dialect: Dialect, services: Services) -> None:
+        self._dialect = dialect
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services, headers = self._services, Headers(scope=scope)
+        mode = policy_mode(headers, services)
+        trace = Trace(self._dialect, mode, scope.get("headroom.request_id") or uuid.uuid4().hex, tags=tags_of(headers))
+        try:
+            body = await read_body(headers, receive, 1_000_000 * services.settings.max_body_mb)
+            await until_gone(exchange(Incoming(scope, headers, body), send, trace, services), receive, trace)
+        except (ClientGone, asyncio.CancelledError) as gone:
+            trace.error = "client_disconnected"
+            trace.status = trace.status or _CLIENT_CLOSED
+            if isinstance(gone, asyncio.CancelledError):
+                raise
+        except HeadroomError as failure:
+            trace.error, trace.status = failure.message, failure.status
+            await send_error(send, self._dialect, failure, trace.headers())
+        except UpstreamBroke as broke:
+            trace.error = f"upstream_broke: {broke}"
+            raise
+        finally:
+            services.ledger.record(trace.outcome())
+
+
+async def exchange(request: Incoming, send: Send, trace: Trace, services: Services) -> None:
+    """Steps 2 to 11 of a request; raises what the client has to be told."""
+    received = time.perf_counter()
+    dialect, body = trace.dialect, request.body
+    caller = identify(request.headers, services.settings, services.salt)
+    call = await offload(len(body.decoded), dialect.read, body.decoded)
+    trace.model, trace.stream, trace.chars = call.model, call.stream, len(call.text)
+    forwarded = body.wire
+    trace.skip_reason = skip_reason(call, caller, trace.mode)
+    if not trace.skip_reason:
+        forwarded = await smaller(call, body, caller, trace, services)
+    trace.overhead_ms = 1000 * (time.perf_counter() - received)
+
+    outgoing = request_headers(request.scope, body_changed=forwarded is not body.wire)
+    response = await services.upstream.send(dialect.provider, request.scope, outgoing, forwarded)
+    try:
+        trace.status = response.status_code
+        meter = Meter(dialect, response.headers.get("content-type", ""), response.headers.get("content-encoding", ""))
+        try:
+            first = await relay(response, response_headers(response) + trace.headers(), send, meter)
+            trace.complete = True
+            trace.ttfb_ms = 1000 * (first - received)
+        finally:
+            trace.usage = meter.finish()
+    finally:
+        await response.aclose()
+
+
+async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services: Services) -> bytes:
+    """The bytes to forward: smaller ones, or `body.wire` itself when nothing became smaller."""
+    policy = Policy(trace.mode, services.settings.compression.min_tokens)
+    timeout_s = services.settings.compression.deadline_ms / 1000
+    try:
+        segments = await offload(len(call.text), trace.dialect.segments, call)
+        results, _ = await compressed(services, segments, caller=caller, policy=policy, model=call.model, timeout_s=timeout_s)
+        spliced = await offload(len(call.text), splice, call, segments, results)
+    except HeadroomError as failure:
+        trace.skip_reason = failure.kind
+        return body.wire
+    except Exception:  # fence: compression fails open
+        _log.exception("request %s is forwarded untouched", trace.request_id)
+        trace.skip_reason = "failed"
+        return body.wire
+    trace.results = results
+    trace.chars = max(0, len(call.text) - sum(len(s.text) for s, r in zip(segments, results, strict=True) if r.tokens_before))
+    if spliced is call.raw:
+        trace.skip_reason = why_untouched(results)
+        return body.wire
+    return spliced
+
+
+def policy_mode(headers: Headers, services: Services) -> Fidelity:
+    """The fidelity of this request; `off` forwards it untouched."""
+    settings = services.settings
+    if not settings.optimize or headers.get("x-headroom-bypass", "").lower() == "true":
+        return "off"
+    return _MODES.get(headers.get("x-headroom-mode", "").lower(), settings.compression.fidelity)
+
+
+def skip_reason(call: Call, caller: Caller, mode: str) -> str:
+    """Why a whole call is forwarded untouched, before anything is looked at."""
+    if mode == "off":
+        return "bypass"
+    if caller == ANONYMOUS:
+        return "no_credential"
+    return call.reason
+
+
+def why_untouched(results: Sequence[Compressed]) -> str:
+    """One reason for a call in which nothing changed: the most serious, else the most frequent."""
+    reasons = [result.reason for result in results if result.reason]
+    if not reasons:
+        return "nothing_to_compress"
+    serious = [reason for reason in reasons if reason.startswith(("compressor_", "store_", "failed"))]
+    return max(sorted(set(serious or reasons)), key=(serious or reasons).count)
+
+
+def tags_of(headers: Headers) -> tuple[tuple[str, str], ...]:
+    """`x-headroom-*` request headers that are not instructions, at most 20 of 100 characters."""
+    instructions = {"x-headroom-bypass", "x-headroom-mode", "x-headroom-api-key"}
+    pairs = [(name[11:], value[:100]) for name, value in headers.items() if name.startswith("x-headroom-") and name not in instructions]
+    return tuple(pairs[:20])
+
+
+async def until_gone(work: Coroutine[Any, Any, None], receive: Receive, trace: Trace) -> None:
+    """Run `work`; when the client goes away before the answer is complete, cancel it and raise ClientGone."""
+    main = asyncio.create_task(work)
+    watch = asyncio.create_task(disconnected(receive))
+    try:
+        await asyncio.wait({main, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done() and not trace.complete:
+            raise ClientGone
+        await main
+    finally:
+        watch.cancel()
+        main.cancel()
+        await asyncio.gather(main, watch, return_exceptions=True)
+
+
+async def offload(size: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a pure function here, or in a thread when it works on a large text."""
+    if size < _OFFLOAD_CHARS:
+        return function(*args, **kwargs)
+    return await asyncio.to_thread(function, *args, **kwargs)
+
+
+async def send_error(send: Send, dialect: Dialect, failure: HeadroomError, headers: HeaderList) -> None:
+    """An error of ours in the words of the caller's API; `headers` are added to it."""
+    body = json.dumps(dialect.error(failure.status, failure.kind, failure.message)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    if failure.retry_after_s is not None:
+        headers.append((b"retry-after", str(failure.retry_after_s).encode()))
+    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,48 @@
+"""Every path and method that is neither ours nor a compressed route: to the provider and back, streamed, untouched."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from headroom.dialects import ANTHROPIC, OPENAI_CHAT
+from headroom.errors import HeadroomError
+from headroom.proxy.body import ClientGone
+from headroom.proxy.exchange import send_error
+from headroom.proxy.relay import relay
+from headroom.proxy.services import Services
+from headroom.proxy.upstream import provider_of, request_headers, response_headers
+
+
+class PassThrough:
+    """ASGI endpoint; the provider is the one the request's headers speak to."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        provider = provider_of(Headers(scope=scope))
+        headers = request_headers(scope, body_changed=False)
+        has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        try:
+            response = await self._services.upstream.send(provider, scope, headers, _body(receive) if has_body else None)
+            try:
+                await relay(response, response_headers(response), send, None)
+            finally:
+                await response.aclose()
+        except HeadroomError as failure:
+            await send_error(send, ANTHROPIC if provider == "anthropic" else OPENAI_CHAT, failure, [])
+        except ClientGone:
+            return
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        yield message.get("body", b"")
+        if not message.get("more_body"):
+            return

@@ -1,0 +1,104 @@
+"""The provider's answer to the client, as it comes; a meter reads usage from the same bytes.
+
+Nothing is buffered, re-framed or decoded on its way. If the provider breaks off, so do we: the
+client sees a broken connection, not a clean end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+
+import httpx
+from starlette.types import Receive, Send
+
+from headroom.dialects import Dialect
+from headroom.encodings import Decoder
+from headroom.errors import HeadroomError
+from headroom.model import Usage
+from headroom.proxy.upstream import HeaderList
+from headroom.sse import EventReader
+
+_METER_BYTES = 16_000_000  # of a whole answer; usage beyond that is not read
+_log = logging.getLogger(__name__)
+
+
+class UpstreamBroke(Exception):
+    """The provider broke off in the middle of its answer; the connection to the client is cut too."""
+
+
+class Meter:
+    """Reads what was billed from the bytes of an answer, streamed or whole. Never raises."""
+
+    def __init__(self, dialect: Dialect, content_type: str, content_encoding: str) -> None:
+        self.usage = Usage()
+        self._dialect = dialect
+        self._events = EventReader() if content_type.startswith("text/event-stream") else None
+        self._whole = bytearray()
+        self._decoder: Decoder | None = None
+        self._blind = not content_type.startswith(("text/event-stream", "application/json"))
+        try:
+            self._decoder = Decoder(content_encoding, limit=1_000_000_000) if content_encoding else None
+        except HeadroomError as unknown:
+            self._give_up(unknown)
+
+    def feed(self, chunk: bytes) -> None:
+        if self._blind:
+            return
+        try:
+            data = self._decoder.feed(chunk) if self._decoder else chunk
+        except HeadroomError as broken:
+            self._give_up(broken)
+            return
+        if self._events:
+            for event in self._events.feed(data):
+                self._read(event)
+        elif len(self._whole) + len(data) <= _METER_BYTES:
+            self._whole += data
+        else:
+            self._give_up("the answer is too large")
+
+    def finish(self) -> Usage:
+        """The usage so far; call it once, after the last byte."""
+        if not self._blind and self._whole:
+            self._read(bytes(self._whole))
+        return self.usage
+
+    def _read(self, data: bytes) -> None:
+        if b'"usage"' not in data:
+            return
+        try:
+            self.usage = self.usage.merge(self._dialect.usage(json.loads(data)))
+        except ValueError as odd:
+            _log.debug("usage was not readable: %s", odd)
+
+    def _give_up(self, why: object) -> None:
+        _log.info("usage of this answer is not metered: %s", why)
+        self._blind = True
+        self._whole.clear()
+
+
+async def relay(response: httpx.Response, headers: HeaderList, send: Send, meter: Meter | None) -> float:
+    """Send the whole answer; returns the monotonic time of its first byte (or of its end).
+
+    Raises UpstreamBroke when the provider stops before its answer is complete.
+    """
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    first: float | None = None
+    try:
+        async for chunk in response.aiter_raw():
+            first = first or time.perf_counter()
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if meter:
+                meter.feed(chunk)
+    except httpx.HTTPError as failure:
+        raise UpstreamBroke(str(failure) or type(failure).__name__) from failure
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    return first or time.perf_counter()
+
+
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

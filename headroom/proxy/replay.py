@@ -1,0 +1,85 @@
+"""Results already known, so that a turn costs what it adds: memory first, then the store.
+
+A result never changes once it is known, therefore memory may be as stale as it likes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from headroom.errors import StoreUnavailable
+from headroom.model import Compressed, Original, Segment
+from headroom.store.threaded import ThreadedStore
+
+_RENEW_S = 600.0  # lifetimes in the store are renewed this often
+_log = logging.getLogger(__name__)
+
+
+class Replay:
+    """Looks up and remembers `Compressed` by memo key; at most `max_bytes` of texts in memory."""
+
+    def __init__(self, store: ThreadedStore, max_bytes: int = 64_000_000) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._known: OrderedDict[str, Compressed] = OrderedDict()
+        self._renewed: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    async def lookup(self, scope: str, keyed: Mapping[str, Segment]) -> dict[str, Compressed]:
+        """The known results; every original they refer to is readable when this returns, or the store is down."""
+        found = {key: self._known[key] for key in keyed if key in self._known}
+        for key in found:
+            self._known.move_to_end(key)
+        missing = [key for key in keyed if key not in found]
+        try:
+            if missing:
+                found.update(await self._store.get_results(missing))
+            await self._renew(scope, [(keyed[key], result) for key, result in found.items()])
+        except StoreUnavailable as failure:
+            _log.warning("known results were not looked up or renewed: %s", failure)
+        self.remember({key: found[key] for key in missing if key in found})
+        return found
+
+    def remember(self, results: Mapping[str, Compressed]) -> None:
+        """Keep results that the store holds already."""
+        for key, result in results.items():
+            if key not in self._known:
+                self._known[key] = result
+                self._bytes += len(result.text or "") + 200
+        while self._bytes > self._max_bytes:
+            _, old = self._known.popitem(last=False)
+            self._bytes -= len(old.text or "") + 200
+
+    async def pin(self, keys: Sequence[str], kept: Compressed) -> dict[str, Compressed]:
+        """Remember that these segments were forwarded as they came, so that later turns forward the same."""
+        results = dict.fromkeys(keys, kept)
+        try:
+            results = dict(await self._store.put_results(results))
+        except StoreUnavailable as failure:
+            _log.warning("pinned in memory only: %s", failure)
+        self.remember(results)
+        return results
+
+    async def _renew(self, scope: str, pairs: Sequence[tuple[Segment, Compressed]]) -> None:
+        now = time.monotonic()
+        due = {
+            result.hash: (segment, result)
+            for segment, result in pairs
+            if result.text is not None and now - self._renewed.get((scope, result.hash), -_RENEW_S) >= _RENEW_S
+        }
+        if not due:
+            return
+        gone = await self._store.touch_originals(scope, list(due))
+        lost = [due[digest] for digest in gone]
+        if lost:
+            await self._store.put_originals(
+                scope,
+                [Original(r.hash, s.text, s.tool, r.tokens_before, r.items, r.items_kept) for s, r in lost],
+            )
+        for digest in due:
+            self._renewed[scope, digest] = now
+        while len(self._renewed) > 100_000:
+            self._renewed.popitem(last=False)

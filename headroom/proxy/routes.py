@@ -1,0 +1,147 @@
+"""Our own routes: compress and retrieve for callers, health for machines, statistics for operators.
+
+Errors are `{"error": {"type", "message"}}`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from headroom.ccr import retrieve
+from headroom.errors import HeadroomError, InvalidRequest
+from headroom.proxy.admission import admit_operator, identify, known
+from headroom.proxy.body import read_body
+from headroom.proxy.compress_route import compress_body
+from headroom.proxy.services import Services
+from headroom.stats.exposition import CONTENT_TYPE
+
+_SMALL_BODY = 1_000_000
+
+
+def own_routes(services: Services) -> APIRouter:
+    """Everything under our own names; mounted before the provider's routes."""
+    router = APIRouter()
+    _caller_routes(router, services)
+    _health_routes(router, services)
+    _operator_routes(router, services)
+    return router
+
+
+def _caller_routes(router: APIRouter, services: Services) -> None:
+    settings, salt = services.settings, services.salt
+
+    @router.post("/v1/compress", summary="Compress messages without sending them")
+    async def compress(request: Request) -> Response:
+        caller = known(identify(request.headers, settings, salt))
+        body = await read_body(request.headers, request.receive, 1_000_000 * settings.max_body_mb)
+        bypass = request.headers.get("x-headroom-bypass", "").lower() == "true"
+        reply = await compress_body(body.decoded, caller, bypass, services)
+        return Response(reply, media_type="application/json")
+
+    async def answer(request: Request, digest: str, query: str | None) -> Response:
+        caller = known(identify(request.headers, settings, salt))
+        original = await services.store.get_original(caller.scope, digest)
+        return JSONResponse(retrieve.answer(original, query))
+
+    @router.post("/v1/retrieve", summary="Read back an original, or search in it")
+    async def retrieve_post(request: Request) -> Response:
+        body = await read_body(request.headers, request.receive, _SMALL_BODY)
+        wanted = _json_object(body.decoded)
+        digest, query = wanted.get("hash"), wanted.get("query")
+        if not isinstance(digest, str) or not digest:
+            raise InvalidRequest('hash: the hash of a marker is required, for example {"hash": "0123456789abcdef01234567"}.')
+        if query is not None and not isinstance(query, str):
+            raise InvalidRequest("query: must be a string.")
+        return await answer(request, digest, query)
+
+    @router.get("/v1/retrieve/stats", summary="How much is stored and was asked for again")
+    async def retrieve_stats(request: Request) -> Response:
+        known(identify(request.headers, settings, salt))
+        stats = await services.store.blob_stats()
+        return JSONResponse({"ccr_entries": stats.entries, "ccr_bytes": stats.bytes, "ccr_retrievals": stats.retrievals})
+
+    @router.get("/v1/retrieve/{digest}", summary="Read back an original, or search in it")
+    async def retrieve_get(request: Request, digest: str, query: str | None = None) -> Response:
+        return await answer(request, digest, query)
+
+
+def _health_routes(router: APIRouter, services: Services) -> None:
+    settings, ledger = services.settings, services.ledger
+
+    def checks() -> dict[str, dict[str, Any]]:
+        ready = services.compress.ready
+        return {
+            "compressor": {"enabled": settings.optimize, "ready": ready, "status": "ready" if ready else "starting"},
+        }
+
+    @router.get("/health", summary="Always 200 while the process answers")
+    async def health() -> dict[str, Any]:
+        totals = ledger.totals
+        return {
+            "status": "healthy",
+            "optimize": settings.optimize,
+            "stats": {
+                "total_requests": totals["requests"],
+                "tokens_saved": totals["saved"],
+                "savings_percent": ledger.savings_percent(),
+            },
+            "version": version("headroom"),
+            "ready": services.compress.ready or not settings.optimize,
+            "uptime_seconds": round(time.time() - ledger.started, 1),
+            "checks": checks(),
+            "config": {
+                "optimize": settings.optimize,
+                "fidelity": settings.compression.fidelity,
+            },
+        }
+
+    @router.get("/livez", summary="The event loop answers")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get("/readyz", summary="200 when compression is ready, 503 before")
+    async def readyz() -> Response:
+        ready = services.compress.ready or not settings.optimize
+        headers = {} if ready else {"retry-after": "1"}
+        return JSONResponse({"status": "ready" if ready else "starting", "checks": checks()}, 200 if ready else 503, headers)
+
+    @router.head("/", include_in_schema=False)
+    async def head() -> Response:
+        return Response()
+
+
+def _operator_routes(router: APIRouter, services: Services) -> None:
+    @router.get("/stats", summary="What was saved, in this process")
+    async def stats(request: Request) -> Response:
+        admit_operator(request.headers, services.settings)
+        body = services.ledger.stats(services.settings.compression.fidelity)
+        stored = await services.store.blob_stats()
+        body["compression"] = {"ccr_entries": stored.entries, "ccr_retrievals": stored.retrievals}
+        return JSONResponse(body)
+
+    @router.get("/metrics", summary="Prometheus metrics of this process")
+    async def metrics(request: Request) -> Response:
+        admit_operator(request.headers, services.settings)
+        return Response(services.ledger.exposition.render(), headers={"content-type": CONTENT_TYPE})
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as failure:
+        raise InvalidRequest(f"The request body is not valid JSON: {failure}") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The request body must be a JSON object.")
+    return value
+
+
+def own_error(failure: HeadroomError) -> Response:
+    """An error of our own routes."""
+    headers = {} if failure.retry_after_s is None else {"retry-after": str(failure.retry_after_s)}
+    return JSONResponse({"error": {"type": failure.kind, "message": failure.message}}, failure.status, headers)

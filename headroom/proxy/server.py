@@ -1,0 +1,118 @@
+"""The ASGI application, the same in both faces, and the embedded server.
+
+`create_app` wires routes to given services; `embedded_app` builds the services of one process;
+`app` is built from the environment when a server first asks for it (`gunicorn headroom.proxy.server:app`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import Route
+
+from headroom.dialects import DIALECTS
+from headroom.errors import HeadroomError
+from headroom.proxy.exchange import ProviderRoute
+from headroom.proxy.middleware import Fence, RequestId
+from headroom.proxy.passthrough import PassThrough
+from headroom.proxy.processes import WorkerProcesses
+from headroom.proxy.relay import UpstreamBroke
+from headroom.proxy.replay import Replay
+from headroom.proxy.routes import own_error, own_routes
+from headroom.proxy.services import Services
+from headroom.proxy.upstream import Upstream
+from headroom.settings import Settings, export, load
+from headroom.stats.ledger import Ledger
+from headroom.store import open_store
+from headroom.store.threaded import ThreadedStore
+
+_SALT = "caller-scope"
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application over given services, which it starts and closes with its own lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if services.settings.optimize:
+            await services.compress.start()
+        yield
+        await services.compress.close()
+        await services.upstream.close()
+        await services.store.close()
+
+    app = FastAPI(
+        title="Headroom",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        middleware=[Middleware(RequestId), Middleware(Fence)],
+        exception_handlers={HeadroomError: _on_error},
+    )
+    app.include_router(own_routes(services))
+    for path, dialect in DIALECTS.items():
+        app.router.routes.append(Route(path, ProviderRoute(dialect, services), methods=["POST"]))
+    app.router.routes.append(Route("/{path:path}", PassThrough(services)))
+    return app
+
+
+async def _on_error(_: Request, failure: Exception) -> Response:
+    if not isinstance(failure, HeadroomError):
+        raise failure
+    return own_error(failure)
+
+
+def embedded_app(settings: Settings) -> FastAPI:
+    """The application of `headroom proxy`: worker processes, SQLite."""
+    store = open_store(settings)
+    threaded = ThreadedStore(store)
+    services = Services(
+        settings=settings,
+        compress=WorkerProcesses(settings),
+        store=threaded,
+        replay=Replay(threaded),
+        upstream=Upstream(settings.upstream),
+        ledger=Ledger(),
+        salt=store.secret(_SALT),
+    )
+    return create_app(services)
+
+
+class _BrokenStreams(logging.Filter):
+    """A provider that breaks off is recorded in its outcome; the server need not print a traceback for it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], UpstreamBroke))
+
+
+def run(settings: Settings) -> None:
+    """Serve until interrupted; blocks. Several workers share the store, each counts for itself."""
+    logging.getLogger("uvicorn.error").addFilter(_BrokenStreams())
+    app: FastAPI | str = embedded_app(settings)
+    if settings.workers > 1:
+        export(settings)
+        app = "headroom.proxy.server:app"
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def __getattr__(name: str) -> FastAPI:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    app = globals()["app"] = embedded_app(load())
+    return app

@@ -1,0 +1,25 @@
+"""The collaborators of a server, built by its face and passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headroom.proxy.compress import Compress
+from headroom.proxy.replay import Replay
+from headroom.proxy.upstream import Upstream
+from headroom.settings import Settings
+from headroom.stats.ledger import Ledger
+from headroom.store.threaded import ThreadedStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`salt` keys the hashes that tell callers apart; it is the same in every process on one store."""
+
+    settings: Settings
+    compress: Compress
+    store: ThreadedStore
+    replay: Replay
+    upstream: Upstream
+    ledger: Ledger
+    salt: bytes

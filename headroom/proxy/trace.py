@@ -1,0 +1,83 @@
+"""What is known about a request so far. One is made per request; at its end it becomes the Outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from headroom.dialects import Dialect
+from headroom.model import Compressed, Fidelity, Outcome, Usage
+from headroom.proxy.upstream import HeaderList
+
+
+@dataclass
+class Trace:
+    """What is known about a request so far; becomes its Outcome."""
+
+    dialect: Dialect
+    mode: Fidelity
+    request_id: str
+    began: float = field(default_factory=time.perf_counter)
+    model: str = ""
+    stream: bool = False
+    status: int = 0
+    complete: bool = False
+    chars: int = 0
+    results: Sequence[Compressed] = ()
+    skip_reason: str = ""
+    error: str = ""
+    overhead_ms: float = 0.0
+    ttfb_ms: float | None = None
+    usage: Usage = field(default_factory=Usage)
+    tags: tuple[tuple[str, str], ...] = ()
+
+    def tokens_before(self) -> int:
+        """Exact for the segments that were looked at, a quarter of the characters for the rest."""
+        looked_at = [result for result in self.results if result.tokens_before]
+        return self.chars // 4 + sum(result.tokens_before for result in looked_at)
+
+    def tokens_after(self) -> int:
+        return self.tokens_before() - sum(result.tokens_saved for result in self.results)
+
+    def transforms(self) -> tuple[str, ...]:
+        return tuple(result.label for result in self.results if result.text is not None)
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            request_id=self.request_id,
+            timestamp=time.time(),
+            dialect=self.dialect.name,
+            provider=self.dialect.provider,
+            model=self.model,
+            mode=self.mode,
+            status=self.status,
+            stream=self.stream,
+            tokens_before=self.tokens_before(),
+            tokens_after=self.tokens_after(),
+            transforms=self.transforms(),
+            transform_ms=tuple((result.transform, result.ms) for result in self.results if result.ms and result.transform),
+            reasons=tuple(result.reason for result in self.results if result.reason),
+            skip_reason=self.skip_reason,
+            overhead_ms=self.overhead_ms,
+            ttfb_ms=self.ttfb_ms,
+            total_ms=1000 * (time.perf_counter() - self.began),
+            usage=self.usage,
+            tags=self.tags,
+            error=self.error,
+        )
+
+    def headers(self) -> HeaderList:
+        """What our response headers say; all values are ours, none comes from a request."""
+        before, after = self.tokens_before(), self.tokens_after()
+        values = {
+            "request-id": self.request_id,
+            "tokens-before": before,
+            "tokens-after": after,
+            "tokens-saved": before - after,
+            "transforms": ",".join(dict.fromkeys(self.transforms()))[:1000],
+            "skip-reason": self.skip_reason,
+            "overhead-ms": f"{self.overhead_ms:.1f}",
+            "cache": "miss",
+        }
+        return [(f"x-headroom-{name}".encode(), str(value).encode("latin-1")) for name, value in values.items() if value != ""]

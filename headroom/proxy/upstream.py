@@ -1,0 +1,88 @@
+"""The way to the provider: one HTTP client, headers and bytes as they are.
+
+The base URL comes from the settings, never from a request. A connection that cannot be made is
+tried once more; nothing is sent twice once it may have arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+import httpx
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from headroom.errors import UpstreamUnreachable
+from headroom.settings import UpstreamSettings
+
+HeaderList = list[tuple[bytes, bytes]]
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
+)
+_OURS = b"x-headroom-"
+
+
+def request_headers(scope: Scope, *, body_changed: bool) -> HeaderList:
+    """The client's headers without those of its own connection and ours.
+
+    With a changed body, content-encoding goes too, and the length is left to the client library.
+    """
+    drop = {b"host", b"expect", *_named_by_connection(scope["headers"])}
+    if body_changed:
+        drop |= {b"content-length", b"content-encoding"}
+    return [(name, value) for name, value in scope["headers"] if _passes(name, drop)]
+
+
+def response_headers(response: httpx.Response) -> HeaderList:
+    """The provider's headers without those of its connection."""
+    drop = _named_by_connection(response.headers.raw)
+    return [(name.lower(), value) for name, value in response.headers.raw if _passes(name.lower(), drop)]
+
+
+def _passes(name: bytes, drop: Iterable[bytes]) -> bool:
+    return name not in _HOP_BY_HOP and name not in drop and not name.startswith(_OURS)
+
+
+def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    return {token.strip().lower() for name, value in headers if name.lower() == b"connection" for token in value.split(b",")}
+
+
+def provider_of(headers: Headers) -> str:
+    """Whose API an unknown path belongs to."""
+    return "anthropic" if "anthropic-version" in headers or "x-api-key" in headers else "openai"
+
+
+class Upstream:
+    """`transport` replaces the network in tests."""
+
+    def __init__(self, settings: UpstreamSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._bases = {
+            "anthropic": httpx.URL(settings.anthropic_api_url),
+            "openai": httpx.URL(settings.openai_api_url),
+        }
+        self._client = httpx.AsyncClient(
+            transport=transport
+            or httpx.AsyncHTTPTransport(
+                retries=1, limits=httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
+            ),
+            timeout=httpx.Timeout(settings.idle_timeout_s, connect=settings.connect_timeout_s, pool=None),
+            follow_redirects=False,
+        )
+
+    async def send(self, provider: str, scope: Scope, headers: HeaderList, content: bytes | AsyncIterator[bytes] | None) -> httpx.Response:
+        """The response with its body unread; the caller closes it. Raises UpstreamUnreachable."""
+        base = self._bases[provider]
+        path = scope.get("raw_path") or scope["path"].encode()
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        url = base.copy_with(raw_path=base.raw_path.rstrip(b"/") + path.split(b"?")[0] + query)
+        request = httpx.Request(scope["method"], url, headers=headers, content=content)
+        try:
+            return await self._client.send(request, stream=True)
+        except httpx.HTTPError as failure:
+            raise UpstreamUnreachable(
+                f"The provider at {base.scheme}://{base.host} could not be reached: {str(failure) or type(failure).__name__}. "
+                "Check the network and the API URL in the settings."
+            ) from failure
+
+    async def close(self) -> None:
+        await self._client.aclose()
