@@ -1,0 +1,222 @@
+"""JSON made smaller: rows as a table first, then rows left out that nothing points at.
+
+Reads a JSON document, or several one after the other (JSON Lines), with some text around. Every
+array or map in it that is worth it becomes a table (`json_table`), the rest stays JSON without
+white space. What of a table stays in view when it is still large is decided in `json_sample`.
+Numbers, strings, key order, null and absent keys come out as they went in; `decode` proves it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from headroom.ccr import marker
+from headroom.compressors import named
+from headroom.compressors.base import Draft, Parsed
+from headroom.compressors.json_sample import show
+from headroom.compressors.json_table import Table, alike, tabulate
+from headroom.compressors.json_text import MAX_DEPTH, dump, quote, read_at
+from headroom.model import Fidelity, Segment
+
+_START = re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE)
+_SPACE = re.compile(r"[ \t\r\n]*")
+_AROUND = 0.2  # share of the text that may stand before and behind the JSON
+_AROUND_LEAST = 500  # characters that may stand there in any case
+_STARTS_TRIED = 8
+_FEW = 10  # an array with fewer rows gives way to larger tables inside it
+_LEAST_ROWS = 4
+_LEAST_CHARS = 200
+_LARGER = 4  # times as many rows as the outer array
+_NEVER_OUTER = 50  # an array with this many rows never gives way
+_MANY_ENTRIES = 40  # an object with this many entries is a map, whatever they are
+_JUDGED = 32  # rows by which a table is compared with JSON
+_LARGE = 3600  # characters of an encoding from which rows are left out
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The JSON of a text: `documents` one after the other, with the text `before` and `behind`."""
+
+    before: str
+    documents: list[Any]
+    behind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A document as `skeleton`, JSON with `<table N>` where a table belongs, and the tables in order."""
+
+    before: str
+    skeleton: str
+    tables: tuple[Table, ...]
+    behind: str
+
+    @property
+    def body(self) -> str:
+        """What `json_table.decode` reads."""
+        return join(self.skeleton, [table.text(number) for number, table in enumerate(self.tables, 1)])
+
+
+def join(skeleton: str, tables: Sequence[str]) -> str:
+    """A skeleton that is nothing but its table says nothing and is left out."""
+    return "\n".join(tables if skeleton == "<table 1>" else [skeleton, *tables])
+
+
+class JsonRows:
+    """JSON arrays, objects and lines. Units are the rows of its tables, as the table shows them."""
+
+    label: Final = "smart_crusher"
+
+    def parse(self, segment: Segment) -> Parsed | None:
+        try:
+            segment.text.encode()
+            source = _find(segment.text)
+            encoded = None if source is None else encode(source)
+            if encoded is None:
+                return None
+            if "\\u" in segment.text:
+                encoded.body.encode()
+        except (ValueError, RecursionError):  # UnicodeEncodeError, a lone surrogate, is a ValueError
+            return None
+        return Parsed([row for table in encoded.tables for row in table.rows], encoded)
+
+    def render(self, segment: Segment, parsed: Parsed, scores: Sequence[float], fidelity: Fidelity, hash: str) -> Draft | None:
+        encoded: Encoded = parsed.structure
+        body = encoded.body
+        units = max(1, len(parsed.units))
+        if fidelity == "lossless" or len(body) <= _LARGE:
+            return Draft(_with_head(encoded, body, _complete(encoded), hash), units, units)
+        names = named.names("\n".join((segment.question, segment.intent, segment.arguments)))
+        shown, start = [], 0
+        for number, table in enumerate(encoded.tables, 1):
+            end = start + len(table.rows)
+            shown.append(show(table, number, scores[start:end], names))
+            start = end
+        if all(view.whole for view in shown):
+            return Draft(_with_head(encoded, body, _complete(encoded), hash), units, units)
+        body = join(encoded.skeleton, [view.text for view in shown])
+        what = f"JSON rewritten without white space; {_legend(encoded, body)}, some rows left out as marked"
+        return Draft(_with_head(encoded, body, what, hash), units, sum(view.kept for view in shown))
+
+
+def _with_head(encoded: Encoded, body: str, what: str, hash: str) -> str:
+    return f"{marker.re_encoded(what, hash)}\n{encoded.before}{body}{encoded.behind}"
+
+
+def _complete(encoded: Encoded) -> str:
+    legend = _legend(encoded, encoded.body)
+    return f"JSON rewritten without white space, complete{'; ' if legend else ''}{legend}"
+
+
+def _legend(encoded: Encoded, body: str) -> str:
+    """How to read the tables, in as many words as they need."""
+    if not encoded.tables:
+        return ""
+    columns = [column for table in encoded.tables for column in table.columns]
+    words = ["arrays as tables: the line below <table> names the columns, cells are separated by tabs"]
+    if any(column.constant for column in columns):
+        words.append("name=value there holds for every row")
+    if any(":str" in column.name for column in columns):
+        words.append(":str marks strings")
+    if any("" in column.cells for column in columns):
+        words.append("an empty cell is an absent key")
+    return ", ".join(words)
+
+
+def _find(text: str) -> _Source | None:
+    """The JSON documents of a text that is JSON for the most part."""
+    most = max(_AROUND_LEAST, int(len(text) * _AROUND))
+    for tried, start in enumerate(_starts(text)):
+        if start > most or tried == _STARTS_TRIED:
+            return None
+        documents, end = _documents(text, start)
+        if documents and start + len(text) - end <= most:
+            return _Source(text[:start], documents, text[end:])
+    return None
+
+
+def _starts(text: str) -> Iterator[int]:
+    """Where JSON may begin: lines first, then the first bracket within a line."""
+    for match in _START.finditer(text):
+        yield match.end()
+    first = re.search(r"[\[{]", text)
+    if first:
+        yield first.start()
+
+
+def _documents(text: str, start: int) -> tuple[list[Any], int]:
+    """All documents from `start` on and where the last one ends."""
+    documents: list[Any] = []
+    end = start
+    while text[start : start + 1] in ("[", "{"):
+        try:
+            value, end = read_at(text, start)
+        except (ValueError, RecursionError):
+            break
+        documents.append(value)
+        space = _SPACE.match(text, end)
+        start = space.end() if space else end
+    return documents, end
+
+
+def encode(source: _Source) -> Encoded:
+    """Raises ValueError when the documents are nested too deeply."""
+    tables: list[Table] = []
+    value = source.documents if len(source.documents) > 1 else source.documents[0]
+    skeleton = _skeleton(value, tables, 0)
+    return Encoded(source.before, skeleton, tuple(tables), source.behind)
+
+
+def _skeleton(value: Any, tables: list[Table], depth: int) -> str:
+    """Minified JSON in which arrays and maps that are better as tables are replaced by `<table N>`."""
+    if type(value) not in (list, dict) or not value:
+        return dump(value)
+    if depth >= MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    if _has_rows(value) and not _holds_larger(value):
+        table = tabulate(value)
+        if _pays(table):
+            tables.append(table)
+            return f"<table {len(tables)}>"
+        return dump(value)
+    if type(value) is list:
+        return "[" + ",".join([_skeleton(item, tables, depth + 1) for item in value]) + "]"
+    return "{" + ",".join([f"{quote(key)}:{_skeleton(item, tables, depth + 1)}" for key, item in value.items()]) + "}"
+
+
+def _has_rows(value: list[Any] | dict[str, Any]) -> bool:
+    return len(value) >= _LEAST_ROWS if isinstance(value, list) else _is_map(value)
+
+
+def _is_map(value: dict[str, Any]) -> bool:
+    """Whether the keys are data: many entries, or several that look alike."""
+    if len(value) >= _MANY_ENTRIES:
+        return True
+    return len(value) >= _FEW and all(type(item) is dict for item in value.values()) and alike(list(value.values()))
+
+
+def _holds_larger(value: list[Any] | dict[str, Any]) -> bool:
+    """Whether the rows are few and hold arrays of many more."""
+    if len(value) >= _NEVER_OUTER:
+        return False
+    wanted = max(_FEW, _LARGER * len(value))
+    inside = list(value.values() if isinstance(value, dict) else value)
+    while inside:
+        item = inside.pop()
+        if isinstance(item, (dict, list)):
+            if len(item) >= wanted and _has_rows(item):
+                return True
+            inside += item.values() if isinstance(item, dict) else item
+    return False
+
+
+def _pays(table: Table) -> bool:
+    """Whether the table is shorter than JSON, judged by some of its rows; what is large is a table anyway."""
+    step = len(table.rows) // _JUDGED + 1
+    rows = range(0, len(table.rows), step)
+    plain = sum([len(table.record(row)) + 1 for row in rows]) * step
+    encoded = sum([len(table.rows[row]) + 1 for row in rows]) * step + len(table.header) + len(table.heading(1))
+    return plain > _LARGE or (plain > _LEAST_CHARS and encoded < plain)
