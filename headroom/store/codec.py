@@ -40,8 +40,9 @@ def join_result(small: str, text: bytes | None) -> Compressed | None:
     """The result, or None when another version of `Compressed` wrote it."""
     try:
         values = json.loads(small)
+        decoded = None if text is None else decode(text)
     except ValueError:
         return None
     if not isinstance(values, dict) or tuple(values) != _NAMES:
         return None
-    return Compressed(None if text is None else decode(text), **values)
+    return Compressed(decoded, **values)

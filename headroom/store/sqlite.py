@@ -122,7 +122,7 @@ class SqliteStore:
                 (_plain(scope), _plain(hash)),
             ).fetchone()
             if row is None:
-                raise NotFound(f"nothing is stored under hash={hash} for this caller")
+                raise NotFound(f"nothing is stored under hash={_plain(hash)[:40]} for this caller")
             id, size, used, tool, tokens, items, items_kept, retrievals, frame = row
             if not self._alive(size, used):
                 raise Expired(f"the original of hash={hash} was stored, but its lifetime is over")
@@ -159,7 +159,7 @@ class SqliteStore:
         now = self._clock()
         with self._write() as db:
             standing = {key: result for key, (_, _, result) in _known(db, list(results)).items()}
-            for key in results.keys() - standing.keys():
+            for key in (key for key in results if key not in standing):
                 small, text = split_result(results[key])
                 db.execute("DELETE FROM results WHERE key = ?", (key,))  # a row that cannot be read
                 size = len(key) + len(small) + len(text or b"")
