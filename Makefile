@@ -57,6 +57,7 @@ $(VENV)/.created:
 $(VENV)/.proxy: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing the proxy into $(VENV) (once) ..."
 	@$(INSTALL) --editable '.[proxy]'
+	@$(BIN)/python -m headroom.cli.vocabulary
 	@touch $@
 
 $(VENV)/.serve: $(VENV)/.created pyproject.toml constraints.txt

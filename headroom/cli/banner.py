@@ -41,11 +41,12 @@ def closed(settings: Settings) -> list[str]:
 
 
 def mode(settings: Settings) -> str:
-    """`reversible, tokens counted exactly`."""
+    """What happens to requests here: `reversible; tokens counted exactly`."""
     if not settings.optimize or settings.compression.fidelity == "off":
         return "forwarding untouched"
-    counting = "counted exactly" if tokens.find_vocabulary("o200k_base", settings.vocabulary_dir) else "estimated"
-    return f"{settings.compression.fidelity}, tokens {counting}"
+    exact = tokens.find_vocabulary("o200k_base", settings.vocabulary_dir) is not None
+    counting = "counted exactly" if exact else "estimated (headroom doctor says why)"
+    return f"{settings.compression.fidelity}; tokens {counting}"
 
 
 def banner(settings: Settings) -> Text:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import click
 
@@ -28,17 +27,15 @@ def command(file: IO[bytes], tool: str, question: str, model: str, fidelity: str
     """
     from headroom import worker
     from headroom.cli.terminal import console, highlighted, percent_saved
-    from headroom.model import Fidelity, Job, Segment
-    from headroom.proxy.admission import LOCAL
-    from headroom.proxy.compress import open_store
+    from headroom.model import LOCAL, Job, Segment
+    from headroom.store import open_store
 
     settings = load(config, {"compression__fidelity": fidelity})
     text = decoded(file)
     segment = Segment(text, (0, 0), tool=tool, question=question)
-    policy = replace(settings.compression.policy, fidelity=cast(Fidelity, settings.compression.fidelity))
     store = open_store(settings)
     try:
-        job = Job((segment,), policy, LOCAL.scope, model, count=(text,))
+        job = Job((segment,), settings.compression.policy, LOCAL.scope, model, count=(text,))
         result = worker.run(job, store, settings.vocabulary_dir)
     finally:
         store.close()

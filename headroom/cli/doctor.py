@@ -16,11 +16,11 @@ import httpx
 from rich.text import Text
 
 from headroom import settings as settings_module
-from headroom import tokens
 from headroom.cli.banner import address
 from headroom.cli.options import load
 from headroom.cli.remote import ask, loopback
 from headroom.cli.terminal import console
+from headroom.cli.vocabulary import NAMES, fetch, missing
 from headroom.errors import SettingsError, StoreUnavailable
 from headroom.model import Original, content_hash
 from headroom.settings import Settings
@@ -46,8 +46,11 @@ class Finding:
 @click.command("doctor")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file  [~/.headroom/config.toml]")
 @click.option("--offline", is_flag=True, help="Do not try to reach the providers.")
-def command(config: Path | None, offline: bool) -> None:
+@click.option("--fetch", "fetching", is_flag=True, help="First download the vocabularies that are missing.")
+def command(config: Path | None, offline: bool, fetching: bool) -> None:
     """Check this installation, line by line, and say how to mend what does not work."""
+    if fetching:
+        fetch(missing(load(config).vocabulary_dir))
     broken = False
     for finding in findings(config, offline):
         console().print(shown(finding), end="")
@@ -111,7 +114,8 @@ def _installed(module: str) -> bool:
 def sources(config: Path | None, settings: Settings) -> str:
     """Where the settings come from."""
     file = config or settings.home / "config.toml"
-    changed = sum(1 for path, info in settings_module.fields() if _value(settings, path) != info.get_default())
+    plain = Settings()
+    changed = sum(1 for path, _ in settings_module.fields() if _value(settings, path) != _value(plain, path))
     where = str(file) if file.is_file() else f"no {file}"
     return f"{where}; {changed} differ from the default" if changed else f"{where}; all defaults"
 
@@ -125,17 +129,16 @@ def _value(settings: Settings, path: tuple[str, ...]) -> Any:
 
 def vocabulary(settings: Settings) -> Finding:
     """Whether tokens are counted or estimated."""
-    missing = [name for name in ("o200k_base", "cl100k_base") if tokens.find_vocabulary(name, settings.vocabulary_dir) is None]
-    if not missing:
-        return Finding("tokens", "ok", "counted exactly (o200k_base, cl100k_base)")
-    fetch = "; ".join(f"tiktoken.get_encoding('{name}')" for name in missing)
-    mend = f'once, with a network: {sys.executable} -c "import tiktoken; {fetch}"  (or set TIKTOKEN_CACHE_DIR)'
-    return Finding("tokens", "note", f"estimated: no vocabulary {', '.join(missing)} on this machine", mend)
+    absent = missing(settings.vocabulary_dir)
+    if not absent:
+        return Finding("tokens", "ok", f"counted exactly ({', '.join(NAMES)})")
+    mend = "`headroom doctor --fetch` on a machine with a network, or set TIKTOKEN_CACHE_DIR"
+    return Finding("tokens", "note", f"estimated: no vocabulary {', '.join(absent)} on this machine", mend)
 
 
 def store(settings: Settings) -> Finding:
     """Whether an original can be stored and read back."""
-    from headroom.proxy.compress import open_store
+    from headroom.store import open_store
 
     text = "headroom doctor"
     original = Original(content_hash(text), text)

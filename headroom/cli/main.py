@@ -20,12 +20,8 @@ COMMANDS = {
 }
 
 
-class _Refusal(click.ClickException):
-    """An error raised on purpose, printed as one message: exit code 2 when the settings are wrong, otherwise 1."""
-
-    def __init__(self, failure: HeadroomError) -> None:
-        super().__init__(failure.message)
-        self.exit_code = 2 if isinstance(failure, SettingsError) else 1
+class _WrongSettings(click.ClickException):
+    exit_code = 2
 
 
 class _Commands(click.Group):
@@ -46,8 +42,10 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except SettingsError as failure:
+            raise _WrongSettings(failure.message) from None
         except HeadroomError as failure:
-            raise _Refusal(failure) from None
+            raise click.ClickException(failure.message) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

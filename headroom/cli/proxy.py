@@ -26,11 +26,11 @@ def command(config: Path | None, **flags: Any) -> None:
 
     settings = listening(load(config, flags))
     try:
-        from headroom.proxy import server
+        from headroom.proxy.server import run
     except ModuleNotFoundError as failure:
         raise SettingsError(f"{failure.name} is not installed: pip install 'headroom[proxy]'") from None
     console(stderr=True).print(banner(settings))
-    server.run(settings)
+    run(settings)
 
 
 def listening(settings: Settings) -> Settings:

@@ -26,7 +26,9 @@ def ask(url: str, path: str, *, key: str = "", params: dict[str, str] | None = N
         with httpx.Client(trust_env=not loopback(url), timeout=timeout_s) as client:
             response = client.get(url.rstrip("/") + path, params=params, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
-        raise click.ClickException(f"no answer from {url} ({failure}); start it with `headroom proxy`, or name another with --url") from None
+        raise click.ClickException(
+            f"no answer from {url} ({failure}); start it with `headroom proxy`, or name another with --url"
+        ) from None
     try:
         body = response.json()
     except ValueError:

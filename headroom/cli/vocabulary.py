@@ -1,0 +1,50 @@
+"""Fetches the vocabularies that exact token counts need, once, into tiktoken's own cache: `python -m headroom.cli.vocabulary`.
+
+Nothing needs this to succeed: without a vocabulary tokens are estimated, and everything says so.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from headroom import tokens
+from headroom.cli.options import load
+
+NAMES = ("o200k_base", "cl100k_base")
+
+
+def missing(directory: Path | None) -> list[str]:
+    """The vocabularies that are not on this machine."""
+    return [name for name in NAMES if tokens.find_vocabulary(name, directory) is None]
+
+
+def fetch(names: Sequence[str], timeout_s: float = 60.0) -> bool:
+    """Let tiktoken download vocabularies to where `TIKTOKEN_CACHE_DIR`, or its default, says; whether it did.
+
+    In a process of its own, because tiktoken's download has no timeout.
+    """
+    program = "import sys, tiktoken; [tiktoken.get_encoding(name) for name in sys.argv[1:]]"
+    try:
+        done = subprocess.run([sys.executable, "-c", program, *names], capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+@click.command()
+def command() -> None:
+    """Fetch what is missing, and say what came of it."""
+    wanted = missing(load().vocabulary_dir)
+    if wanted and not fetch(wanted):
+        click.echo(f"Could not download {', '.join(wanted)}: tokens will be estimated until `headroom doctor --fetch` can.")
+    else:
+        click.echo("Tokens will be counted exactly.")
+
+
+if __name__ == "__main__":
+    command()
