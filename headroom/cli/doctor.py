@@ -50,7 +50,8 @@ class Finding:
 def command(config: Path | None, offline: bool, fetching: bool) -> None:
     """Check this installation, line by line, and say how to mend what does not work."""
     if fetching:
-        fetch(missing(load(config).vocabulary_dir))
+        directory = load(config).vocabulary_dir
+        fetch(missing(directory), directory)
     broken = False
     for finding in findings(config, offline):
         console().print(shown(finding), end="")

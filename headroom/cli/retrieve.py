@@ -24,15 +24,18 @@ def command(hash: str, query: str | None, url: str | None, key: str, as_json: bo
     With QUERY, print only the rows, lines or paragraphs of it that have to do with QUERY, best first. HASH may be
     given as it stands in the marker, `hash=` included.
     """
+    query = (query or "").strip() or None
     digest = hash.removeprefix("hash=").strip("[]. ")
     answer = from_url(url, digest, query, key) if url else from_store(digest, query, config)
     if as_json:
         click.echo(json.dumps(answer))
         return
-    found = answer["results"] if query else [answer["original_content"]]
-    for text in found:
-        click.echo(text, nl=bool(query))
-    if not found:
+    if not query:
+        click.echo(answer["original_content"], nl=False)
+        return
+    for hit in answer["results"]:
+        click.echo(click.style(f"{hit['place']}: ", dim=True) + hit["text"].rstrip("\n"))
+    if not answer["results"]:
         raise click.ClickException(f"nothing in {digest} has to do with {query!r}")
 
 

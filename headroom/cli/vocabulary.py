@@ -23,14 +23,25 @@ def missing(directory: Path | None) -> list[str]:
     return [name for name in NAMES if tokens.find_vocabulary(name, directory) is None]
 
 
-def fetch(names: Sequence[str], timeout_s: float = 60.0) -> bool:
-    """Let tiktoken download vocabularies to where `TIKTOKEN_CACHE_DIR`, or its default, says; whether it did.
+_DOWNLOAD = """
+import os, sys
+directory, *names = sys.argv[1:]
+if directory:
+    os.environ["TIKTOKEN_CACHE_DIR"] = directory
+import tiktoken
+for name in names:
+    tiktoken.get_encoding(name)
+"""
+
+
+def fetch(names: Sequence[str], directory: Path | None, timeout_s: float = 60.0) -> bool:
+    """Let tiktoken download vocabularies to a directory, by default its own cache; whether it did.
 
     In a process of its own, because tiktoken's download has no timeout.
     """
-    program = "import sys, tiktoken; [tiktoken.get_encoding(name) for name in sys.argv[1:]]"
+    program = [sys.executable, "-c", _DOWNLOAD, str(directory or ""), *names]
     try:
-        done = subprocess.run([sys.executable, "-c", program, *names], capture_output=True, timeout=timeout_s, check=False)
+        done = subprocess.run(program, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
@@ -39,8 +50,9 @@ def fetch(names: Sequence[str], timeout_s: float = 60.0) -> bool:
 @click.command()
 def command() -> None:
     """Fetch what is missing, and say what came of it."""
-    wanted = missing(load().vocabulary_dir)
-    if wanted and not fetch(wanted):
+    directory = load().vocabulary_dir
+    wanted = missing(directory)
+    if wanted and not fetch(wanted, directory):
         click.echo(f"Could not download {', '.join(wanted)}: tokens will be estimated until `headroom doctor --fetch` can.")
     else:
         click.echo("Tokens will be counted exactly.")
