@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,7 +31,8 @@ _VOCABULARIES = {
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
     ),
 }
-_OLDER = ("gpt-4-", "gpt-3.5", "text-embedding", "text-davinci")
+_OLDER = ("gpt-4-", "gpt-3.5", "gpt-35", "text-embedding")
+_loading = threading.Lock()  # tiktoken is told where to look by a variable of the whole process
 
 
 class Counter(Protocol):
@@ -59,25 +61,26 @@ class Estimate:
 
     name = "estimate"
     exact = False
-    _PIECES = re.compile(r"([A-Za-z]+)|(\d+)|([^\x00-\x7f])|([^\sA-Za-z\d])")
+    _WORD = re.compile(rb"[A-Za-z]+")
+    _LONG_WORD = re.compile(rb"[A-Za-z]{7,}")
+    _DIGITS = re.compile(rb"[0-9]{1,3}")
+    _NO_SIGN = bytes(code for code in range(128) if chr(code).isalnum() or chr(code).isspace())
 
     def count(self, text: str) -> int:
-        total = 0.0
-        for word, digits, other, sign in self._PIECES.findall(text):
-            if word:
-                total += max(1.0, len(word) / 6)
-            elif digits:
-                total += (len(digits) + 2) // 3
-            elif other:
-                total += 0.7
-            elif sign:
-                total += 0.6
-        return round(total)
+        return round(sum(self._count(text[start : start + _SLICE]) for start in range(0, len(text), _SLICE)))
+
+    def _count(self, text: str) -> float:
+        plain = text.encode("ascii", "replace")
+        others = len(text) - len(text.encode("ascii", "ignore"))
+        signs = len(plain.translate(None, self._NO_SIGN)) - others
+        long_words = self._LONG_WORD.findall(plain)
+        words = len(self._WORD.findall(plain)) - len(long_words) + sum(map(len, long_words)) / 6
+        return words + len(self._DIGITS.findall(plain)) + 0.7 * others + 0.6 * signs
 
 
 def vocabulary_for(model: str) -> str:
-    """cl100k_base for GPT-4 and GPT-3.5, o200k_base for everything else."""
-    name = model.rsplit("/", 1)[-1].lower()
+    """cl100k_base for GPT-4 and GPT-3.5, fine-tuned ones too (`ft:gpt-4:...`), o200k_base for everything else."""
+    name = model.rsplit("/", 1)[-1].lower().removeprefix("ft:").split(":")[0]
     old = name == "gpt-4" or name.startswith(_OLDER)
     return "cl100k_base" if old else "o200k_base"
 
@@ -101,7 +104,6 @@ def _digest(file: Path) -> str:
         return ""
 
 
-@functools.cache
 def counter(model: str = "", directory: Path | None = None) -> Counter:
     """The counter for a model. Never fails: without an intact vocabulary it is an `Estimate`."""
     return _counter(vocabulary_for(model), directory)
@@ -116,12 +118,13 @@ def _counter(name: str, directory: Path | None) -> Counter:
 def _load(name: str, directory: Path) -> tiktoken.Encoding:
     import tiktoken  # late: a program that counts nothing does not pay for it
 
-    before = os.environ.get("TIKTOKEN_CACHE_DIR")
-    os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)  # the only way to tell tiktoken where to look
-    try:
-        return tiktoken.get_encoding(name)
-    finally:
-        if before is None:
-            del os.environ["TIKTOKEN_CACHE_DIR"]
-        else:
-            os.environ["TIKTOKEN_CACHE_DIR"] = before
+    with _loading:
+        before = os.environ.get("TIKTOKEN_CACHE_DIR")
+        os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)
+        try:
+            return tiktoken.get_encoding(name)
+        finally:
+            if before is None:
+                del os.environ["TIKTOKEN_CACHE_DIR"]
+            else:
+                os.environ["TIKTOKEN_CACHE_DIR"] = before

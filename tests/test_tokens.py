@@ -1,0 +1,134 @@
+"""Counting: exact with a vocabulary, an honest estimate without, never a failure, never a socket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import tiktoken
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headroom.tokens import Counter, Estimate, counter, find_vocabulary, vocabulary_for
+
+LOG = "2024-05-01T12:00:01Z ERROR [worker-3] payment 8f3a21 declined: card expired (code=51, ms=182)\n"
+CODE = "def charge(card: Card, amount: int) -> Receipt:\n    if amount <= 0:\n        raise ValueError(amount)\n    return post(card)\n"
+JSON = '{"id": 10001, "user": "grace.hopper@example.org", "state": "declined", "amount": 12.5, "tags": ["a", "b"]}\n'
+PROSE = "The lighthouse keeper wrote down every ship that passed, its flag and the weather, for thirty years.\n"
+
+
+@pytest.fixture(scope="module")
+def exact() -> Counter:
+    found = counter("gpt-4o")
+    assert found.exact, "the development extra installs litellm, which holds o200k_base"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-4o", "o200k_base"),
+        ("gpt-4o-mini-2024-07-18", "o200k_base"),
+        ("gpt-4.1", "o200k_base"),
+        ("gpt-5", "o200k_base"),
+        ("o3-mini", "o200k_base"),
+        ("claude-sonnet-4-5", "o200k_base"),
+        ("", "o200k_base"),
+        ("gpt-4", "cl100k_base"),
+        ("GPT-4-turbo", "cl100k_base"),
+        ("openai/gpt-4-32k", "cl100k_base"),
+        ("ft:gpt-4:acme::x1", "cl100k_base"),
+        ("ft:gpt-4o:acme::x1", "o200k_base"),
+        ("gpt-35-turbo", "cl100k_base"),
+        ("gpt-3.5-turbo", "cl100k_base"),
+        ("text-embedding-3-small", "cl100k_base"),
+    ],
+)
+def test_the_vocabulary_of_a_model_is_tiktokens_own(model: str, name: str) -> None:
+    assert vocabulary_for(model) == name
+    try:
+        assert tiktoken.encoding_name_for_model(model.rsplit("/", 1)[-1].lower()) == name
+    except KeyError:
+        assert name == "o200k_base"
+
+
+@pytest.mark.parametrize("text", ["", "a", LOG * 50, CODE * 50, "注文の支払い" * 30, "🙂" * 40, "<|endoftext|>", "\ud800 half"])
+def test_counts_are_exact(exact: Counter, text: str) -> None:
+    place = find_vocabulary("o200k_base")
+    assert place is not None
+    assert exact.name == "o200k_base"
+    expected = len(tiktoken.get_encoding("o200k_base").encode_ordinary(text))
+    assert exact.count(text) == expected
+
+
+def test_no_text_is_slow_to_count(exact: Counter) -> None:
+    """A repeated letter is the worst case of byte-pair encoding: twice as much of it costs twice the work."""
+    assert exact.count("a" * 200_000) == 2 * exact.count("a" * 100_000)
+
+
+def test_a_long_text_is_counted_in_slices(exact: Counter) -> None:
+    text = LOG * 3000
+    whole = exact.count(LOG * 30) * 100
+    assert exact.count(text) == pytest.approx(whole, rel=0.001)
+
+
+@given(st.text(st.characters()) | st.text(st.characters(categories=["Cs", "L", "N"])))
+@settings(max_examples=50)
+def test_any_text_is_counted(text: str) -> None:
+    assert counter("gpt-4o").count(text) >= (1 if text else 0)
+    assert Estimate().count(text) >= 0
+
+
+def test_counters_are_shared() -> None:
+    assert counter("gpt-4o") is counter("claude-sonnet-4-5")
+    assert counter("gpt-4") is not counter("gpt-4o")
+
+
+@pytest.mark.parametrize("text", [LOG, CODE, JSON, PROSE, LOG + CODE + JSON + PROSE])
+def test_the_estimate_is_near(exact: Counter, text: str) -> None:
+    guess = Estimate()
+    assert (guess.exact, guess.name) == (False, "estimate")
+    assert guess.count(text * 20) == pytest.approx(exact.count(text * 20), rel=0.25)
+
+
+def test_the_estimate_of_nothing() -> None:
+    assert Estimate().count("") == Estimate().count(" \n") == 0
+
+
+def test_a_vocabulary_in_the_given_directory_comes_first(tmp_path: Path) -> None:
+    source = find_vocabulary("o200k_base")
+    assert source is not None
+    shutil.copytree(source, tmp_path, dirs_exist_ok=True)
+    assert find_vocabulary("o200k_base", tmp_path) == tmp_path
+    before = dict(os.environ)
+    assert counter("gpt-4o", tmp_path).count(LOG) == counter("gpt-4o").count(LOG)
+    assert dict(os.environ) == before
+
+
+def test_a_damaged_vocabulary_is_passed_over(tmp_path: Path) -> None:
+    source = find_vocabulary("o200k_base")
+    assert source is not None
+    for file in source.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(b"damaged")
+    assert find_vocabulary("o200k_base", tmp_path) == source
+    assert find_vocabulary("o200k_base", tmp_path / "missing") == source
+    assert counter("gpt-4o", tmp_path).exact
+
+
+def test_models_that_clients_make_up_are_not_remembered() -> None:
+    assert {id(counter(f"model-{number}")) for number in range(100)} == {id(counter("gpt-4o"))}
+
+
+def test_vocabularies_can_be_loaded_by_many_threads(tmp_path: Path) -> None:
+    source = find_vocabulary("o200k_base")
+    assert source is not None
+    before = dict(os.environ)
+    places = [Path(shutil.copytree(source, tmp_path / str(number))) for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        counters = list(pool.map(lambda place: counter("gpt-4" if place.name in "02" else "gpt-4o", place), places))
+    assert all(one.exact for one in counters) == (find_vocabulary("cl100k_base") is not None)
+    assert dict(os.environ) == before
