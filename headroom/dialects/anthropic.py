@@ -1,7 +1,7 @@
 """Anthropic Messages: tool results stand in user messages as `tool_result` blocks.
 
 Never touched: system, tools, tool inputs, thinking, images, documents, failed tool results, the
-user's and the assistant's own words.
+user's and the assistant's own words. Data pasted into a user's message is a segment like a tool result.
 """
 
 from __future__ import annotations
@@ -65,16 +65,14 @@ def _segments(call: Call) -> Iterator[Segment]:
     walk = Walk()
     for message in call.body["messages"]:
         content = message.get("content")
-        words = "\n".join(text_parts(content))
         if message.get("role") == "assistant":
-            walk.say(words)
+            walk.say("\n".join(text_parts(content)))
             for block in _blocks(content):
                 if block.get("type") == "tool_use" and isinstance(block.get("input"), wire.Obj):
                     source = block["input"]
                     walk.calls[str(block.get("id"))] = str(block.get("name", "")), call.text[source.start : source.end]
             continue
-        if words.strip():
-            walk.ask(words)
+        yield from walk.hear(list(text_parts(content)))
         for block in _blocks(content):
             if block.get("type") == "tool_result":
                 failed = block.get("is_error") is True

@@ -16,6 +16,7 @@ from headroom.ccr.marker import TOOL_NAME
 from headroom.dialects import wire
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Compressed, Segment, Usage
+from headroom.sections import Section, sections
 
 _QUESTION_CHARS = 4000  # of a user's words, half from the beginning and half from the end
 
@@ -107,6 +108,23 @@ class Walk:
             words = words[: _QUESTION_CHARS // 2] + "\n" + words[-_QUESTION_CHARS // 2 :]
         self.question, self.intent = words, ""
 
+    def hear(self, parts: Sequence[wire.Str]) -> Iterator[Segment]:
+        """The data pasted into a user's message; the words around it become the question."""
+        found = [(part, sections(part)) for part in parts]
+        words = "\n".join(_outside(part, pasted) for part, pasted in found)
+        if words.strip():
+            self.ask(words)
+        for part, pasted in found:
+            for section in pasted:
+                text = part[section.start : section.end]
+                yield Segment(
+                    text=text,
+                    slot=(part.start, part.end),
+                    part=(section.start, section.end),
+                    question=self.question,
+                    protected=protection(part, "", failed=False),
+                )
+
     def say(self, words: str) -> None:
         self.intent = words[-_QUESTION_CHARS // 2 :]
 
@@ -122,6 +140,13 @@ class Walk:
             intent=self.intent,
             protected=protection(text, tool, failed),
         )
+
+
+def _outside(text: str, pasted: Sequence[Section]) -> str:
+    """The words of a user's message, without the data in it."""
+    starts = (0, *(section.end for section in pasted))
+    ends = (*(section.start for section in pasted), len(text))
+    return "\n".join(text[start:end] for start, end in zip(starts, ends, strict=True))
 
 
 def protection(text: str, tool: str, failed: bool) -> str:

@@ -1,7 +1,7 @@
 """OpenAI Chat Completions: tool results are messages with the role `tool`.
 
 Never touched: system and developer messages, tools, tool-call arguments, images, audio, the user's
-and the assistant's own words.
+and the assistant's own words. Data pasted into a user's message is a segment like a tool result.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _segments(call: Call) -> Iterator[Segment]:
             for call_id, tool, arguments in _calls(message):
                 walk.calls[call_id] = tool, arguments
         elif role == "user":
-            walk.ask("\n".join(text_parts(content)))
+            yield from walk.hear(list(text_parts(content)))
         elif role == "tool":
             for text in text_parts(content):
                 yield walk.result(text, str(message.get("tool_call_id")))

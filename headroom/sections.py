@@ -1,0 +1,121 @@
+"""Finds the data that somebody pasted into his own words: fenced blocks, tagged documents, JSON, logs, transcripts.
+
+Only what is plainly not typed by a person is a section; in doubt a text is words, and words are
+never touched. Sans-I/O, linear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from headroom.content import detect
+
+MIN_CHARS = 3000  # about 800 tokens; smaller data stays with the words
+_MAX_WORDS = 1500  # of a user before or behind pasted data that nothing frames
+_MAX_UNCLOSED = 30  # openings without an end, each costs a look to the end of the text
+_DATA = frozenset(("json", "log", "search", "diff", "html", "table", "code", "base64"))
+
+_FENCE_LINE = re.compile(r"^[`~]{3,}[ \t]*(?P<info>[^\s`][^\n`]*)?$", re.MULTILINE)
+_OPENING = re.compile(r"^(?:[`~]{3,}[^\n`]*|<(?P<tag>[A-Za-z][\w-]{1,40})(?:\s[^<>\n]{0,300})?>[ \t]*)\n", re.MULTILINE)
+_INSTRUCTIONS = re.compile(r"system|instruct|reminder|command|rule|example|prompt|policy|task|question|message", re.IGNORECASE)
+_RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,}|_{3,})[ \t]*\n", re.MULTILINE)
+_RULE_BEFORE = re.compile(r"(?:-{3,}|={3,}|\*{3,}|_{3,})\s*$")
+_RULE_BEHIND = re.compile(r"\s*(?:-{3,}|={3,}|\*{3,}|_{3,})[ \t]*\n")
+_BLOCK = re.compile(r"\n[ \t]*\n")
+_DOCUMENT = re.compile(r"^(?:\[?(?:Document|Doc|Passage|Source|Chunk|Result|Context)\b|\[\d{1,3}\] )", re.MULTILINE | re.IGNORECASE)
+_TURN = re.compile(r"^(?:\[[\d:., ]+\]\s*)?[A-Z][\w .'()-]{0,40}: ?\S", re.MULTILINE)
+
+
+class Section(NamedTuple):
+    """Characters start..end of the text are data."""
+
+    start: int
+    end: int
+
+
+def sections(text: str) -> list[Section]:
+    """The pasted parts of a user's message, in order, none shorter than MIN_CHARS."""
+    if len(text) < MIN_CHARS:
+        return []
+    return list(_framed(text))
+
+
+def _framed(text: str) -> Iterator[Section]:
+    """Fenced and tagged parts; what lies between them is looked at for itself."""
+    position = 0
+    for outer, inner in _frames(text):
+        yield from _loose(text, position, outer.start)
+        if inner.end - inner.start >= MIN_CHARS:
+            yield inner
+        position = outer.end
+    yield from _loose(text, position, len(text))
+
+
+def _frames(text: str) -> Iterator[tuple[Section, Section]]:
+    """Every outermost fenced or tagged part, with and without its frame."""
+    position = unclosed = 0
+    while unclosed < _MAX_UNCLOSED and (opening := _OPENING.search(text, position)):
+        name = opening["tag"]
+        closing = _end_of_tag(text, opening, name) if name else _end_of_fence(text, opening)
+        position = closing.end if closing else opening.end()
+        unclosed += closing is None
+        if closing:
+            yield Section(opening.start(), closing.end), Section(opening.end(), closing.start)
+
+
+def _end_of_fence(text: str, opening: re.Match[str]) -> Section | None:
+    """Where a fence closes; one with a language on its line opens another inside."""
+    depth = 1
+    for line in _FENCE_LINE.finditer(text, opening.end()):
+        depth += 1 if line["info"] else -1
+        if depth == 0:
+            return Section(line.start(), line.end())
+    return None
+
+
+def _end_of_tag(text: str, opening: re.Match[str], name: str) -> Section | None:
+    """Where a tag closes, if what it holds is data and not somebody's instructions."""
+    at = -1 if _INSTRUCTIONS.search(name) else text.find(f"\n</{name}>", opening.end() - 1)
+    if at < 0 or not _is_data(text[opening.end() : at]):
+        return None
+    return Section(at + 1, at + len(name) + 4)
+
+
+def _is_data(text: str) -> bool:
+    return detect(text, "", "") in _DATA or _documents(text)
+
+
+def _loose(text: str, start: int, end: int) -> Iterator[Section]:
+    """Data with no frame: between the words before it and the words behind it."""
+    if end - start < MIN_CHARS:
+        return
+    edges = _trim(text, start, end)
+    if edges.end - edges.start < MIN_CHARS:
+        return
+    middle = text[edges.start : edges.end]
+    ruled = _RULE_BEFORE.search(text[max(start, edges.start - 80) : edges.start]) or _RULE_BEHIND.match(text, edges.end, end)
+    if _is_data(middle) or (ruled and len(middle) >= 2 * MIN_CHARS):
+        yield edges
+
+
+def _trim(text: str, start: int, end: int) -> Section:
+    """Without the short block of words at either end, and the rule line that sets it off."""
+    head = _BLOCK.search(text, start, min(end, start + _MAX_WORDS))
+    tails = list(_BLOCK.finditer(text, max(start, end - _MAX_WORDS), end))
+    first = head.end() if head and _are_words(text[start : head.start()]) else start
+    last = tails[-1].start() if tails and _are_words(text[tails[-1].end() : end]) else end
+    rule = _RULE.match(text, first, last)
+    return Section(rule.end() if rule else first, max(last, first))
+
+
+def _are_words(block: str) -> bool:
+    plain = _RULE.sub("", block + "\n").strip()
+    return detect(plain, "", "") not in _DATA and plain.count("\n") < 12
+
+
+def _documents(text: str) -> bool:
+    """Retrieved passages or a transcript: many lines of one labelled shape."""
+    lines = text.count("\n") + 1
+    return sum(1 for _ in _DOCUMENT.finditer(text)) >= 3 or (lines >= 10 and sum(1 for _ in _TURN.finditer(text)) >= 0.7 * lines)
