@@ -26,7 +26,7 @@ def command(file: IO[bytes], tool: str, question: str, model: str, fidelity: str
     out is stored on this machine: `headroom retrieve HASH` prints the original.
     """
     from headroom import worker
-    from headroom.cli.terminal import console, highlighted, percent_saved
+    from headroom.cli.terminal import console, percent_saved, write
     from headroom.model import LOCAL, Job, Segment
     from headroom.store import open_store
 
@@ -45,10 +45,12 @@ def command(file: IO[bytes], tool: str, question: str, model: str, fidelity: str
     if as_json:
         click.echo(json.dumps(as_object(smaller, before, after, compressed.label if compressed.text else "", compressed.reason)))
         return
-    console().print(highlighted(smaller), end="" if smaller.endswith("\n") else "\n")
-    line = f"{before:,} -> {after:,} tokens ({percent_saved(before, after)})"
-    why = f"{compressed.label}, {compressed.items_kept} of {compressed.items} visible" if compressed.text else f"kept: {compressed.reason}"
-    console(stderr=True).print(f"{line}  {why}", style="bold")
+    write(smaller)
+    told = f"{before:,} tokens, kept as they are: {compressed.reason}"
+    if compressed.text is not None:
+        saved = f"{before:,} -> {after:,} tokens ({percent_saved(before, after)})"
+        told = f"{saved}; {compressed.label}; {compressed.items_kept:,} of {compressed.items:,} units visible"
+    console(stderr=True).print(told, style="bold")
 
 
 def decoded(file: IO[bytes]) -> str:
@@ -56,7 +58,9 @@ def decoded(file: IO[bytes]) -> str:
     try:
         return file.read().decode()
     except UnicodeDecodeError as failure:
-        raise click.ClickException(f"{file.name}: not UTF-8 text ({failure.reason} at byte {failure.start})") from None
+        raise click.ClickException(
+            f"{getattr(file, 'name', 'standard input')}: not UTF-8 text ({failure.reason} at byte {failure.start})"
+        ) from None
 
 
 def as_object(text: str, before: int, after: int, transform: str, reason: str) -> dict[str, object]:

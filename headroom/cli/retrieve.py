@@ -24,6 +24,8 @@ def command(hash: str, query: str | None, url: str | None, key: str, as_json: bo
     With QUERY, print only the rows, lines or paragraphs of it that have to do with QUERY, best first. HASH may be
     given as it stands in the marker, `hash=` included.
     """
+    from headroom.cli.terminal import write
+
     query = (query or "").strip() or None
     digest = hash.removeprefix("hash=").strip("[]. ")
     answer = from_url(url, digest, query, key) if url else from_store(digest, query, config)
@@ -31,7 +33,7 @@ def command(hash: str, query: str | None, url: str | None, key: str, as_json: bo
         click.echo(json.dumps(answer))
         return
     if not query:
-        click.echo(answer["original_content"], nl=False)
+        write(answer["original_content"])
         return
     for hit in answer["results"]:
         click.echo(click.style(f"{hit['place']}: ", dim=True) + hit["text"].rstrip("\n"))

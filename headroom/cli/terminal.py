@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.text import Text
 
@@ -11,6 +13,16 @@ from headroom.ccr import marker
 def console(stderr: bool = False) -> Console:
     """A console that never folds words to a width or guesses at markup, so that its lines can be copied."""
     return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False)
+
+
+def write(text: str) -> None:
+    """A text to standard output: coloured for a person, otherwise byte for byte."""
+    out = console()
+    if out.is_terminal:
+        out.print(highlighted(text), end="" if text.endswith("\n") else "\n")
+    else:
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogatepass"))
+        sys.stdout.buffer.flush()
 
 
 def percent_saved(before: int, after: int) -> str:

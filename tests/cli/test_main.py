@@ -15,15 +15,13 @@ from headroom.cli.main import COMMANDS
 Result = subprocess.CompletedProcess[str]
 
 
-def headroom(*arguments: str, home: Path, stdin: str = "", **variables: str) -> Result:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEADROOM_", "ANTHROPIC_", "OPENAI_"))}
+def headroom(*arguments: str, **variables: str) -> Result:
     program = [sys.executable, "-c", "from headroom.cli.main import main; main(prog_name='headroom')", *arguments]
-    env = {**kept, "HEADROOM_HOME": str(home), **variables}
-    return subprocess.run(program, input=stdin, capture_output=True, text=True, timeout=60, env=env, check=False)
+    return subprocess.run(program, capture_output=True, text=True, timeout=60, env={**os.environ, **variables}, check=False)
 
 
-def test_help_names_every_command(tmp_path: Path) -> None:
-    shown = headroom("--help", home=tmp_path)
+def test_help_names_every_command() -> None:
+    shown = headroom("--help")
     assert shown.returncode == 0
     for name, words in COMMANDS.items():
         assert f"  {name} " in shown.stdout
@@ -31,14 +29,14 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(name: str, tmp_path: Path) -> None:
-    shown = headroom(name, "--help", home=tmp_path)
+def test_every_command_has_help(name: str) -> None:
+    shown = headroom(name, "--help")
     assert shown.returncode == 0
     assert shown.stdout.startswith(f"Usage: headroom {name} ")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["proxy", "--help"]])
-def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys\nfrom headroom.cli.main import main\n"
         f"main({arguments!r}, standalone_mode=False)\n"
@@ -48,8 +46,8 @@ def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> Non
     assert shown.stdout.splitlines()[-1] == "heavy: []"
 
 
-def test_unknown_command_is_named(tmp_path: Path) -> None:
-    shown = headroom("prox", home=tmp_path)
+def test_unknown_command_is_named() -> None:
+    shown = headroom("prox")
     assert shown.returncode == 2
     assert "No such command 'prox'" in shown.stderr
 
@@ -64,31 +62,32 @@ def test_unknown_command_is_named(tmp_path: Path) -> None:
         (["--config", "/nowhere/config.toml"], {}, "/nowhere/config.toml"),
     ],
 )
-def test_wrong_setting_is_one_line_and_exit_code_2(arguments: list[str], variables: dict[str, str], told: str, tmp_path: Path) -> None:
-    refused = headroom("proxy", *arguments, home=tmp_path, **variables)
+def test_wrong_setting_is_one_line_and_exit_code_2(arguments: list[str], variables: dict[str, str], told: str) -> None:
+    refused = headroom("proxy", *arguments, **variables)
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"Error: {told}")
     assert refused.stderr.count("\n") == 1
     assert refused.stdout == ""
 
 
-def test_unknown_name_in_the_config_file_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text("prot = 8080\n")
-    refused = headroom("proxy", home=tmp_path)
+def test_unknown_name_in_the_config_file_is_an_error(home: Path) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text("prot = 8080\n")
+    refused = headroom("proxy")
     assert refused.returncode == 2
     assert "prot" in refused.stderr
-    assert str(tmp_path / "config.toml") in refused.stderr
+    assert str(home / "config.toml") in refused.stderr
 
 
-def test_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_port_in_use_is_told_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        refused = headroom("proxy", "--port", port, home=tmp_path)
+        refused = headroom("proxy", "--port", port)
     assert refused.returncode == 2
     assert f"port {port} is in use" in refused.stderr
 
 
 def test_serve_names_a_missing_file(tmp_path: Path) -> None:
-    refused = headroom("serve", str(tmp_path / "none.yaml"), home=tmp_path)
+    refused = headroom("serve", str(tmp_path / "none.yaml"))
     assert refused.returncode == 2
     assert "none.yaml: no such file" in refused.stderr

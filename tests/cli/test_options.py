@@ -22,15 +22,6 @@ def show(config: Path | None, **flags: object) -> None:
     click.echo(f"{made.host} {made.port} {made.optimize} {made.compression.fidelity}")
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for _, info in settings.fields():
-        if name := settings.extra(info, "env"):
-            monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HEADROOM_HOME", str(tmp_path))
-    return tmp_path
-
-
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(show, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -48,6 +39,7 @@ def test_help_shows_every_flag_and_every_variable() -> None:
 
 def test_flag_over_environment_over_file_over_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run() == "127.0.0.1 8787 True reversible"
+    home.mkdir()
     (home / "config.toml").write_text('port = 1001\nhost = "127.0.0.2"\noptimize = false\n[compression]\nfidelity = "off"\n')
     assert run() == "127.0.0.2 1001 False off"
     monkeypatch.setenv("HEADROOM_PORT", "1002")
@@ -57,6 +49,7 @@ def test_flag_over_environment_over_file_over_default(home: Path, monkeypatch: p
 
 
 def test_config_option_replaces_the_file_in_the_home_directory(home: Path) -> None:
+    home.mkdir()
     (home / "config.toml").write_text("port = 1001\n")
     other = home / "other.toml"
     other.write_text("port = 1002\n")

@@ -1,0 +1,46 @@
+"""What the proxy prints when it starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from headroom.cli.banner import address, banner, closed
+from headroom.settings import AccessSettings, CompressionSettings, Settings
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8787"),
+        ("0.0.0.0", "http://127.0.0.1:8787"),
+        ("10.1.2.3", "http://10.1.2.3:8787"),
+        ("::1", "http://[::1]:8787"),
+    ],
+)
+def test_address_is_one_a_client_can_use(host: str, url: str) -> None:
+    assert address(Settings(host=host)) == url
+
+
+def test_names_every_client() -> None:
+    shown = banner(Settings(port=9000)).plain
+    assert "ANTHROPIC_BASE_URL=http://127.0.0.1:9000 claude" in shown
+    assert "OPENAI_BASE_URL=http://127.0.0.1:9000/v1 codex" in shown
+    assert 'Anthropic(base_url="http://127.0.0.1:9000")' in shown
+    assert 'OpenAI(base_url="http://127.0.0.1:9000/v1")' in shown
+    assert "headroom stats" in shown
+
+
+def test_says_when_requests_are_not_touched() -> None:
+    assert "forwarding untouched" in banner(Settings(optimize=False)).plain
+    assert "forwarding untouched" in banner(Settings(compression=CompressionSettings(fidelity="off"))).plain
+    assert "lossless" in banner(Settings(compression=CompressionSettings(fidelity="lossless"))).plain
+
+
+def test_says_what_is_closed_off_loopback() -> None:
+    assert closed(Settings()) == []
+    assert any("closed until HEADROOM_ADMIN_KEY" in line for line in closed(Settings(host="0.0.0.0")))
+    with_key = Settings(host="0.0.0.0", access=AccessSettings(admin_key="secret"))
+    assert any("need the admin key" in line for line in closed(with_key))
+    assert "secret" not in banner(with_key).plain
+    everybody = Settings(host="0.0.0.0", access=AccessSettings(callers="open"))
+    assert any("every original" in line for line in closed(everybody))
