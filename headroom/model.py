@@ -15,8 +15,8 @@ HASH_CHARS = 24
 
 
 def content_hash(text: str) -> str:
-    """The address of an original: the first 24 hex digits (96 bits) of its SHA-256 over UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()[:HASH_CHARS]
+    """The address of an original: the first 24 hex digits (96 bits) of its SHA-256 over UTF-8, lone surrogates included."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_CHARS]
 
 
 @dataclass(frozen=True, slots=True)

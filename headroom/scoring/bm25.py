@@ -17,13 +17,14 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import accumulate
 
 K1 = 1.2
 B = 0.75
 MAX_TERMS = 40
 _MAX_QUERY_CHARS = 20_000
+_ASKING_CHARS = 300  # longer lines are pasted text, at most with a question at their end
 
 _STOP = frozenset(
     re.findall(
@@ -66,16 +67,34 @@ def scores(query: str, units: Sequence[str]) -> list[float]:
     return result
 
 
-def terms(query: str) -> list[str]:
-    """At most MAX_TERMS lower-cased terms, the most specific first: quoted, identifiers and numbers, long words."""
-    query = query[-_MAX_QUERY_CHARS:].replace("\u0130", "I")
-    rank: dict[str, int] = {}
-    for match in _QUOTED.finditer(query):
-        for term, _ in _terms_of(match[match.lastindex or 0]):
-            rank.setdefault(term, 0)
-    for term, specific in _terms_of(query):
-        rank.setdefault(term, 1 if specific else 2)
-    return sorted(rank, key=lambda term: (rank[term], -len(term) if rank[term] else 0))[:MAX_TERMS]
+def terms(query: str) -> tuple[str, ...]:
+    """At most MAX_TERMS lower-cased terms: names (quoted ones first, identifiers, numbers), then words, the longest first.
+
+    What is asked comes before what is merely told: the first and the last line, and lines that end
+    with a question mark. A third of the places is kept for words, two thirds for those that ask.
+    Of a query of more than _MAX_QUERY_CHARS only the two ends are read.
+    """
+    if len(query) > _MAX_QUERY_CHARS:
+        query = f"{query[: _MAX_QUERY_CHARS // 2]}\n{query[-_MAX_QUERY_CHARS // 2 :]}"
+    return _terms(query.replace("\u0130", "I"))
+
+
+@lru_cache(maxsize=32)  # the segments of a turn share their question
+def _terms(query: str) -> tuple[str, ...]:
+    lines = [line for line in map(str.strip, query.split("\n")) if line]
+    asking = [line for line in lines[:1] + lines[-1:] if len(line) <= _ASKING_CHARS]
+    asking += [line[-_ASKING_CHARS:] for line in lines if line.endswith(("?", "\uff1f"))]
+    asked = {term for line in asking for term, _ in _terms_of(line)}
+    quoted = {term for match in _QUOTED.finditer(query) for term, _ in _terms_of(match[match.lastindex or 0])}
+    named: dict[str, bool] = {}
+    for term, is_name in _terms_of(query):
+        named[term] = named.get(term, False) or is_name or term in quoted
+    names = sorted((term for term in named if named[term]), key=lambda term: (term not in asked, term not in quoted))
+    words = sorted((term for term in named if not named[term]), key=lambda term: (term not in asked, -len(term)))
+    asked_words = sum(term in asked for term in words)
+    kept = max(min(len(words), MAX_TERMS // 3), min(asked_words, 2 * MAX_TERMS // 3))
+    names = names[: MAX_TERMS - kept]
+    return (*names, *words[: MAX_TERMS - len(names)])
 
 
 def _terms_of(query: str) -> Iterator[tuple[str, bool]]:
@@ -91,12 +110,12 @@ def _terms_of(query: str) -> Iterator[tuple[str, bool]]:
             yield whole, True
             for piece in {**dict.fromkeys(_PATH_PART.findall(whole)), **dict.fromkeys(_RUN.findall(whole))}:
                 if _worth(piece):
-                    yield piece, piece != whole and not piece.isalpha()
+                    yield _singular(piece), piece != whole and not piece.isalpha()
         digits = any(map(str.isdigit, whole))
         for part in parts:
             piece = part.lower()
             if _worth(piece) or (digits and len(parts) == 1):
-                yield _singular(piece), digits and len(parts) == 1
+                yield _singular(piece), digits and len(whole) > 2 and len(parts) == 1
 
 
 def _worth(piece: str) -> bool:

@@ -77,7 +77,7 @@ def test_more_and_shorter_is_better() -> None:
 
 
 def test_stop_words_are_dropped_and_units_without_terms_score_zero() -> None:
-    assert terms("please show me what the payments were") == ["payment", "show"]
+    assert terms("please show me what the payments were") == ("payment", "show")
 
 
 def test_a_long_query_keeps_its_most_specific_terms() -> None:
@@ -86,6 +86,23 @@ def test_a_long_query_keeps_its_most_specific_terms() -> None:
     assert len(kept) == MAX_TERMS
     assert {"blue", "chargecard", "88123", "ada@example.org"} <= set(kept)
     assert kept[0] == "blue"
+
+
+def test_identifiers_do_not_crowd_out_the_words_of_the_question() -> None:
+    kept = terms("Which captains were relieved?\n" + " ".join(f"variable_{n}x" for n in range(100)))
+    assert {"captain", "relieved"} <= set(kept)
+    assert len(kept) == MAX_TERMS
+
+
+def test_of_an_overlong_query_the_ends_are_read() -> None:
+    assert {"captain", "lighthouse"} <= set(terms("captains " + "a " * 50_000 + "lighthouse"))
+
+
+def test_the_question_around_pasted_text_comes_first() -> None:
+    pasted = " ".join(f"extraordinarily{'abcdefghij'[n % 10]}{'klmnopqrst'[n // 10]} ID-{n}" for n in range(100))
+    kept = terms(f"{pasted}\n----\nDoes the deal include video on demand?")
+    assert [term for term in kept if term in ("deal", "video", "demand", "include")] == ["include", "demand", "video", "deal"]
+    assert "deal" in terms(f"Does the deal include video on demand?\n{pasted}")
 
 
 def test_no_units() -> None:

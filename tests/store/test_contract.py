@@ -196,7 +196,7 @@ def test_statistics_over_all_scopes(store: Store) -> None:
 
 
 def test_lone_surrogates_survive(store: Store) -> None:
-    odd = Original("0" * 24, "broken \ud83d half", tool="\udc00")
+    odd = replace(original("broken \ud83d half"), tool="\udc00")
     store.put_originals("ada", [odd])
     assert store.get_original("ada", odd.hash, count=False) == odd
     result = Compressed("\ud83d", "log", reason="\ud800")
