@@ -22,11 +22,13 @@ _MAX_LINES = 30  # of one part
 _MAX_CHARS = 4000  # of one part, where it has no structure of its own
 _MAX_DEPTH = 4  # how deep an array is looked for
 _PROSE_LETTERS = 0.9  # letters and blanks among the characters of prose
+_PROSE_INDENTED = 0.1  # indented lines among its lines
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _PARAGRAPH = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 _LETTERS = re.compile(r"[^\W\d_]|\s")
+_INDENTED = re.compile(r"^[ \t]+\S", re.MULTILINE)
 _DIFF = re.compile(r"^(?:@@ -\d|diff --git )", re.MULTILINE)
 _DIFF_HEAD = re.compile(r"@@ |diff |--- |Index: ")
 _TOP_LEVEL = re.compile(r"[^\s)\]}]")
@@ -165,9 +167,11 @@ def _skip(text: str, start: int) -> int:
 
 
 def _is_prose(text: str) -> bool:
-    """Whether blank lines divide the text and nearly everything else is words."""
-    sample = text[:20_000]
-    return "\n\n" in sample.replace("\r", "") and len(_LETTERS.findall(sample)) >= _PROSE_LETTERS * len(sample)
+    """Whether blank lines divide the text, nearly everything else is words, and hardly a line is indented."""
+    sample = text[:20_000].replace("\r", "")
+    lines = sample.count("\n") + 1
+    words = len(_LETTERS.findall(sample)) >= _PROSE_LETTERS * len(sample)
+    return words and "\n\n" in sample and len(_INDENTED.findall(sample)) <= lines * _PROSE_INDENTED
 
 
 def _paragraphs(text: str) -> list[_Part]:

@@ -157,3 +157,11 @@ def test_hits_are_pieces_of_the_original(value: object, query: str, indent: int 
 def test_every_line_can_be_found(lines: list[str], data: st.DataObject) -> None:
     wanted = data.draw(st.sampled_from(lines))
     assert any(wanted in hit.text for hit in search(of("\n".join(lines)), f'"{wanted}"'))
+
+
+def test_commented_code_is_no_prose() -> None:
+    text = (
+        "// Charge the card of the customer\n// unless it has expired\nfunc Charge() {\n    charge()\n}\n\nfunc Refund() {\n    refund()\n}\n"
+        * 3
+    )
+    assert first(text, "refund") == ("lines 7-9", "func Refund() {\n    refund()\n}")
