@@ -24,8 +24,15 @@ def _api_url(value: Any) -> Any:
     return value.rstrip("/").removesuffix("/v1").rstrip("/") if isinstance(value, str) else value
 
 
+def _user_path(value: Any) -> Any:
+    try:
+        return Path(value).expanduser() if isinstance(value, str | Path) else value
+    except RuntimeError:
+        raise ValueError(f"{value}: there is no home directory, set HEADROOM_HOME to a path") from None
+
+
 ApiUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+"), BeforeValidator(_api_url)]
-UserPath = Annotated[Path, BeforeValidator(lambda value: Path(value).expanduser())]
+UserPath = Annotated[Path, BeforeValidator(_user_path)]
 
 
 def _field(default: Any, help: str, *, env: str = "", flag: str = "", **limits: Any) -> Any:
@@ -174,12 +181,15 @@ def load(
 
 
 def _read_toml(env: Mapping[str, str], config: Path | None) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
-    file = config or Path(env.get("HEADROOM_HOME") or "~/.headroom").expanduser() / "config.toml"
-    if config is None and not file.exists():
-        return {}, {}
+    try:
+        file = config or Path(_user_path(env.get("HEADROOM_HOME") or "~/.headroom")) / "config.toml"
+    except ValueError as failure:
+        raise SettingsError(str(failure)) from None
     try:
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as failure:
+        if config is None and isinstance(failure, FileNotFoundError):
+            return {}, {}
         raise SettingsError(f"{file}: cannot be read ({failure.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
         raise SettingsError(f"{file}: not valid TOML: {failure}") from None

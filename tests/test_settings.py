@@ -1,0 +1,210 @@
+"""Settings: precedence, clear refusals, and a table of fields that is whole."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from headroom.errors import SettingsError
+from headroom.model import Policy
+from headroom.settings import AccessSettings, Settings, StoreSettings, extra, fields, load
+
+ROOT = Path(__file__).parents[1]
+# one allowed value per field that is not its default, as the environment would give it
+OTHER: Mapping[tuple[str, ...], str] = {
+    ("host",): "0.0.0.0",
+    ("port",): "9000",
+    ("workers",): "3",
+    ("home",): "/tmp/headroom",
+    ("optimize",): "false",
+    ("log_file",): "/tmp/requests.jsonl",
+    ("max_body_mb",): "7",
+    ("vocabulary_dir",): "/tmp/vocabularies",
+    ("compression", "fidelity"): "lossless",
+    ("compression", "min_tokens"): "9",
+    ("compression", "deadline_ms"): "50",
+    ("compression", "processes"): "2",
+    ("store", "path"): "/tmp/store.sqlite",
+    ("store", "ttl_hours"): "0.5",
+    ("store", "max_mb"): "64",
+    ("upstream", "anthropic_api_url"): "http://127.0.0.1:9001",
+    ("upstream", "openai_api_url"): "http://127.0.0.1:9002",
+    ("upstream", "connect_timeout_s"): "1.5",
+    ("upstream", "idle_timeout_s"): "20",
+    ("access", "callers"): "credential",
+    ("access", "admin_key"): "key",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """An environment whose home directory is empty."""
+    return {"HEADROOM_HOME": str(tmp_path)}
+
+
+def value(settings: Settings, path: tuple[str, ...]) -> Any:
+    found: Any = settings
+    for name in path:
+        found = getattr(found, name)
+    return found
+
+
+def write(home: Mapping[str, str], text: str) -> Path:
+    file = Path(home["HEADROOM_HOME"]) / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_defaults(home: dict[str, str], tmp_path: Path) -> None:
+    settings = load(env=home)
+    assert settings == Settings(home=tmp_path)
+    assert settings.store_path == tmp_path / "store.sqlite"
+    assert settings.compression.policy == Policy("reversible", 150)
+
+
+@pytest.mark.parametrize("path", [path for path, _ in fields()], ids=".".join)
+def test_every_field_can_be_set_by_its_variable_and_its_flag(path: tuple[str, ...], home: dict[str, str]) -> None:
+    info = dict(fields())[path]
+    assert info.description
+    assert extra(info, "env"), "every field has a variable"
+    default = value(load(env=home), path)
+    by_env = value(load(env={**home, extra(info, "env"): OTHER[path]}), path)
+    by_flag = value(load({path: OTHER[path]}, env=home), path)
+    assert by_env == by_flag != default
+
+
+def test_variables_and_flags_are_unique() -> None:
+    for key in ("env", "flag"):
+        names = [name for _, info in fields() if (name := extra(info, key))]
+        assert len(names) == len(set(names))
+
+
+def test_every_field_is_read_somewhere() -> None:
+    """A setting that no code outside of settings.py names does nothing."""
+    files = [file for tree in ("headroom", "serve_app") for file in (ROOT / tree).rglob("*.py") if file.name != "settings.py"]
+    read = {
+        node.attr for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)
+    }
+    by_property = {"path": "store_path", "callers": "open_access", "fidelity": "policy", "min_tokens": "policy", "home": "home"}
+    assert {path[-1] for path, _ in fields() if by_property.get(path[-1], path[-1]) not in read} == set()
+
+
+def test_flag_over_environment_over_file_over_default(home: dict[str, str]) -> None:
+    assert load(env=home).port == 8787
+    write(home, "port = 1\nworkers = 2\n[compression]\nmin_tokens = 33\ndeadline_ms = 44\n")
+    assert load(env=home).port == 1
+    assert load(env={**home, "HEADROOM_PORT": "2"}).port == 2
+    settings = load(
+        {("port",): 3, ("workers",): None, ("optimize",): False}, env={**home, "HEADROOM_PORT": "2", "HEADROOM_MIN_TOKENS": "55"}
+    )
+    assert (settings.port, settings.workers, settings.optimize) == (3, 2, False)
+    assert (settings.compression.min_tokens, settings.compression.deadline_ms) == (55, 44)
+
+
+def test_an_empty_variable_is_no_variable(home: dict[str, str]) -> None:
+    assert load(env={**home, "HEADROOM_PORT": ""}).port == 8787
+
+
+@pytest.mark.parametrize("url", ["https://host", "https://host/", "https://host/v1", "https://host/v1/"])
+def test_api_urls_lose_their_version(url: str, home: dict[str, str]) -> None:
+    assert load(env={**home, "OPENAI_TARGET_API_URL": url}).upstream.openai_api_url == "https://host"
+
+
+def test_paths_begin_at_the_users_home(home: dict[str, str]) -> None:
+    assert load({("store", "path"): "~/x.sqlite"}, env=home).store_path == Path.home() / "x.sqlite"
+    assert Settings().home == Path.home() / ".headroom"
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "field"),
+    [
+        ("HEADROOM_PORT", "eighty", "port"),
+        ("HEADROOM_PORT", "70000", "port"),
+        ("HEADROOM_OPTIMIZE", "maybe", "optimize"),
+        ("HEADROOM_FIDELITY", "high", "compression.fidelity"),
+        ("HEADROOM_MIN_TOKENS", "0", "compression.min_tokens"),
+        ("HEADROOM_STORE_TTL_HOURS", "nan", "store.ttl_hours"),
+        ("HEADROOM_STORE_TTL_HOURS", "-1", "store.ttl_hours"),
+        ("OPENAI_TARGET_API_URL", "api.openai.com", "upstream.openai_api_url"),
+        ("OPENAI_TARGET_API_URL", "file:///etc", "upstream.openai_api_url"),
+        ("HEADROOM_HOME", "~no-such-user/x", "home"),
+    ],
+)
+def test_a_bad_variable_is_named(variable: str, given: str, field: str, home: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as failure:
+        load(env={**home, variable: given})
+    assert variable in failure.value.message
+    assert field in failure.value.message.lower()
+
+
+def test_a_bad_flag_is_named(home: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"^--port: port: "):
+        load({("port",): -1}, env={**home, "HEADROOM_PORT": "80"})
+
+
+def test_every_problem_is_told_at_once(home: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as failure:
+        load({("port",): -1}, env={**home, "HEADROOM_WORKERS": "0"})
+    assert len(failure.value.message.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prot = 1", "prot: Extra inputs"),
+        ("[compression]\nfast = true", "compression.fast: Extra inputs"),
+        ("compression = 3", "compression: "),
+        ("home = 3", "home: "),
+        ("port = ", "not valid TOML"),
+        ("port = 'x'", "port: "),
+    ],
+)
+def test_a_bad_file_is_named(text: str, said: str, home: dict[str, str]) -> None:
+    file = write(home, text)
+    env = {} if text.startswith("home") else home
+    with pytest.raises(SettingsError) as failure:
+        load(env=env, config=file)
+    assert str(file) in failure.value.message
+    assert said in failure.value.message
+
+
+def test_a_file_that_is_asked_for_must_be_readable(home: dict[str, str], tmp_path: Path) -> None:
+    for missing in (tmp_path / "missing.toml", tmp_path):
+        with pytest.raises(SettingsError, match="cannot be read"):
+            load(env=home, config=missing)
+    (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        load(env=home)
+    (tmp_path / "config.toml").unlink()
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(env=home)
+
+
+def test_settings_are_frozen_and_hide_the_key() -> None:
+    settings = Settings(access=AccessSettings(admin_key="hunter2"))
+    assert "hunter2" not in repr(settings)
+    with pytest.raises(ValidationError):
+        settings.port = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        StoreSettings(ttl=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("host", "callers", "open_to_all"),
+    [
+        ("127.0.0.1", "auto", True),
+        ("localhost", "auto", True),
+        ("::1", "auto", True),
+        ("0.0.0.0", "auto", False),
+        ("127.0.0.1", "credential", False),
+        ("0.0.0.0", "open", True),
+    ],
+)
+def test_who_is_told_apart(host: str, callers: str, open_to_all: bool, home: dict[str, str]) -> None:
+    assert load({("host",): host, ("access", "callers"): callers}, env=home).open_access is open_to_all
