@@ -23,16 +23,9 @@ from headroom.proxy.middleware import Fence, RequestId
 from headroom.proxy.passthrough import PassThrough
 from headroom.proxy.processes import WorkerProcesses
 from headroom.proxy.relay import UpstreamBroke
-from headroom.proxy.replay import Replay
 from headroom.proxy.routes import own_error, own_routes
-from headroom.proxy.services import Services
-from headroom.proxy.upstream import Upstream
+from headroom.proxy.services import Services, open_services
 from headroom.settings import Settings, export, load
-from headroom.stats.ledger import Ledger
-from headroom.store import open_store
-from headroom.store.threaded import ThreadedStore
-
-_SALT = "caller-scope"
 
 
 def create_app(services: Services) -> FastAPI:
@@ -69,19 +62,8 @@ async def _on_error(_: Request, failure: Exception) -> Response:
 
 
 def embedded_app(settings: Settings) -> FastAPI:
-    """The application of `headroom proxy`: worker processes, SQLite."""
-    store = open_store(settings)
-    threaded = ThreadedStore(store)
-    services = Services(
-        settings=settings,
-        compress=WorkerProcesses(settings),
-        store=threaded,
-        replay=Replay(threaded),
-        upstream=Upstream(settings.upstream),
-        ledger=Ledger(),
-        salt=store.secret(_SALT),
-    )
-    return create_app(services)
+    """The application of `headroom proxy`: compression in processes of its own."""
+    return create_app(open_services(settings, WorkerProcesses(settings)))
 
 
 class _BrokenStreams(logging.Filter):

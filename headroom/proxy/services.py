@@ -9,7 +9,10 @@ from headroom.proxy.replay import Replay
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
 from headroom.stats.ledger import Ledger
+from headroom.store import open_store
 from headroom.store.threaded import ThreadedStore
+
+_SALT = "caller-scope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +26,18 @@ class Services:
     upstream: Upstream
     ledger: Ledger
     salt: bytes
+
+
+def open_services(settings: Settings, compress: Compress) -> Services:
+    """What the settings name, opened; raises StoreUnavailable."""
+    store = open_store(settings)
+    threaded = ThreadedStore(store)
+    return Services(
+        settings=settings,
+        compress=compress,
+        store=threaded,
+        replay=Replay(threaded),
+        upstream=Upstream(settings.upstream),
+        ledger=Ledger(),
+        salt=store.secret(_SALT),
+    )

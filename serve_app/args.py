@@ -1,0 +1,135 @@
+"""What `args:` of the YAML may say. A key that is not a field is an error, and every default stands here or in `Settings`.
+
+The options of a deployment bear the names that Ray Serve gives them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from ray.serve.config import AutoscalingConfig
+from ray.serve.schema import RayActorOptionsSchema
+
+from headroom.settings import Settings, fields, load
+
+# What a setting of the embedded proxy is called here.
+_ELSEWHERE = {
+    ("host",): "http_options.host",
+    ("port",): "http_options.port",
+    ("workers",): "ingress.num_replicas",
+    ("compression", "processes"): "compressor.num_replicas",
+    ("access", "admin_key"): "HEADROOM_ADMIN_KEY in the environment, because Ray shows and logs args",
+}
+
+
+class _Args(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Autoscaling(AutoscalingConfig):
+    """Ray Serve's `autoscaling_config`, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ActorOptions(RayActorOptionsSchema):
+    """Ray Serve's `ray_actor_options`, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_cpus: float | None = Field(default=0.5, ge=0)
+
+
+class DeploymentArgs(_Args):
+    """One deployment: a fixed number of replicas or autoscaling, one replica without either."""
+
+    num_replicas: PositiveInt | None = None
+    autoscaling_config: Autoscaling | None = None
+    ray_actor_options: ActorOptions = ActorOptions()
+    max_ongoing_requests: PositiveInt
+    max_queued_requests: int = Field(ge=-1)
+    retry_after_s: NonNegativeFloat = 1.0  # said to a client who is refused because of max_queued_requests
+    graceful_shutdown_timeout_s: NonNegativeFloat
+    health_check_period_s: PositiveFloat = 10.0
+    health_check_timeout_s: PositiveFloat = 30.0
+
+    @model_validator(mode="after")
+    def _one_way_to_scale(self) -> Self:
+        if self.num_replicas is not None and self.autoscaling_config is not None:
+            raise ValueError("num_replicas and autoscaling_config exclude each other")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `Deployment.options`."""
+        actor = self.ray_actor_options
+        scale: dict[str, Any] = {"num_replicas": self.num_replicas or 1}
+        if self.autoscaling_config:
+            scale = {"autoscaling_config": self.autoscaling_config.model_dump(exclude_unset=True)}
+        return scale | {
+            "ray_actor_options": actor.model_dump(exclude_unset=True) | {"num_cpus": actor.num_cpus},
+            "max_ongoing_requests": self.max_ongoing_requests,
+            "max_queued_requests": self.max_queued_requests,
+            "backpressure_config": {"status_code": 503, "retry_after_s": self.retry_after_s},
+            "graceful_shutdown_timeout_s": self.graceful_shutdown_timeout_s,
+            "health_check_period_s": self.health_check_period_s,
+            "health_check_timeout_s": self.health_check_timeout_s,
+        }
+
+
+class TierArgs(_Args):
+    """How a caller deals with a deployment that fails or is late."""
+
+    budget_s: PositiveFloat = 60.0  # no call takes longer, whatever its own deadline
+    failures: PositiveInt = 5  # in a row, and the deployment is left alone
+    probe_after_s: PositiveFloat = 10.0  # then, one call tries whether it works again
+
+
+class IngressArgs(DeploymentArgs):
+    """Forwards streams: many requests at a time, and an end that waits for the longest of them."""
+
+    max_ongoing_requests: PositiveInt = 256
+    max_queued_requests: int = Field(default=256, ge=-1)
+    graceful_shutdown_timeout_s: NonNegativeFloat = 660.0
+
+
+class CompressorArgs(DeploymentArgs):
+    """Computes: few jobs at a time, each on a thread; what cannot be queued is forwarded uncompressed."""
+
+    max_ongoing_requests: PositiveInt = 4
+    max_queued_requests: int = Field(default=64, ge=-1)
+    graceful_shutdown_timeout_s: NonNegativeFloat = 30.0
+    tier: TierArgs = TierArgs()
+
+
+class AppArgs(_Args):
+    """The application."""
+
+    settings: Settings = Settings()
+    ingress: IngressArgs = IngressArgs()
+    compressor: CompressorArgs = CompressorArgs()
+
+    @model_validator(mode="after")
+    def _settings_that_apply(self) -> Self:
+        for path, _ in fields():
+            if path in _ELSEWHERE and _said(self.settings, path) is not None:
+                raise ValueError(f"settings.{'.'.join(path)} does not apply here: use {_ELSEWHERE[path]}")
+        return self
+
+    def resolved(self) -> Settings:
+        """The settings: YAML over environment over config.toml over default. Raises SettingsError.
+
+        Who may reach Serve is not known here, therefore `access.callers: auto` means credential.
+        """
+        said = {path: value for path, _ in fields() if (value := _said(self.settings, path)) is not None}
+        return load(said).model_copy(update={"host": "0.0.0.0"})
+
+
+def _said(settings: BaseModel, path: tuple[str, ...]) -> Any:
+    """What was given for a field, None when nothing was."""
+    value: Any = settings
+    for name in path:
+        if name not in value.model_fields_set:
+            return None
+        value = getattr(value, name)
+    return value

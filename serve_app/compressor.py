@@ -1,0 +1,98 @@
+"""The Compressor deployment: the work behind the hop, on threads of a replica, and the ingress's way to it.
+
+A replica compresses under one interpreter lock: threads keep a small job from waiting behind a
+large one, replicas use more cores. A job whose caller is gone is finished all the same once it has
+begun: its result is remembered for requests to come, unless its absence was remembered first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from headroom import worker
+from headroom.model import Job, JobResult, Policy
+from headroom.proxy.compress import Compress, Degraded
+from headroom.proxy.processes import HARD_LIMIT_S, warm_up_job
+from headroom.settings import Settings
+from headroom.store import open_store
+from serve_app.logs import join_serve_logs
+from serve_app.tiers import Tier
+
+_PING_TIMEOUT_S = 30.0
+_PING_PAUSE_S = 1.0
+
+
+class Compressor:
+    """The deployment: compresses at most `threads` jobs at a time; warm when its constructor returns."""
+
+    def __init__(self, settings: Settings, threads: int) -> None:
+        join_serve_logs()
+        self._settings = settings
+        self._store = open_store(settings)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compress")
+        self._began: dict[int, float] = {}
+        self._check = warm_up_job(settings.compression.policy)
+        self._run(self._check)
+
+    async def __call__(self, job: Job) -> JobResult:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, job)
+
+    async def check_health(self) -> None:
+        """Raises when a job hangs or a small one fails; Serve then replaces this replica."""
+        oldest = min(self._began.copy().values(), default=time.monotonic())
+        if time.monotonic() - oldest > HARD_LIMIT_S:
+            raise RuntimeError(f"a job has not ended after {HARD_LIMIT_S:.0f} s")
+        await asyncio.to_thread(self._run, self._check)
+
+    def _timed(self, job: Job) -> JobResult:
+        self._began[id(job)] = time.monotonic()
+        try:
+            return self._run(job)
+        finally:
+            del self._began[id(job)]
+
+    def _run(self, job: Job) -> JobResult:
+        return worker.run(job, self._store, self._settings.vocabulary_dir)
+
+
+class RemoteCompress(Compress):
+    """Compress in the Compressor deployment; ready once a first job came back."""
+
+    def __init__(
+        self,
+        tier: Tier[Job, JobResult],
+        policy: Policy,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._tier = tier
+        self._policy = policy
+        self._pause = pause
+        self._ready = False
+        self._pinging: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
+
+    async def start(self) -> None:
+        self._pinging = asyncio.create_task(self._until_ready())
+
+    async def close(self) -> None:
+        if self._pinging:
+            self._pinging.cancel()
+            await asyncio.gather(self._pinging, return_exceptions=True)
+
+    async def __call__(self, job: Job, timeout_s: float) -> JobResult:
+        done = await self._tier(job, timeout_s)
+        self._ready = True
+        return done
+
+    async def _until_ready(self) -> None:
+        while not self._ready:
+            try:
+                await self(warm_up_job(self._policy), _PING_TIMEOUT_S)
+            except Degraded:
+                await self._pause(_PING_PAUSE_S)
