@@ -28,6 +28,8 @@ def command(config: Path | None, **flags: Any) -> None:
     try:
         from headroom.proxy.server import run
     except ModuleNotFoundError as failure:
+        if (failure.name or "").startswith("headroom"):
+            raise
         raise SettingsError(f"{failure.name} is not installed: pip install 'headroom[proxy]'") from None
     console(stderr=True).print(banner(settings))
     run(settings)
