@@ -180,21 +180,23 @@ def _paragraphs(text: str) -> list[_Part]:
 
 
 def _line_groups(text: str) -> Iterator[_Part]:
-    """Each line that begins a part, with the lines below that belong to it, at most _MAX_LINES."""
+    """Each line that begins a part, with the lines below that belong to it, at most _MAX_LINES; blank ones only between."""
     head = _DIFF_HEAD if _DIFF.search(text) else _TOP_LEVEL
-    first = number = start = end = 0
-    line = ""
+    first = last = start = end = 0
+    above = ""
     for number, match in enumerate(_LINE.finditer(text), 1):
-        above, line = line, match[0]
+        line = match[0]
+        if line.isspace():
+            continue
         begins = head.match(line) and not (above[:1] in (" ", "\t") and _TRACE_END.match(line))
         if first and (begins or number - first >= _MAX_LINES):
-            yield _Part(_lines(first, number - 1), start, end)
+            yield _Part(_lines(first, last), start, end)
             first = 0
         if not first:
             first, start = number, match.start()
-        end = match.end()
+        last, end, above = number, match.end(), line
     if first:
-        yield _Part(_lines(first, number), start, end)
+        yield _Part(_lines(first, last), start, end)
 
 
 def _lines(first: int, last: int) -> str:
