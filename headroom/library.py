@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from headroom import worker
+from headroom.conversation import by_key, read_conversation
 from headroom.dialects import dialect_of
 from headroom.dialects.base import read_call, splice
-from headroom.model import LOCAL, Job
+from headroom.model import LOCAL
 from headroom.settings import Settings, load
 from headroom.store import Store, open_store
 
@@ -58,18 +59,20 @@ def compress(
     body = {"model": model, "messages": list(messages)}
     call = read_call("", json.dumps(body).encode())
     dialect = dialect_of(call)
-    segments, texts = dialect.segments(call), tuple(dialect.texts(call))
-    job = Job(segments, settings.compression.policy, LOCAL.scope, model, texts)
+    talk = read_conversation(dialect, call, settings.compression.policy, LOCAL.scope)
+    job = talk.job({}, model, tuple(dialect.texts(call)))
     done = worker.run(job, store or _store(settings), settings.vocabulary_dir)
-    changed = [result for result in done.compressed if result.text is not None]
+    found = by_key(job, list(talk.keyed), done)
+    results, recalled = talk.results(found), talk.recalled(found)
+    changed = [result for result in (*results, *recalled) if result.text is not None]
     before = sum(done.counted)
     return CompressResult(
-        messages=json.loads(splice(call, segments, done.compressed))["messages"],
+        messages=json.loads(splice(call, talk.segments, results, talk.turns, recalled))["messages"],
         tokens_before=before,
         tokens_after=before - sum(result.tokens_saved for result in changed),
         transforms_applied=tuple(result.label for result in changed),
-        ccr_hashes=tuple(dict.fromkeys(result.hash for result in changed)),
-        skip_reasons=Counter(result.reason for result in done.compressed if result.reason),
+        ccr_hashes=tuple(dict.fromkeys(result.hash for result in changed if result.hash)),
+        skip_reasons=Counter(result.reason for result in results if result.reason),
     )
 
 

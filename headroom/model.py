@@ -97,9 +97,49 @@ class Compressed:
         return self.tokens_before - self.tokens_after
 
     @property
+    def cut(self) -> bool:
+        """Whether something of the original is not readable in `text`."""
+        return self.text is not None and self.items_kept < self.items
+
+    @property
     def label(self) -> str:
         """`router:smart_crusher:0.35`, the ratio being tokens after over before."""
         return f"router:{self.transform}:{self.tokens_after / max(1, self.tokens_before):.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The end of a turn, where excerpts of what was left out may be appended.
+
+    `query` is what the turn is about; `segments` is how many segments stand before its end. `slot`
+    is where its last text stands: a string literal, or an empty range behind the last block.
+    `form` says how a text is appended there: "append" to the string, "wrap" the string into
+    blocks, or insert a "block".
+    """
+
+    query: str
+    segments: int
+    slot: tuple[int, int]
+    form: Literal["append", "wrap", "block"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRef:
+    """A segment of the conversation that was cut, or will be by this job: its number, memo key and known result."""
+
+    number: int
+    key: str
+    known: Compressed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What one turn asks of the segments before it: their count, and the block if it is known."""
+
+    key: str
+    query: str
+    segments: int
+    known: Compressed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +159,8 @@ class Original:
 class Job:
     """What crosses the hop to a compressor: segments, never a whole body.
 
-    `count` are further texts whose tokens the caller wants counted exactly.
+    `count` are further texts whose tokens the caller wants counted exactly. `sources` are the
+    texts that `recalls` search, those of earlier jobs by their known result.
     """
 
     segments: tuple[Segment, ...]
@@ -127,14 +168,25 @@ class Job:
     scope: str
     model: str
     count: tuple[str, ...] = ()
+    sources: tuple[SourceRef, ...] = ()
+    recalls: tuple[Recall, ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.segments or self.count) and all(recall.known is not None for recall in self.recalls)
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """One `Compressed` per segment of the job, in order; `counted` are tokens per text of `Job.count`."""
+    """One `Compressed` per segment of the job, in order; `counted` are tokens per text of `Job.count`.
+
+    `recalled` has one `Compressed` per recall that was not known; its text is the block to append.
+    """
 
     compressed: tuple[Compressed, ...]
     counted: tuple[int, ...] = ()
+    recalled: tuple[Compressed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

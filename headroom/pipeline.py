@@ -69,6 +69,13 @@ def _plan(segment: Segment, policy: Policy) -> Plan:
     return Plan(segment, compressor, parsed, ms=1000 * (time.perf_counter() - started))
 
 
+def units(text: str, transform: str) -> Sequence[str]:
+    """The units that the compressor with this label takes a text apart into; its lines when it does not."""
+    compressor = next((c for c in COMPRESSORS.values() if c.label == transform), None)
+    parsed = compressor.parse(Segment(text, (0, 0))) if compressor else None
+    return parsed.units if parsed else text.splitlines()
+
+
 def query_of(segment: Segment) -> str:
     """What a segment's units are compared with: the turn's question, the call's arguments and its intent."""
     return "\n".join(part for part in (segment.question, segment.arguments, segment.intent) if part)

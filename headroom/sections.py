@@ -14,7 +14,7 @@ from headroom.content import detect
 
 MIN_CHARS = 3000  # about 800 tokens; smaller data stays with the words
 _MAX_WORDS = 1500  # of a user before or behind pasted data that nothing frames
-_MAX_UNCLOSED = 30  # openings without an end, each costs a look to the end of the text
+_MAX_UNCLOSED = 10  # openings without an end, each costs a look to the end of the text
 _DATA = frozenset(("json", "log", "search", "diff", "html", "table", "code", "base64"))
 
 _FENCE_LINE = re.compile(r"^[`~]{3,}[ \t]*(?P<info>[^\s`][^\n`]*)?$", re.MULTILINE)

@@ -9,46 +9,109 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headroom import pipeline, tokens
-from headroom.errors import StoreUnavailable
+from headroom.ccr import recall
+from headroom.errors import HeadroomError, StoreUnavailable
 from headroom.model import Compressed, Job, JobResult, Original, Segment
 from headroom.store.base import Store
 
+_UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
 _log = logging.getLogger(__name__)
 
 
+class Worker:
+    """Does jobs, one at a time, against one store. Keeps the units of recent originals in memory."""
+
+    def __init__(self, store: Store, vocabulary_dir: Path | None = None) -> None:
+        self._store = store
+        self._vocabulary_dir = vocabulary_dir
+        self._units: OrderedDict[str, Sequence[str]] = OrderedDict()
+        self._units_bytes = 0
+
+    def run(self, job: Job) -> JobResult:
+        """Never raises over the store or a text."""
+        counter = tokens.counter(job.model, self._vocabulary_dir)
+        plans = pipeline.plan(job.segments, job.policy)
+        results = pipeline.apply(plans, job.policy, counter)
+        for plan, result in zip(plans, results, strict=True):
+            if result.cut and plan.parsed:
+                self._remember(result.hash, plan.parsed.units)
+        counted = tuple(counter.count(text) for text in job.count)
+        try:
+            self._store.put_originals(job.scope, originals(job.segments, results))
+        except StoreUnavailable as failure:
+            _log.warning("originals could not be stored, segments stay as they came: %s", failure)
+            kept = tuple(_kept(result, "store_unavailable") for result in results)
+            return JobResult(kept, counted, tuple(Compressed(None) for item in job.recalls if item.known is None))
+        keys = [segment.memo_key(job.scope, job.policy) for segment in job.segments]
+        compressed = self._first(keys, results)
+        return JobResult(tuple(compressed), counted, tuple(self._recall(job, dict(zip(keys, compressed, strict=True)), counter)))
+
+    def _first(self, keys: Sequence[str], results: Sequence[Compressed]) -> list[Compressed]:
+        """What stands in the store for these keys after ours were offered."""
+        try:
+            stands = self._store.put_results(dict(zip(keys, results, strict=True)))
+        except StoreUnavailable as failure:
+            _log.warning("results could not be remembered: %s", failure)
+            return list(results)
+        return [dataclasses.replace(stands.get(key, result), ms=result.ms) for key, result in zip(keys, results, strict=True)]
+
+    def _recall(self, job: Job, fresh: Mapping[str, Compressed], counter: tokens.Counter) -> list[Compressed]:
+        """The blocks of the turns that have none yet, each knowing those before it."""
+        shown: list[str] = []
+        found: list[Compressed] = []
+        sources = [(item.number, source) for item in job.sources if (source := self._source(job, item.known or fresh.get(item.key)))]
+        for item in job.recalls:
+            block = item.known
+            if block is None:
+                before = [source for number, source in sources if number < item.segments]
+                text = recall.recall(item.query, before, shown, counter) if before else ""
+                block = Compressed(text or None, "recall", tokens_after=counter.count(text) if text else 0)
+                block = self._first([item.key], [block])[0]
+                found.append(block)
+            shown += [block.text] if block.text else []
+        return found
+
+    def _source(self, job: Job, result: Compressed | None) -> recall.Source | None:
+        if result is None or not result.cut:
+            return None
+        units = self._units.get(result.hash)
+        if units is None:
+            try:
+                original = self._store.get_original(job.scope, result.hash, count=False)
+            except HeadroomError as failure:
+                _log.warning("an original is not searched: %s", failure)
+                return None
+            units = pipeline.units(original.text, result.transform)
+            self._remember(result.hash, units)
+        return recall.Source(result.transform, result.hash, units, result.text or "", result.tokens_saved)
+
+    def _remember(self, hash: str, units: Sequence[str]) -> None:
+        if hash in self._units:
+            return
+        self._units[hash] = units
+        self._units_bytes += sum(map(len, units))
+        while self._units_bytes > _UNITS_BYTES and len(self._units) > 1:
+            _, old = self._units.popitem(last=False)
+            self._units_bytes -= sum(map(len, old))
+
+
 def run(job: Job, store: Store, vocabulary_dir: Path | None = None) -> JobResult:
-    """Compress a job's segments; never raises over the store or a text."""
-    counter = tokens.counter(job.model, vocabulary_dir)
-    results = pipeline.compress(job.segments, job.policy, counter)
-    counted = tuple(counter.count(text) for text in job.count)
-    try:
-        store.put_originals(job.scope, originals(job.segments, results))
-    except StoreUnavailable as failure:
-        _log.warning("originals could not be stored, segments stay as they came: %s", failure)
-        return JobResult(tuple(_kept(result, "store_unavailable") for result in results), counted)
-    return JobResult(tuple(_first(job, results, store)), counted)
+    """One job, nothing kept in memory."""
+    return Worker(store, vocabulary_dir).run(job)
 
 
-def originals(segments: tuple[Segment, ...], results: list[Compressed]) -> list[Original]:
+def originals(segments: Sequence[Segment], results: Sequence[Compressed]) -> list[Original]:
     """What the results refer to."""
     return [
         Original(result.hash, segment.text, segment.tool, result.tokens_before, result.items, result.items_kept)
         for segment, result in zip(segments, results, strict=True)
         if result.text is not None
     ]
-
-
-def _first(job: Job, results: list[Compressed], store: Store) -> list[Compressed]:
-    keys = [segment.memo_key(job.scope, job.policy) for segment in job.segments]
-    try:
-        stands = store.put_results(dict(zip(keys, results, strict=True)))
-    except StoreUnavailable as failure:
-        _log.warning("results could not be remembered: %s", failure)
-        return results
-    return [dataclasses.replace(stands.get(key, result), ms=result.ms) for key, result in zip(keys, results, strict=True)]
 
 
 def _kept(result: Compressed, reason: str) -> Compressed:

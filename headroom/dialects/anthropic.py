@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from headroom.dialects import wire
-from headroom.dialects.base import Walk, read_call, text_parts, token_count
-from headroom.model import Call, Segment, Usage
+from headroom.dialects.base import Walk, end_of_content, read_call, text_parts, token_count
+from headroom.model import Call, Segment, Turn, Usage
 
 _KINDS = {
     400: "invalid_request_error",
@@ -32,7 +32,10 @@ class AnthropicMessages:
         return read_call(self.name, raw)
 
     def segments(self, call: Call) -> tuple[Segment, ...]:
-        return tuple(_segments(call))
+        return tuple(item for item in _walk(call) if isinstance(item, Segment))
+
+    def turns(self, call: Call) -> tuple[Turn, ...]:
+        return tuple(item for item in _walk(call) if isinstance(item, Turn))
 
     def texts(self, call: Call) -> Iterator[str]:
         for message in call.body["messages"]:
@@ -61,7 +64,7 @@ def _blocks(content: Any) -> list[dict[str, Any]]:
     return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
 
 
-def _segments(call: Call) -> Iterator[Segment]:
+def _walk(call: Call) -> Iterator[Segment | Turn]:
     walk = Walk()
     for message in call.body["messages"]:
         content = message.get("content")
@@ -78,6 +81,7 @@ def _segments(call: Call) -> Iterator[Segment]:
                 failed = block.get("is_error") is True
                 for text in text_parts(block.get("content")):
                     yield walk.result(text, str(block.get("tool_use_id")), failed)
+        yield from end_of_content(content, walk, walk.take_query())
 
 
 def _block_texts(call: Call, block: dict[str, Any]) -> Iterator[str]:

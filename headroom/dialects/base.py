@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Protocol
 from headroom.ccr.marker import TOOL_NAME
 from headroom.dialects import wire
 from headroom.errors import InvalidRequest
-from headroom.model import Call, Compressed, Segment, Usage
+from headroom.model import Call, Compressed, Segment, Turn, Usage
 from headroom.sections import Section, sections
 
+_END = (-1, -1)  # the part behind the last character of a string
 _QUESTION_CHARS = 4000  # of a user's words, half from the beginning and half from the end
 
 
@@ -32,6 +33,9 @@ class Dialect(Protocol):
 
     def segments(self, call: Call) -> tuple[Segment, ...]:
         """The texts that may become smaller, in order; each knows only what stands before and at it."""
+
+    def turns(self, call: Call) -> tuple[Turn, ...]:
+        """The ends of turns, in order, where excerpts may be appended."""
 
     def texts(self, call: Call) -> Iterator[str]:
         """Every text a model reads in the messages, segments included; what token counts are about."""
@@ -75,24 +79,50 @@ def read_call(dialect: str, raw: bytes) -> Call:
     )
 
 
-def splice(call: Call, segments: Sequence[Segment], results: Sequence[Compressed]) -> bytes:
-    """The body with the compressed texts in place; `call.raw` itself when nothing changed."""
-    by_slot: dict[tuple[int, int], list[tuple[Segment, str]]] = {}
+def splice(
+    call: Call,
+    segments: Sequence[Segment],
+    results: Sequence[Compressed],
+    turns: Sequence[Turn] = (),
+    recalled: Sequence[Compressed] = (),
+) -> bytes:
+    """The body with the compressed texts in place and the recalled ones appended; `call.raw` itself when nothing changed."""
+    strings: dict[tuple[int, int], list[tuple[tuple[int, int] | None, str]]] = {}
     for segment, result in zip(segments, results, strict=True):
         if result.text is not None:
-            by_slot.setdefault(segment.slot, []).append((segment, result.text))
-    if not by_slot:
+            strings.setdefault(segment.slot, []).append((segment.part, result.text))
+    blocks: list[wire.Edit] = []
+    for turn, result in zip(turns, recalled, strict=True):
+        if result.text is None:
+            continue
+        if turn.form == "append":
+            strings.setdefault(turn.slot, []).append((_END, f"\n\n{result.text}"))
+        else:
+            blocks += _append_block(turn, result.text)
+    if not strings and not blocks:
         return call.raw
-    return wire.splice(call.text, (_edit(call.text, slot, parts) for slot, parts in by_slot.items())).encode()
+    edits = (_edit(call.text, slot, parts) for slot, parts in strings.items())
+    return wire.splice(call.text, [*edits, *blocks]).encode()
 
 
-def _edit(text: str, slot: tuple[int, int], parts: list[tuple[Segment, str]]) -> wire.Edit:
-    (segment, replacement), *others = parts
-    if segment.part is None and not others:
-        return wire.Edit(*slot, wire.quote(replacement))
+def _edit(text: str, slot: tuple[int, int], parts: Sequence[tuple[tuple[int, int] | None, str]]) -> wire.Edit:
+    """One string literal with its parts replaced; a part of None is all of it."""
+    if len(parts) == 1 and parts[0][0] is None:
+        return wire.Edit(*slot, wire.quote(parts[0][1]))
     decoded = wire.unquote(text, slot[0])
-    inner = wire.splice(decoded, (wire.Edit(*(part.part or (0, len(decoded))), new) for part, new in parts))
+    size = len(decoded)
+    ranges = {None: (0, size), _END: (size, size)}
+    inner = wire.splice(decoded, (wire.Edit(*ranges.get(part, part or (0, size)), new) for part, new in parts))
     return wire.Edit(*slot, wire.quote(inner))
+
+
+def _append_block(turn: Turn, text: str) -> list[wire.Edit]:
+    """A text block behind the last block of a content, which becomes a list if it was a string."""
+    start, end = turn.slot
+    block = f'{{"type":"text","text":{wire.quote(text)}}}'
+    if turn.form == "block":
+        return [wire.Edit(end, end, f",{block}")]
+    return [wire.Edit(start, start, '[{"type":"text","text":'), wire.Edit(end, end, f"}},{block}]")]
 
 
 @dataclass
@@ -102,11 +132,19 @@ class Walk:
     question: str = ""
     intent: str = ""
     calls: dict[str, tuple[str, str]] = field(default_factory=dict)  # call id -> tool name, arguments
+    segments: int = 0  # so far
+    asked: list[str] = field(default_factory=list)  # by the turn that is being read: its words, its calls' arguments
+
+    def take_query(self) -> str:
+        """What the turn that ends here is about."""
+        query, self.asked = "\n".join(dict.fromkeys(self.asked)), []
+        return query
 
     def ask(self, words: str) -> None:
         if len(words) > _QUESTION_CHARS:
             words = words[: _QUESTION_CHARS // 2] + "\n" + words[-_QUESTION_CHARS // 2 :]
         self.question, self.intent = words, ""
+        self.asked.append(words)
 
     def hear(self, parts: Sequence[wire.Str]) -> Iterator[Segment]:
         """The data pasted into a user's message; the words around it become the question."""
@@ -117,6 +155,7 @@ class Walk:
         for part, pasted in found:
             for section in pasted:
                 text = part[section.start : section.end]
+                self.segments += 1
                 yield Segment(
                     text=text,
                     slot=(part.start, part.end),
@@ -131,6 +170,8 @@ class Walk:
     def result(self, text: wire.Str, call_id: str, failed: bool = False) -> Segment:
         """The segment of a tool result's text."""
         tool, arguments = self.calls.get(call_id, ("", ""))
+        self.segments += 1
+        self.asked.append(arguments)
         return Segment(
             text=str(text),
             slot=(text.start, text.end),
@@ -140,6 +181,14 @@ class Walk:
             intent=self.intent,
             protected=protection(text, tool, failed),
         )
+
+
+def end_of_content(content: Any, walk: Walk, query: str) -> Iterator[Turn]:
+    """Where a block can be appended to a message's content, if it can."""
+    if isinstance(content, wire.Str):
+        yield Turn(query, walk.segments, (content.start, content.end), "wrap")
+    elif isinstance(content, wire.Arr) and content and isinstance(content[-1], wire.Obj):
+        yield Turn(query, walk.segments, (content[-1].end, content[-1].end), "block")
 
 
 def _outside(text: str, pasted: Sequence[Section]) -> str:

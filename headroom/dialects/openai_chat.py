@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from headroom.dialects import wire
-from headroom.dialects.base import Walk, read_call, text_parts, token_count
-from headroom.model import Call, Segment, Usage
+from headroom.dialects.base import Walk, end_of_content, read_call, text_parts, token_count
+from headroom.model import Call, Segment, Turn, Usage
 
 _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -24,7 +24,10 @@ class OpenAIChat:
         return read_call(self.name, raw)
 
     def segments(self, call: Call) -> tuple[Segment, ...]:
-        return tuple(_segments(call))
+        return tuple(item for item in _walk(call) if isinstance(item, Segment))
+
+    def turns(self, call: Call) -> tuple[Turn, ...]:
+        return tuple(item for item in _walk(call) if isinstance(item, Turn))
 
     def texts(self, call: Call) -> Iterator[str]:
         for message in call.body["messages"]:
@@ -55,9 +58,10 @@ def _calls(message: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield str(call.get("id")), str(function.get("name", "")), function["arguments"]
 
 
-def _segments(call: Call) -> Iterator[Segment]:
+def _walk(call: Call) -> Iterator[Segment | Turn]:
     walk = Walk()
-    for message in call.body["messages"]:
+    messages = call.body["messages"]
+    for message, following in zip(messages, [*messages[1:], {}], strict=True):
         content, role = message.get("content"), message.get("role")
         if role == "assistant":
             walk.say("\n".join(text_parts(content)))
@@ -65,6 +69,10 @@ def _segments(call: Call) -> Iterator[Segment]:
                 walk.calls[call_id] = tool, arguments
         elif role == "user":
             yield from walk.hear(list(text_parts(content)))
+            yield from end_of_content(content, walk, walk.take_query())
         elif role == "tool":
-            for text in text_parts(content):
+            texts = list(text_parts(content))
+            for text in texts:
                 yield walk.result(text, str(message.get("tool_call_id")))
+            if texts and following.get("role") != "tool":
+                yield Turn(walk.take_query(), walk.segments, (texts[-1].start, texts[-1].end), "append")

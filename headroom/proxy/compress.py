@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from headroom import pipeline
-from headroom.model import Caller, Compressed, Job, JobResult, Policy, Segment
+from headroom.conversation import Conversation, by_key
+from headroom.model import Compressed, Job, JobResult
 
 if TYPE_CHECKING:
     from headroom.proxy.services import Services
@@ -33,38 +34,37 @@ class Compress(Protocol):
     async def close(self) -> None: ...
 
 
-async def compressed(
-    services: Services,
-    segments: Sequence[Segment],
-    *,
-    caller: Caller,
-    policy: Policy,
-    model: str,
-    timeout_s: float,
-    count: tuple[str, ...] = (),
-) -> tuple[list[Compressed], JobResult | None]:
-    """One result per segment: kept for a plain reason, replayed, or fresh from the compressor.
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """One result per segment and per turn; `counted` is None when no exact count came back."""
 
-    The second value is the job's own result, None when no job was needed or none came back in time.
-    Segments whose job failed are pinned as they are, so that later turns forward the same bytes.
+    results: Sequence[Compressed]
+    recalled: Sequence[Compressed]
+    counted: Sequence[int] | None
+
+
+async def compressed(services: Services, talk: Conversation, *, model: str, timeout_s: float, count: tuple[str, ...] = ()) -> Compression:
+    """Every segment and turn: kept for a plain reason, replayed, or fresh from the compressor.
+
+    What a failed job should have answered is pinned as it is, so that later turns forward the same bytes.
     """
-    reasons = [pipeline.keep_reason(segment, policy) for segment in segments]
-    keys = [segment.memo_key(caller.scope, policy) if not reason else "" for segment, reason in zip(segments, reasons, strict=True)]
-    keyed = {key: segment for key, segment in zip(keys, segments, strict=True) if key}
-    known = await services.replay.lookup(caller.scope, keyed) if keyed else {}
-    fresh = [key for key in keyed if key not in known]
-    done: JobResult | None = None
-    if fresh or count:
-        job = Job(tuple(keyed[key] for key in fresh), policy, caller.scope, model, count)
-        try:
-            done = await services.compress(job, timeout_s)
-            results = dict(zip(fresh, done.compressed, strict=True))
-            lost = [key for key, result in results.items() if result.reason == "store_unavailable"]
-            services.replay.remember({key: result for key, result in results.items() if key not in lost})
-            known |= results
-            if lost:
-                await services.replay.pin(lost, Compressed(None, reason="store_unavailable"))
-        except Degraded as degraded:
-            services.ledger.degraded("compressor", degraded.reason)
-            known |= await services.replay.pin(fresh, Compressed(None, reason=f"compressor_{degraded.reason}"))
-    return [known[key] if key else Compressed(None, reason=reason) for key, reason in zip(keys, reasons, strict=True)], done
+    keys = [*talk.keyed, *talk.turn_keys]
+    known = await services.replay.lookup(talk.scope, keys, talk.keyed)
+    job = talk.job(known, model, count)
+    if job.idle:
+        return Compression(talk.results(known), talk.recalled(known), None)
+    fresh = [key for key in talk.keyed if key not in known]
+    try:
+        done = await services.compress(job, timeout_s)
+    except Degraded as degraded:
+        services.ledger.degraded("compressor", degraded.reason)
+        asked = [*fresh, *(recall.key for recall in job.recalls if recall.known is None)]
+        known |= await services.replay.pin(asked, Compressed(None, reason=f"compressor_{degraded.reason}"))
+        return Compression(talk.results(known), talk.recalled(known), None)
+    found = by_key(job, fresh, done)
+    lost = [key for key, result in found.items() if result.reason == "store_unavailable"]
+    services.replay.remember({key: result for key, result in found.items() if key not in lost})
+    if lost:
+        await services.replay.pin(lost, Compressed(None, reason="store_unavailable"))
+    known |= found
+    return Compression(talk.results(known), talk.recalled(known), done.counted)

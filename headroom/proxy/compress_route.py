@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, get_args
 
 from headroom import tokens
+from headroom.conversation import read_conversation
 from headroom.dialects import OPENAI_CHAT, dialect_of, wire
 from headroom.dialects.base import splice
 from headroom.errors import InvalidRequest
@@ -25,14 +27,16 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
     policy = _policy(call, services)
     dialect = dialect_of(call)
     texts = tuple(dialect.texts(call))
-    segments = () if bypass or call.reason else await offload(len(raw), dialect.segments, call)
-    results, done = await compressed(services, segments, caller=caller, policy=policy, model=call.model, timeout_s=_TIMEOUT_S, count=texts)
-    counted = done.counted if done else tuple(map(tokens.Estimate().count, texts))
-    spliced = await offload(len(raw), splice, call, segments, results)
-    rest = _figures(sum(counted), results)
+    if bypass or call.reason:
+        policy = dataclasses.replace(policy, fidelity="off")
+    talk = await offload(len(raw), read_conversation, dialect, call, policy, caller.scope)
+    done = await compressed(services, talk, model=call.model, timeout_s=_TIMEOUT_S, count=texts)
+    counted = done.counted or tuple(map(tokens.Estimate().count, texts))
+    spliced = await offload(len(raw), splice, call, talk.segments, done.results, talk.turns, done.recalled)
+    rest = _figures(sum(counted), [*done.results, *done.recalled])
     if reason := "bypass" if bypass else call.reason:
         rest["skip_reason"] = reason
-    if done is None and texts:
+    if done.counted is None:
         rest["tokens_estimated"] = True
     return _render(call, spliced, rest)
 
@@ -67,7 +71,7 @@ def _figures(before: int, results: Sequence[Compressed]) -> dict[str, Any]:
         "compression_ratio": round((before - saved) / before, 4) if before else 1.0,
         "transforms_applied": [result.label for result in changed],
         "transforms_summary": dict(Counter(result.transform for result in changed)),
-        "ccr_hashes": list(dict.fromkeys(result.hash for result in changed)),
+        "ccr_hashes": list(dict.fromkeys(result.hash for result in changed if result.hash)),
         "skip_reasons": dict(Counter(result.reason for result in results if result.reason)),
     }
 

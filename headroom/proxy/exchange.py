@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from headroom.conversation import read_conversation
 from headroom.dialects import Dialect
 from headroom.dialects.base import splice
 from headroom.errors import HeadroomError
@@ -108,9 +109,9 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     policy = Policy(trace.mode, services.settings.compression.min_tokens)
     timeout_s = services.settings.compression.deadline_ms / 1000
     try:
-        segments = await offload(len(call.text), trace.dialect.segments, call)
-        results, _ = await compressed(services, segments, caller=caller, policy=policy, model=call.model, timeout_s=timeout_s)
-        spliced = await offload(len(call.text), splice, call, segments, results)
+        talk = await offload(len(call.text), read_conversation, trace.dialect, call, policy, caller.scope)
+        done = await compressed(services, talk, model=call.model, timeout_s=timeout_s)
+        spliced = await offload(len(call.text), splice, call, talk.segments, done.results, talk.turns, done.recalled)
     except HeadroomError as failure:
         trace.skip_reason = failure.kind
         return body.wire
@@ -118,10 +119,11 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
         _log.exception("request %s is forwarded untouched", trace.request_id)
         trace.skip_reason = "failed"
         return body.wire
-    trace.results = results
-    trace.chars = max(0, len(call.text) - sum(len(s.text) for s, r in zip(segments, results, strict=True) if r.tokens_before))
+    trace.results = [*done.results, *done.recalled]
+    looked_at = zip(talk.segments, done.results, strict=True)
+    trace.chars = max(0, len(call.text) - sum(len(segment.text) for segment, result in looked_at if result.tokens_before))
     if spliced is call.raw:
-        trace.skip_reason = why_untouched(results)
+        trace.skip_reason = why_untouched(done.results)
         return body.wire
     return spliced
 

@@ -14,24 +14,24 @@ import logging
 import anyio
 import anyio.to_process
 
-from headroom import worker
 from headroom.model import Job, JobResult, Policy, Segment
 from headroom.proxy.compress import Degraded
 from headroom.settings import Settings
-from headroom.store import Store, open_store
+from headroom.store import open_store
+from headroom.worker import Worker
 
 HARD_LIMIT_S = 60.0  # a process still busy with one job after this is killed
 _log = logging.getLogger(__name__)
 
 
 @functools.cache
-def _store(settings: Settings) -> Store:
-    return open_store(settings)
+def _worker(settings: Settings) -> Worker:
+    return Worker(open_store(settings), settings.vocabulary_dir)
 
 
 def run_job(job: Job, settings: Settings) -> JobResult:
     """Runs inside a worker process, which keeps its store and vocabulary."""
-    return worker.run(job, _store(settings), settings.vocabulary_dir)
+    return _worker(settings).run(job)
 
 
 def warm_up_job(policy: Policy) -> Job:

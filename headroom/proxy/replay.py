@@ -28,16 +28,19 @@ class Replay:
         self._known: OrderedDict[str, Compressed] = OrderedDict()
         self._renewed: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    async def lookup(self, scope: str, keyed: Mapping[str, Segment]) -> dict[str, Compressed]:
-        """The known results; every original they refer to is readable when this returns, or the store is down."""
-        found = {key: self._known[key] for key in keyed if key in self._known}
+    async def lookup(self, scope: str, keys: Sequence[str], segments: Mapping[str, Segment]) -> dict[str, Compressed]:
+        """The known results among `keys`; every original they refer to is readable when this returns, or the store is down.
+
+        `segments` are those of the keys that stand for a segment.
+        """
+        found = {key: self._known[key] for key in keys if key in self._known}
         for key in found:
             self._known.move_to_end(key)
-        missing = [key for key in keyed if key not in found]
+        missing = [key for key in keys if key not in found]
         try:
             if missing:
                 found.update(await self._store.get_results(missing))
-            await self._renew(scope, [(keyed[key], result) for key, result in found.items()])
+            await self._renew(scope, [(segments[key], result) for key, result in found.items() if key in segments])
         except StoreUnavailable as failure:
             _log.warning("known results were not looked up or renewed: %s", failure)
         self.remember({key: found[key] for key in missing if key in found})
