@@ -89,7 +89,7 @@ def overview(done: list[Shown], exact: bool) -> Table:
 
 
 def _figures(before: int, after: int) -> tuple[str, str, Text, Text]:
-    filled = round(_BAR * after / before) if before else 0
+    filled = max(1, round(_BAR * after / before)) if before else 0
     bar = Text("█" * filled, "cyan").append("░" * (_BAR - filled), "bright_black")
     return f"{before:,}", f"{after:,}", Text(percent_saved(before, after), "green"), bar
 

@@ -91,7 +91,7 @@ def _log_line(chance: random.Random) -> str:
 
 def _failure(stamp: str) -> list[str]:
     return [
-        f"{stamp} ERROR [worker-3] POST /checkout 500 request_id=7f3ac91e connection pool exhausted (size=20, waiting=61)",
+        f"{stamp} ERROR [worker-3] connection pool exhausted (size=20, waiting=61) POST /checkout 500",
         "Traceback (most recent call last):",
         '  File "/srv/checkout/orders.py", line 212, in place_order',
         "    with pool.connection(timeout=5) as db:",
