@@ -21,7 +21,7 @@ _OUTLIERS = 4  # per column
 _RUNS = 0.02  # share of the rows up to which a change of value is a change point
 _BLOCKS = 24  # stretches whose means are compared for a shift
 _SHIFT = 3.0  # deviations within a stretch that make a shift
-_STATUS = re.compile(r"(?:^|[._ ])(?:status|(?:http_?)?status_?code|exit_?code|return_?code)(?::str)?$", re.IGNORECASE)
+_STATUS = re.compile(r"(?:^|[._ ])(?:status|(?:http_?)?status_?code|exit_?code|return_?code)$", re.IGNORECASE)
 _HTTP_ERROR = 400
 _DESCRIBED = 5  # columns in one description
 _ROWS_PER_COLUMN = 8  # rows of a stretch that one described column is worth
@@ -36,12 +36,12 @@ Kind = Literal["values", "numbers", "ordered"]
 def unusual(column: Column) -> Iterable[int]:
     """Rows whose value, type, size or change is unusual in the column; a row may come several times."""
     rows = len(column.cells)
-    if rows < _LEAST_ROWS or column.name.startswith("(key)"):
+    if rows < _LEAST_ROWS or column.path == "(key)":
         return []
     found = [*_rare(column.cells), *_rare([type(value) for value in column.values]), *_changes(column.cells)]
     numbers = _numbers(column.values)
     if numbers:
-        if _STATUS.search(column.name):
+        if _STATUS.search(column.path):
             found += [row for row, number in numbers if _HTTP_ERROR <= number < 600]
         if not _monotone([number for _, number in numbers]):
             found += _outliers(numbers)
@@ -113,7 +113,7 @@ class Described:
     kind: Kind
 
     def words(self, start: int, end: int) -> str:
-        name = self.column.name.removesuffix(":str")
+        name = self.column.path
         cells = [cell for cell in self.column.cells[start:end] if cell]
         if not cells:
             return ""
@@ -140,7 +140,7 @@ def telling(columns: Sequence[Column]) -> list[Described]:
     ordered: list[Described] = []
     others: dict[Kind, list[Described]] = {"values": [], "numbers": [], "ordered": []}
     for column in columns:
-        kind = None if column.constant else _kind(column)
+        kind = None if column.in_header else _kind(column)
         if kind == "ordered" and not ordered:
             ordered.append(Described(column, kind))
         elif kind:

@@ -8,30 +8,36 @@ Numbers, strings, key order, null and absent keys come out as they went in; `dec
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from headroom.ccr import marker
-from headroom.compressors import named
 from headroom.compressors.base import Draft, Parsed
-from headroom.compressors.json_sample import show
+from headroom.compressors.json_sample import asked_for, show
 from headroom.compressors.json_table import Table, alike, tabulate
 from headroom.compressors.json_text import MAX_DEPTH, dump, quote, read_at
 from headroom.model import Fidelity, Segment
 
 _START = re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE)
+_STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+_CLOSING = {"[": "]", "{": "}"}
 _SPACE = re.compile(r"[ \t\r\n]*")
 _AROUND = 0.2  # share of the text that may stand before and behind the JSON
 _AROUND_LEAST = 500  # characters that may stand there in any case
 _STARTS_TRIED = 8
+_STYLE = 2000  # characters that show how the source is written
 _FEW = 10  # an array with fewer rows gives way to larger tables inside it
-_LEAST_ROWS = 4
+_LEAST_ROWS = 2
 _LEAST_CHARS = 200
+_MARGIN = 60  # characters a small table must save, for what it costs to explain
+_SAMPLED_ROWS = 4  # of which some may be left out
 _LARGER = 4  # times as many rows as the outer array
 _NEVER_OUTER = 50  # an array with this many rows never gives way
-_MANY_ENTRIES = 40  # an object with this many entries is a map, whatever they are
+_MANY_ENTRIES = 40  # an object with this many entries of one type is a map
+_LOOKED_INTO = 4  # levels inside a row at which larger arrays are looked for
 _JUDGED = 32  # rows by which a table is compared with JSON
 _LARGE = 3600  # characters of an encoding from which rows are left out
 
@@ -43,21 +49,36 @@ class _Source:
     before: str
     documents: list[Any]
     behind: str
+    spaced: bool
+    broken: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A document as `skeleton`, JSON with `<table N>` where a table belongs, and the tables in order."""
+    """A document as `skeleton`, JSON with `<table N>` where a table belongs, and the tables in order.
+
+    `spaced` says that the source has white space behind its colons, `broken` that it ends too early.
+    """
 
     before: str
     skeleton: str
     tables: tuple[Table, ...]
     behind: str
+    spaced: bool
+    broken: bool
+
+    @property
+    def what(self) -> str:
+        return f"JSON rewritten without white space{', the source breaks off' if self.broken else ''}"
 
     @property
     def body(self) -> str:
-        """What `json_table.decode` reads."""
+        """What `json_decode.decode` reads."""
         return join(self.skeleton, [table.text(number) for number, table in enumerate(self.tables, 1)])
+
+    def verbatim(self) -> Encoded:
+        """The same with all values as they are, none as a pattern; itself when there is none."""
+        return self if not any(table.derived for table in self.tables) else replace(self, tables=tuple(t.verbatim() for t in self.tables))
 
 
 def join(skeleton: str, tables: Sequence[str]) -> str:
@@ -87,19 +108,23 @@ class JsonRows:
         encoded: Encoded = parsed.structure
         body = encoded.body
         units = max(1, len(parsed.units))
-        if fidelity == "lossless" or len(body) <= _LARGE:
+        if fidelity == "lossless":
             return Draft(_with_head(encoded, body, _complete(encoded), hash), units, units)
-        names = named.names("\n".join((segment.question, segment.intent, segment.arguments)))
-        shown, start = [], 0
+        if len(body) <= _LARGE:
+            verbatim = encoded.verbatim()
+            if verbatim is encoded or len(verbatim.body) <= _LARGE:
+                return Draft(_with_head(verbatim, verbatim.body, _complete(verbatim), hash), units, units)
+        asked = asked_for(segment)
+        views, start = [], 0
         for number, table in enumerate(encoded.tables, 1):
             end = start + len(table.rows)
-            shown.append(show(table, number, scores[start:end], names))
+            views.append(show(table, number, scores[start:end], asked, encoded.spaced))
             start = end
-        if all(view.whole for view in shown):
+        if all(view.whole for view in views):
             return Draft(_with_head(encoded, body, _complete(encoded), hash), units, units)
-        body = join(encoded.skeleton, [view.text for view in shown])
-        what = f"JSON rewritten without white space; {_legend(encoded, body)}, some rows left out as marked"
-        return Draft(_with_head(encoded, body, what, hash), units, sum(view.kept for view in shown))
+        body = join(encoded.skeleton, [view.text for view in views])
+        what = f"{encoded.what}; {_legend(encoded)}, some rows left out as marked"
+        return Draft(_with_head(encoded, body, what, hash), units, sum(view.kept for view in views))
 
 
 def _with_head(encoded: Encoded, body: str, what: str, hash: str) -> str:
@@ -107,20 +132,25 @@ def _with_head(encoded: Encoded, body: str, what: str, hash: str) -> str:
 
 
 def _complete(encoded: Encoded) -> str:
-    legend = _legend(encoded, encoded.body)
-    return f"JSON rewritten without white space, complete{'; ' if legend else ''}{legend}"
+    legend = _legend(encoded)
+    return f"{encoded.what}, complete{'; ' if legend else ''}{legend}"
 
 
-def _legend(encoded: Encoded, body: str) -> str:
+def _legend(encoded: Encoded) -> str:
     """How to read the tables, in as many words as they need."""
     if not encoded.tables:
         return ""
     columns = [column for table in encoded.tables for column in table.columns]
     words = ["arrays as tables: the line below <table> names the columns, cells are separated by tabs"]
-    if any(column.constant for column in columns):
+    signs = [column.name[len(column.path) :][:1] for column in columns]
+    if "=" in signs:
         words.append("name=value there holds for every row")
-    if any(":str" in column.name for column in columns):
+    if "~" in signs:
+        words.append('name~"..{column}.." stands for the text made from that row')
+    if ":" in signs:
         words.append(":str marks strings")
+    if not {"(", "[", "{"}.isdisjoint(signs):
+        words.append("(a,b) behind a name gives the keys of the lists in its cells, [] an array of such, {} a map")
     if any("" in column.cells for column in columns):
         words.append("an empty cell is an absent key")
     return ", ".join(words)
@@ -133,8 +163,11 @@ def _find(text: str) -> _Source | None:
         if start > most or tried == _STARTS_TRIED:
             return None
         documents, end = _documents(text, start)
+        broken = not documents and tried == 0
+        if broken:
+            documents, end = _broken_off(text, start)
         if documents and start + len(text) - end <= most:
-            return _Source(text[:start], documents, text[end:])
+            return _Source(text[:start], documents, text[end:], '": ' in text[start : start + _STYLE], broken)
     return None
 
 
@@ -162,12 +195,43 @@ def _documents(text: str, start: int) -> tuple[list[Any], int]:
     return documents, end
 
 
+def _broken_off(text: str, start: int) -> tuple[list[Any], int]:
+    """The one document from `start` on that ends too early, as far as its parts are complete; `end` is behind these."""
+    try:
+        read_at(text, start)
+    except json.JSONDecodeError as failure:
+        end, closing = _complete_until(text, start, failure.pos)
+        try:
+            return [read_at(text[start:end] + closing, 0)[0]], end
+        except (ValueError, RecursionError):
+            return [], start
+    except (ValueError, RecursionError):
+        return [], start
+    return [], start
+
+
+def _complete_until(text: str, start: int, end: int) -> tuple[int, str]:
+    """Where the last complete part before `end` ends, and the brackets that are open there."""
+    opened: list[str] = []
+    place, depth = start, 0
+    for match in _STRUCTURE.finditer(text, start, end):
+        sign = match[0]
+        if sign in _CLOSING:
+            opened.append(_CLOSING[sign])
+        elif sign == ",":
+            place, depth = match.start(), len(opened)
+        elif sign in "]}" and opened:
+            opened.pop()
+            place, depth = match.end(), len(opened)
+    return place, "".join(reversed(opened[:depth]))
+
+
 def encode(source: _Source) -> Encoded:
     """Raises ValueError when the documents are nested too deeply."""
     tables: list[Table] = []
     value = source.documents if len(source.documents) > 1 else source.documents[0]
     skeleton = _skeleton(value, tables, 0)
-    return Encoded(source.before, skeleton, tuple(tables), source.behind)
+    return Encoded(source.before, skeleton, tuple(tables), source.behind, source.spaced, source.broken)
 
 
 def _skeleton(value: Any, tables: list[Table], depth: int) -> str:
@@ -192,10 +256,13 @@ def _has_rows(value: list[Any] | dict[str, Any]) -> bool:
 
 
 def _is_map(value: dict[str, Any]) -> bool:
-    """Whether the keys are data: many entries, or several that look alike."""
-    if len(value) >= _MANY_ENTRIES:
-        return True
-    return len(value) >= _FEW and all(type(item) is dict for item in value.values()) and alike(list(value.values()))
+    """Whether the keys are data: several entries that look alike, or many of one type."""
+    if len(value) < _FEW:
+        return False
+    kinds = set(map(type, value.values()))
+    if kinds == {dict}:
+        return alike(list(value.values()))
+    return len(value) >= _MANY_ENTRIES and len(kinds) == 1
 
 
 def _holds_larger(value: list[Any] | dict[str, Any]) -> bool:
@@ -203,13 +270,13 @@ def _holds_larger(value: list[Any] | dict[str, Any]) -> bool:
     if len(value) >= _NEVER_OUTER:
         return False
     wanted = max(_FEW, _LARGER * len(value))
-    inside = list(value.values() if isinstance(value, dict) else value)
-    while inside:
-        item = inside.pop()
-        if isinstance(item, (dict, list)):
-            if len(item) >= wanted and _has_rows(item):
-                return True
-            inside += item.values() if isinstance(item, dict) else item
+    inside = [value]
+    for _ in range(_LOOKED_INTO):
+        inside = [
+            item for outer in inside for item in (outer.values() if isinstance(outer, dict) else outer) if isinstance(item, (dict, list))
+        ]
+        if any(len(item) >= wanted and _has_rows(item) for item in inside):
+            return True
     return False
 
 
@@ -219,4 +286,4 @@ def _pays(table: Table) -> bool:
     rows = range(0, len(table.rows), step)
     plain = sum([len(table.record(row)) + 1 for row in rows]) * step
     encoded = sum([len(table.rows[row]) + 1 for row in rows]) * step + len(table.header) + len(table.heading(1))
-    return plain > _LARGE or (plain > _LEAST_CHARS and encoded < plain)
+    return (plain > _LARGE and len(table.rows) >= _SAMPLED_ROWS) or (plain > _LEAST_CHARS and encoded < plain - _MARGIN)

@@ -7,6 +7,7 @@ Rows the question points at are shown whole, as JSON; of the others long values 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -16,11 +17,17 @@ from headroom.ccr import marker
 from headroom.compressors import named
 from headroom.compressors.json_columns import describe, telling, unusual
 from headroom.compressors.json_table import Table
+from headroom.model import Segment
 
 _SMALL = 1200  # characters of a table that is shown whatever it holds
-_HEAD, _TAIL = 2, 1
+_HEAD = 2
+_HUGE = 1500  # characters of a row
 _NAMED_MOST = 0.03  # share of the rows a name may hit to single any out, and the least number
 _NAMED_LEAST = 3
+_NAMED_WEIGHT = 60  # of a name that one row holds
+_SHORT_NUMBER = re.compile(r"(?<![\w.#/-])\d{1,2}(?![\w/-]|[.,]\d)")
+_QUESTION_CHARS = 2000
+_MOST_NUMBERS = 4
 _RELEVANT_SHARE = 0.12  # of the characters, for rows that score high
 _RELEVANT_LEAST = 2
 _UNUSUAL_SHARE = 0.06  # of the characters, for errors and other unusual rows
@@ -29,10 +36,27 @@ _LONG = 300  # characters of a cell that is cut in rows nobody asks for
 _CUT = 120  # characters that stay of it
 _ERRORS = ("error", "fail", "exception", "traceback", "fatal", "critical", "panic", "denied", "refused", "timeout", "timed out",
            "unavailable", "crash", "abort", "rejected")  # fmt: skip
-_COMMON_ERRORS = 0.1  # share of the rows above which an error is nothing unusual
+_COMMON_ERRORS = 0.1  # share of the rows above which an error is nothing unusual, and the number below which it is
+_ERRORS_LEAST = 3
 _TEXTS = 400  # characters of the mean row from which rows are texts: all are shown, most of them cut
 _TEXTS_SHARE = 0.25  # of the characters, for the cut rows
-_AS_RECORDS = 8  # relevant rows up to this number are shown as JSON
+_RECORDS_CHARS = 3000  # of relevant rows that are shown as JSON, not as lines of the table
+_RECORDS_LEAST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question names: `names` are looked for anywhere in a row, `numbers`, too short for that, as whole cells."""
+
+    names: Sequence[str]
+    numbers: Sequence[str]
+
+
+def asked_for(segment: Segment) -> Asked:
+    """The names in the turn's question, the assistant's intent and the call's arguments; short numbers only of the question."""
+    names = named.names("\n".join((segment.question, segment.intent, segment.arguments)))
+    numbers = dict.fromkeys(_SHORT_NUMBER.findall(segment.question[-_QUESTION_CHARS:]))
+    return Asked(names, list(numbers)[:_MOST_NUMBERS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +68,28 @@ class View:
     whole: bool
 
 
-def show(table: Table, number: int, scores: Sequence[float], names: Sequence[str]) -> View:
-    """The table with the rows that matter, each gap marked; all of it when it is small."""
+def show(table: Table, number: int, scores: Sequence[float], asked: Asked, spaced: bool) -> View:
+    """The table with the rows that matter, each gap marked; all of it when it is small.
+
+    Rows shown as JSON are written as the source writes them, `spaced` or not.
+    """
     rows = table.rows
     offsets = named.starts(rows)
     text = "\n".join(rows)
     if len(text) <= _SMALL:
         return View(table.text(number), len(rows), True)
-    relevant = _relevant(text, offsets, rows, scores, names)
-    kept = relevant | _ends(rows) | _unusual(table, text, offsets)
+    relevant = _relevant(table, text, offsets, scores, asked)
+    kept = set(relevant) | _ends(rows) | _unusual(table, text, offsets)
     if len(text) > _TEXTS * len(rows) and sum(map(len, map(_cut, rows))) <= len(text) * _TEXTS_SHARE:
         kept = set(range(len(rows)))
-    return _write(table, number, relevant, sorted(kept))
+    return _write(table, number, relevant, sorted(kept), spaced)
 
 
-def _write(table: Table, number: int, relevant: set[int], kept: list[int]) -> View:
+def _write(table: Table, number: int, relevant: Sequence[int], kept: list[int], spaced: bool) -> View:
     lines = [table.heading(number), table.header]
     columns = telling(table.columns)
+    records = _records(table, relevant, spaced)
+    pointed = set(relevant)
     whole = 0
     next_row = 0
     for row in [*kept, len(table.rows)]:
@@ -70,10 +99,22 @@ def _write(table: Table, number: int, relevant: set[int], kept: list[int]) -> Vi
         if row == len(table.rows):
             break
         line = table.rows[row]
-        shown = line if row in relevant else _cut(line)
+        shown = line if row in pointed else _cut(line)
         whole += shown == line
-        lines.append(f"row {row + 1}: {table.record(row)}" if row in relevant and len(relevant) <= _AS_RECORDS else shown)
+        lines.append(f"row {row + 1}: {records[row]}" if row in records else shown)
     return View("\n".join(lines), whole, whole == len(table.rows))
+
+
+def _records(table: Table, relevant: Sequence[int], spaced: bool) -> dict[int, str]:
+    """The most relevant rows as JSON, as many as there is room for."""
+    found: dict[int, str] = {}
+    room = _RECORDS_CHARS
+    for place, row in enumerate(relevant):
+        if room < 0 and place >= _RECORDS_LEAST:
+            break
+        found[row] = table.record(row, spaced)
+        room -= len(found[row])
+    return found
 
 
 def _range(start: int, end: int) -> str:
@@ -89,42 +130,52 @@ def _cut(line: str) -> str:
     )
 
 
-def _relevant(text: str, offsets: list[int], rows: Sequence[str], scores: Sequence[float], names: Sequence[str]) -> set[int]:
-    """Rows a name singles out, then those that score at least half of the best, within a share of the text."""
-    most = max(_NAMED_LEAST, int(len(rows) * _NAMED_MOST))
-    found: set[int] = set()
-    for name in names:
-        hits = named.holding(text, offsets, name, most + 1)
-        if len(hits) <= most:
-            found.update(hits)
+def _relevant(table: Table, text: str, offsets: list[int], scores: Sequence[float], asked: Asked) -> list[int]:
+    """Rows a name singles out and those that score at least half of the best, within a share of the text; the best first."""
+    weights = _named(table, text, offsets, asked)
     best = max(scores, default=0.0)
-    if best <= 0:
-        return found
-    ranked = sorted([row for row, score in enumerate(scores) if score >= best / 2], key=lambda row: (-scores[row], row))
-    room = len(text) * _RELEVANT_SHARE - sum(len(rows[row]) for row in found)
-    for taken, row in enumerate(ranked):
-        room -= len(rows[row])
-        if room < 0 and taken >= _RELEVANT_LEAST:
-            break
-        found.add(row)
+    order = sorted(range(len(scores)), key=lambda row: (-weights[row], -scores[row], row))
+    found: list[int] = []
+    room = len(text) * _RELEVANT_SHARE
+    for row in order:
+        if not weights[row]:
+            room -= len(table.rows[row])
+            if best <= 0 or scores[row] < best / 2 or (room < 0 and len(found) >= _RELEVANT_LEAST):
+                break
+        found.append(row)
     return found
 
 
+def _named(table: Table, text: str, offsets: list[int], asked: Asked) -> Counter[int]:
+    """What the names in the question add up to per row; a name in few rows says more, one in many rows nothing."""
+    most = max(_NAMED_LEAST, int(len(offsets) * _NAMED_MOST))
+    weights: Counter[int] = Counter()
+    hits = [named.holding(text, offsets, name, most + 1) for name in asked.names]
+    for number in asked.numbers:
+        cells = [column.cells for column in table.columns if number in column.cells]
+        hits.append([row for row in range(len(offsets)) if any(column[row] == number for column in cells)] if cells else [])
+    for rows in hits:
+        if len(rows) <= most:
+            for row in rows:
+                weights[row] += _NAMED_WEIGHT // len(rows)
+    return weights
+
+
 def _ends(rows: Sequence[str]) -> set[int]:
-    return {*range(min(_HEAD, len(rows))), *range(max(0, len(rows) - _TAIL), len(rows))}
+    """The first rows and the last; of huge rows one each, for they tell the shape already."""
+    head = _HEAD if len(rows[1]) <= _HUGE else 1
+    return {*range(head), len(rows) - 1}
 
 
 def _unusual(table: Table, text: str, offsets: list[int]) -> set[int]:
-    """The most unusual rows, within a share of the text; a row unusual in several ways goes first."""
-    weights: Counter[int] = Counter()
-    errors = _errors(text.lower(), offsets)
-    for row in errors:
-        weights[row] += 4 if len(errors) <= len(offsets) * _COMMON_ERRORS else 1
+    """Rows that hold an error, all unless they are common, and within a share of the text the most unusual others."""
+    errors = _errors(text, offsets)
+    found = errors if len(errors) <= max(_ERRORS_LEAST, len(offsets) * _COMMON_ERRORS) else set()
+    weights = Counter(errors)
     for column in table.columns:
         weights.update(unusual(column))
     room = max(_UNUSUAL_LEAST, len(text) * _UNUSUAL_SHARE)
-    found = set()
-    for row in sorted(weights, key=lambda row: (-weights[row], row)):
+    for row in sorted(weights.keys() - found, key=lambda row: (-weights[row], row)):
         room -= len(_cut(table.rows[row]))
         if room < 0:
             break
@@ -132,12 +183,18 @@ def _unusual(table: Table, text: str, offsets: list[int]) -> set[int]:
     return found
 
 
-def _errors(lower: str, offsets: list[int]) -> set[int]:
+def _errors(text: str, offsets: list[int]) -> set[int]:
+    """Rows in which a word starts, or a part of a name like `SomeError`, that speaks of failure."""
+    text = text.replace("\u0130", "I")  # the one sign that is longer in lower case
+    lower = text.lower()
     found: set[int] = set()
     for word in _ERRORS:
         at = lower.find(word)
         while at >= 0:
             row = bisect_right(offsets, at) - 1
-            found.add(row)
-            at = lower.find(word, offsets[row + 1]) if row + 1 < len(offsets) else -1
+            starts = text[at].isupper() or not text[at - 1].isalpha() or at == 0
+            if starts:
+                found.add(row)
+            following = offsets[row + 1] if row + 1 < len(offsets) else len(lower)
+            at = lower.find(word, following if starts else at + 1)
     return found

@@ -47,8 +47,8 @@ def read(text: str) -> Any:
     return _DECODER.decode(text)
 
 
-def dump(value: Any, depth: int = 0) -> str:
-    """Minified JSON, on one line, without tabs. Raises ValueError beyond `MAX_DEPTH`."""
+def dump(value: Any, spaced: bool = False, depth: int = 0) -> str:
+    """JSON on one line, without tabs, minified or with a space behind commas and colons. Raises ValueError beyond `MAX_DEPTH`."""
     kind = type(value)
     if kind is str:
         return quote(value)
@@ -57,7 +57,8 @@ def dump(value: Any, depth: int = 0) -> str:
     if kind is dict or kind is list:
         if depth >= MAX_DEPTH:
             raise ValueError("nested too deeply")
+        comma, colon = (", ", ": ") if spaced else (",", ":")
         if kind is list:
-            return "[" + ",".join([dump(item, depth + 1) for item in value]) + "]"
-        return "{" + ",".join([f"{quote(key)}:{dump(item, depth + 1)}" for key, item in value.items()]) + "}"
+            return f"[{comma.join([dump(item, spaced, depth + 1) for item in value])}]"
+        return f"{{{comma.join([f'{quote(key)}{colon}{dump(item, spaced, depth + 1)}' for key, item in value.items()])}}}"
     return "null" if value is None else "true" if value else "false"
