@@ -12,60 +12,91 @@ import zstandard
 from headroom.errors import BodyTooLarge, InvalidRequest
 
 
-class _Decompressor(Protocol):
-    def __call__(self, data: bytes, most: int, /) -> bytes: ...
+class _Step(Protocol):
+    """One decompressor."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the data may end here."""
+
+    def decode(self, data: bytes, most: int) -> bytes:
+        """Raises _TooMuch when there are more than `most` bytes."""
 
 
-def _zlib(bits: int) -> _Decompressor:
-    state = zlib.decompressobj(bits)
-
-    def decode(data: bytes, most: int) -> bytes:
-        out = state.decompress(data, most)
-        if state.unconsumed_tail:
-            raise BodyTooLarge("")
-        return out
-
-    return decode
+class _TooMuch(Exception):
+    """More came out than is wanted."""
 
 
-def _brotli() -> _Decompressor:
-    state = brotli.Decompressor()
+class _Zlib:
+    complete = False
 
-    def decode(data: bytes, most: int) -> bytes:
-        out: bytes = state.process(data, output_buffer_limit=most)
-        while not state.can_accept_more_data() and len(out) < most:
-            more = state.process(b"", output_buffer_limit=most - len(out))
-            if not more:
-                break
-            out += more
-        if not state.can_accept_more_data():
-            raise BodyTooLarge("")
-        return out
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._state = zlib.decompressobj(bits)
 
-    return decode
-
-
-def _zstd() -> _Decompressor:
-    state = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-    pieces = 4096  # input fed at once, so that a bomb is noticed before it has grown
-
-    def decode(data: bytes, most: int) -> bytes:
-        out = bytearray()
-        for start in range(0, len(data), pieces):
-            out += state.decompress(data[start : start + pieces])
+    def decode(self, data: bytes, most: int) -> bytes:
+        out = b""
+        while True:
+            out += self._state.decompress(data, most - len(out) + 1)
             if len(out) > most:
-                raise BodyTooLarge("")
+                raise _TooMuch
+            self.complete, data = self._state.eof, self._state.unused_data
+            if not data:
+                return out
+            self._state = zlib.decompressobj(self._bits)  # a further member
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self._state = brotli.Decompressor()
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._state.is_finished())
+
+    def decode(self, data: bytes, most: int) -> bytes:
+        out = bytearray(self._state.process(data, output_buffer_limit=most + 1))
+        while len(out) <= most and not self._state.can_accept_more_data():
+            out += self._state.process(b"", output_buffer_limit=most + 1 - len(out))
+        if len(out) > most:
+            raise _TooMuch
         return bytes(out)
 
-    return decode
+
+class _Zstd:
+    """A frame may follow a frame; input is fed in pieces, so that a bomb is noticed before it has grown."""
+
+    _PIECE = 512
+    complete = False
+
+    def __init__(self) -> None:
+        self._state = _zstd()
+
+    def decode(self, data: bytes, most: int) -> bytes:
+        out = bytearray()
+        for start in range(0, len(data), self._PIECE):
+            piece = data[start : start + self._PIECE]
+            while piece:
+                if self._state.eof:
+                    self._state = _zstd()
+                out += self._state.decompress(piece)
+                if len(out) > most:
+                    raise _TooMuch
+                piece = self._state.unused_data if self._state.eof else b""
+        self.complete = self._state.eof
+        return bytes(out)
 
 
-_DECODERS: dict[str, Callable[[], _Decompressor]] = {
-    "gzip": lambda: _zlib(zlib.MAX_WBITS | 16),
-    "x-gzip": lambda: _zlib(zlib.MAX_WBITS | 16),
-    "deflate": lambda: _zlib(zlib.MAX_WBITS),
-    "br": _brotli,
-    "zstd": _zstd,
+def _zstd() -> zstandard.ZstdDecompressionObj:
+    return zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+
+
+_STEPS: dict[str, Callable[[], _Step]] = {
+    "gzip": lambda: _Zlib(zlib.MAX_WBITS | 16),
+    "x-gzip": lambda: _Zlib(zlib.MAX_WBITS | 16),
+    "deflate": lambda: _Zlib(zlib.MAX_WBITS),
+    "br": _Brotli,
+    "zstd": _Zstd,
 }
 
 
@@ -77,10 +108,9 @@ class Decoder:
 
     def __init__(self, encoding: str, limit: int) -> None:
         names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name and name != "identity"]
-        unknown = [name for name in names if name not in _DECODERS]
-        if unknown or len(names) > 2:
-            raise InvalidRequest(f"content-encoding {encoding!r} is not supported; use gzip, deflate, br or zstd.")
-        self._steps = [_DECODERS[name]() for name in reversed(names)]
+        if len(names) > 2 or not all(name in _STEPS for name in names):
+            raise InvalidRequest(f"content-encoding {encoding[:100]!r} is not supported; use gzip, deflate, br or zstd.")
+        self._steps = [_STEPS[name]() for name in reversed(names)]
         self._limit = limit
         self._size = 0
 
@@ -88,13 +118,26 @@ class Decoder:
         """The decoded bytes that `data` completes."""
         try:
             for step in self._steps:
-                data = step(data, self._limit - self._size + 1)
+                data = step.decode(data, self._limit - self._size)
         except (zlib.error, brotli.error, zstandard.ZstdError) as failure:
             raise InvalidRequest(f"The body does not match its content-encoding: {failure}") from None
-        except BodyTooLarge:
+        except _TooMuch:
             self._size = self._limit + 1
         else:
             self._size += len(data)
         if self._size > self._limit:
             raise BodyTooLarge(f"The request body is larger than {self._limit // 1_000_000} MB; send less or raise max_body_mb.")
         return data
+
+    def finish(self) -> None:
+        """Raises InvalidRequest when the data broke off."""
+        if not all(step.complete for step in self._steps):
+            raise InvalidRequest("The body ends before its content-encoding does.")
+
+
+def decoded(data: bytes, encoding: str, limit: int) -> bytes:
+    """All of a body at once. Raises as `Decoder` does."""
+    decoder = Decoder(encoding, limit)
+    out = decoder.feed(data)
+    decoder.finish()
+    return out

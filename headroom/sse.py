@@ -2,6 +2,7 @@
 
 Follows the WHATWG server-sent events grammar as far as data lines go: CR, LF and CRLF end a line, a
 blank line ends an event, several data lines are joined by LF, comments and other fields are passed over.
+Every byte is looked at once, however the stream is cut.
 """
 
 from __future__ import annotations
@@ -17,24 +18,32 @@ class EventReader:
     """Feed it bytes; it yields the data of every event that ended in them."""
 
     def __init__(self) -> None:
-        self._tail = b""
+        self._line: list[bytes] = []  # pieces of the line that has not ended yet
         self._data: list[bytes] = []
-        self._size = 0
+        self._size = 0  # of the event so far, its unfinished line included
+        self._held = b""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of each completed event, undecoded; events without data are passed over."""
-        buffer = self._tail + chunk
+        chunk = self._held + chunk
         # a CR at the very end may be the first half of CRLF: it waits for the next chunk
-        held = b"\r" if buffer.endswith(b"\r") else b""
-        *lines, rest = _LINE.split(buffer[: len(buffer) - len(held)])
-        self._tail = (rest + held)[-MAX_EVENT_BYTES:]
-        for line in lines:
-            if not line:
+        self._held = b"\r" if chunk.endswith(b"\r") else b""
+        first, *others = _LINE.split(chunk[: len(chunk) - len(self._held)])
+        self._grow(first)
+        for piece in others:
+            line = b"".join(self._line)
+            self._line = []
+            if line.startswith(b"data:") and self._size <= MAX_EVENT_BYTES:
+                self._data.append(line[5:].removeprefix(b" "))
+            elif not line and self._size:
                 if self._data and self._size <= MAX_EVENT_BYTES:
                     yield b"\n".join(self._data)
                 self._data, self._size = [], 0
-            elif line.startswith(b"data:"):
-                value = line[5:].removeprefix(b" ")
-                self._size += len(value)
-                if self._size <= MAX_EVENT_BYTES:
-                    self._data.append(value)
+            self._grow(piece)
+
+    def _grow(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size <= MAX_EVENT_BYTES:
+            self._line.append(piece)
+        elif piece:
+            self._line, self._data = [b":"], []  # the rest of the event counts as comments

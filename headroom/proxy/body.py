@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
-from headroom.encodings import Decoder
+from headroom.encodings import decoded
 from headroom.errors import BodyTooLarge, HeadroomError
 
 
@@ -51,7 +52,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> Body:
             break
     wire = b"".join(chunks)
     encoding = headers.get("content-encoding", "")
-    return Body(wire, Decoder(encoding, limit).feed(wire) if encoding else wire)
+    return Body(wire, await asyncio.to_thread(decoded, wire, encoding, limit) if encoding else wire)
 
 
 def _too_large(limit: int) -> HeadroomError:
