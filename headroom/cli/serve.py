@@ -20,4 +20,5 @@ def command(config: Path) -> None:
     program = Path(sys.executable).with_name("serve")
     if not program.is_file():
         raise SettingsError("Ray Serve is not installed: pip install 'headroom[serve]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # noqa: TID251  for the program started here, Ray reports nothing
     os.execv(program, [str(program), "run", str(config)])
