@@ -1,8 +1,18 @@
 """One compressor per kind of text."""
 
 from headroom.compressors.base import Compressor
+from headroom.compressors.diff import Diff
+from headroom.compressors.html import Html
 from headroom.compressors.json_rows import JsonRows
+from headroom.compressors.log import Log
+from headroom.compressors.search import Search
 
-COMPRESSORS: dict[str, Compressor] = {"json": JsonRows()}
+COMPRESSORS: dict[str, Compressor] = {
+    "diff": Diff(),
+    "html": Html(),
+    "json": JsonRows(),
+    "log": Log(),
+    "search": Search(),
+}
 
 __all__ = ["COMPRESSORS", "Compressor"]
