@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -36,7 +37,8 @@ _MARGIN = 60  # characters a small table must save, for what it costs to explain
 _SAMPLED_ROWS = 4  # of which some may be left out
 _LARGER = 4  # times as many rows as the outer array
 _NEVER_OUTER = 50  # an array with this many rows never gives way
-_MANY_ENTRIES = 40  # an object with this many entries of one type is a map
+_MANY_ENTRIES = 40  # an object with this many entries, nearly all of one type, is a map
+_ONE_TYPE = 0.9
 _LOOKED_INTO = 4  # levels inside a row at which larger arrays are looked for
 _JUDGED = 32  # rows by which a table is compared with JSON
 _LARGE = 3600  # characters of an encoding from which rows are left out
@@ -69,7 +71,7 @@ class Encoded:
 
     @property
     def what(self) -> str:
-        return f"JSON rewritten without white space{', the source breaks off' if self.broken else ''}"
+        return f"compact JSON{' of a source that breaks off' if self.broken else ''}"
 
     @property
     def body(self) -> str:
@@ -123,7 +125,7 @@ class JsonRows:
         if all(view.whole for view in views):
             return Draft(_with_head(encoded, body, _complete(encoded), hash), units, units)
         body = join(encoded.skeleton, [view.text for view in views])
-        what = f"{encoded.what}; {_legend(encoded)}, some rows left out as marked"
+        what = f"{encoded.what}; {_legend(encoded)}; rows are left out where marked"
         return Draft(_with_head(encoded, body, what, hash), units, sum(view.kept for view in views))
 
 
@@ -141,19 +143,19 @@ def _legend(encoded: Encoded) -> str:
     if not encoded.tables:
         return ""
     columns = [column for table in encoded.tables for column in table.columns]
-    words = ["arrays as tables: the line below <table> names the columns, cells are separated by tabs"]
+    words = ["<table>: a line of names, then the rows, tab-separated"]
     signs = [column.name[len(column.path) :][:1] for column in columns]
     if "=" in signs:
-        words.append("name=value there holds for every row")
+        words.append("name=value holds for every row")
     if "~" in signs:
-        words.append('name~"..{column}.." stands for the text made from that row')
+        words.append('name~"..{column}.." is made from the row')
     if ":" in signs:
-        words.append(":str marks strings")
+        words.append(":str means string")
     if not {"(", "[", "{"}.isdisjoint(signs):
-        words.append("(a,b) behind a name gives the keys of the lists in its cells, [] an array of such, {} a map")
+        words.append("name(a,b) has the keys of the lists in its cells, [] is an array of such, {} a map")
     if any("" in column.cells for column in columns):
         words.append("an empty cell is an absent key")
-    return ", ".join(words)
+    return "; ".join(words)
 
 
 def _find(text: str) -> _Source | None:
@@ -259,10 +261,10 @@ def _is_map(value: dict[str, Any]) -> bool:
     """Whether the keys are data: several entries that look alike, or many of one type."""
     if len(value) < _FEW:
         return False
-    kinds = set(map(type, value.values()))
-    if kinds == {dict}:
+    kinds = Counter(map(type, value.values()))
+    if kinds[dict] == len(value):
         return alike(list(value.values()))
-    return len(value) >= _MANY_ENTRIES and len(kinds) == 1
+    return len(value) >= _MANY_ENTRIES and max(kinds.values()) >= len(value) * _ONE_TYPE
 
 
 def _holds_larger(value: list[Any] | dict[str, Any]) -> bool:
