@@ -23,6 +23,8 @@ _FEWEST_LINES = 12
 _EDGE = 2  # lines kept at either end
 _TRACE = 60  # lines of one event kept whole; of a longer one the first 40 and the last 12
 _NAMED_LINES = 24  # lines kept per name of the question
+_MOST_ERRORS = 60  # error shapes told apart word for word; of more, those alike in most words are one
+_GAP = 80  # characters that a gap's own words cost
 _FEW = 0.2  # share of distinct lines below which the lossless form is tried first
 _ENOUGH = 0.1  # a lossless form this small needs nothing left out
 
@@ -83,7 +85,7 @@ def _select(segment: Segment, mined: Mined, scores: Sequence[float]) -> bytearra
     selection.take([*range(_EDGE), *range(count - _EDGE, count)])
     _take_named(selection, segment, mined)
     _take_scored(selection, scores, budget)
-    _take_errors(selection, mined, max(budget // 2, budget - selection.spent))
+    _take_errors(selection, mined, budget + selection.spent // 2)
     _take_templates(selection, mined, budget)
     _close_small_gaps(selection)
     return selection.kept
@@ -117,22 +119,30 @@ def _take_scored(selection: _Selection, scores: Sequence[float], budget: int) ->
 
 
 def _take_errors(selection: _Selection, mined: Mined, budget: int) -> None:
-    """Each distinct error whole, rarest first; then the second and the last of each."""
-    seen: dict[tuple[int, int], list[int]] = {}
-    previous = -1
-    for line, start in enumerate(mined.event):
-        if mined.severity_of(line) == ERROR and start != previous:
-            seen.setdefault((mined.template[start], mined.template[line]), []).append(line)
-            previous = start
-    kinds = sorted(seen.values(), key=lambda found: (len(found), found[0]))
+    """Each distinct error, rarest first; then their traces whole; then the second and the last of each."""
+    alike = _errors_by(mined, mined.shape)
+    if len(alike) > _MOST_ERRORS:
+        alike = _errors_by(mined, mined.template)
+    kinds = sorted(alike, key=lambda found: (len(found), found[0]))
     ends = _event_ends(mined)
     for found in kinds:
-        first = found[0]
-        if not selection.take(_event(mined, ends, first), budget):
-            selection.take((mined.event[first], first), budget + budget // 2)
+        selection.take((mined.event[found[0]], found[0]), budget)
+    for found in kinds:
+        selection.take(_event(mined, ends, found[0]), budget)
     for found in kinds:
         for line in found[1:] if len(found) <= 3 else (found[1], found[-1]):
             selection.take((mined.event[line], line), budget)
+
+
+def _errors_by(mined: Mined, kind: Sequence[int]) -> list[list[int]]:
+    """The first error line of each event that has one, grouped by the kinds of that line and of the event's start."""
+    seen: dict[tuple[int, int], list[int]] = {}
+    previous = -1
+    for line, start in enumerate(mined.event):
+        if start != previous and mined.severity_of(line) == ERROR:
+            seen.setdefault((kind[start], kind[line]), []).append(line)
+            previous = start
+    return list(seen.values())
 
 
 def _event_ends(mined: Mined) -> dict[int, int]:
@@ -149,7 +159,7 @@ def _event(mined: Mined, ends: dict[int, int], line: int) -> list[int]:
 
 
 def _take_templates(selection: _Selection, mined: Mined, budget: int) -> None:
-    """First and last line of each template, the rarest and then the severest first, as far as the budget goes."""
+    """First and last line of each template, entries before their continuations, then the rarest, then the severest first."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for line, template in enumerate(mined.template):
@@ -157,7 +167,12 @@ def _take_templates(selection: _Selection, mined: Mined, budget: int) -> None:
             first.setdefault(template, line)
             last[template] = line
     counts = Counter(mined.template)
-    order = sorted(first, key=lambda template: (counts[template], -mined.severity_of(first[template]), first[template]))
+
+    def rank(template: int) -> tuple[bool, int, int, int]:
+        line = first[template]
+        return mined.event[line] != line, counts[template], -mined.severity_of(line), line
+
+    order = sorted(first, key=rank)
     for template in order:
         selection.take((first[template],), budget)
     for template in order:
@@ -171,7 +186,7 @@ def _close_small_gaps(selection: _Selection) -> None:
         if line < len(selection.kept) and not selection.kept[line]:
             gap.append(line)
             continue
-        if gap and sum(len(selection.lines[number]) + 1 for number in gap) < 60:
+        if gap and sum(len(selection.lines[number]) + 1 for number in gap) < _GAP:
             selection.take(gap)
         gap = []
 
@@ -197,7 +212,7 @@ def _describe(mined: Mined, line: int, end: int, said: str) -> tuple[str, str]:
     size = end - line
     where = f"line {line + 1}" if size == 1 else f"lines {line + 1}-{end}"
     if line and all(mined.lines[number] == mined.lines[line - 1] for number in range(line, end)):
-        return f"{where}: the line above {size} more times", said
+        return f"{where}: the line above {size} more time{'s' if size > 1 else ''},", said
     facts = []
     levels = Counter(mined.level[mined.shape[number]] for number in range(line, end))
     levels.pop("", 0)

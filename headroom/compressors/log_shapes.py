@@ -41,7 +41,7 @@ _BAD = re.compile(
 )
 _DENIED = re.compile(r"\b(?:no|without) (?:errors?|exceptions?|failures?)\b|\berrors?\W{1,3}(?:none|null|nil|false)\b", re.IGNORECASE)
 _WARNING = re.compile(r"\bwarn(?:ing)?s?\b|\bdeprecat", re.IGNORECASE)
-_CONTINUED = re.compile(r"[ \t]|Caused by: |\.\.\. \d+ more|Traceback |goroutine \d|}|$")
+_CONTINUED = re.compile(r"[ \t]|Caused by: |\.\.\. \d+ more|Traceback |goroutine \d|}|$|[\w$]+\.[\w.$]*(?:Exception|Error)\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,16 +228,17 @@ def _write_bare(groups: Sequence[_Group], hits: Sequence[Hit], base: str) -> Ite
 
 def _write_directory(group: _Group, hits: Sequence[Hit], kept: bytearray, base: str) -> Iterator[str]:
     """A directory of a list of paths: what stays as whole paths, then the names, all of a few, else their count and the ends."""
+    name = group.path[len(base) :] or "."
     names = [hits[line].text.rstrip("\r") for line in group.lines if not kept[line]]
     for line in group.lines:
         if kept[line]:
             yield hits[line].path + hits[line].text
     if len(names) > _SHOWN:
-        yield f"@ {group.path[len(base) :]}: {len(group.lines)} paths, {len(names)} not shown: {names[0]} ... {names[-1]}"
+        yield f"@ {name}: {len(group.lines)} paths, {len(names)} not shown: {names[0]} ... {names[-1]}"
     elif names:
         for line in group.lines:
             kept[line] = 1
-        yield f"@ {group.path[len(base) :]}: {', '.join(names)}"
+        yield f"@ {name}: {', '.join(names)}"
 
 
 def _write_group(group: _Group, hits: Sequence[Hit], kept: bytearray, base: str) -> Iterator[str]:

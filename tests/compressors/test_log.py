@@ -106,6 +106,16 @@ def test_every_distinct_error_stays_and_repeats_are_counted() -> None:
     assert lines[380] in draft.text
 
 
+def test_errors_that_differ_in_one_word_are_distinct() -> None:
+    lines = worker_log(400)
+    for at in range(50, 350, 10):
+        lines[at] = f"2031-02-03T06:00:00Z ERROR shard {at} could not reach the primary of its group: reset"
+    lines[170] = "2031-02-03T06:00:00Z ERROR shard 170 could not reach the primary of its group: unauthorized"
+    draft = render("\n".join(lines))
+    assert draft is not None
+    assert lines[170] in draft.text
+
+
 def test_a_stack_trace_stays_whole() -> None:
     trace = ["Traceback (most recent call last):"]
     for depth in range(12):
