@@ -1,7 +1,7 @@
 """One conversation as the compressor sees it: its segments and turns, each with the key of what became of it.
 
-The key of a segment covers all that its result may depend on; the key of a turn covers the
-segments and the turns before it. Equal keys mean equal bytes, whichever replica computed them.
+The key of a segment or a turn covers itself and all segments and turns before it: that is what
+its result may depend on. Equal keys mean equal bytes, whichever replica computed them.
 Sans-I/O.
 """
 
@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from headroom import pipeline
 from headroom.dialects.base import Dialect
-from headroom.model import Call, Compressed, Job, JobResult, Policy, Recall, Segment, SourceRef, Turn
+from headroom.model import Call, Compressed, Job, JobResult, Policy, Recall, Repeat, Segment, SourceRef, Turn
+from headroom.repeats import repeats
 
 NOTHING = Compressed(None)
+_NAME_CHARS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +38,37 @@ class Conversation:
 
     def job(self, known: Mapping[str, Compressed], model: str, count: tuple[str, ...] = ()) -> Job:
         """What is still to be done."""
-        fresh = {key: segment for key, segment in self.keyed.items() if key not in known}
-        recalls = self._recalls(known, fresh)
-        return Job(tuple(fresh.values()), self.policy, self.scope, model, count, self._sources(known), recalls)
-
-    def _sources(self, known: Mapping[str, Compressed]) -> tuple[SourceRef, ...]:
-        """Every segment that was or may be cut, in order."""
-        first = {key: number for number, key in reversed(list(enumerate(self.keys))) if key}
-        return tuple(
-            SourceRef(number, key, known.get(key))
-            for key, number in sorted(first.items(), key=lambda item: item[1])
-            if key not in known or known[key].cut
+        fresh = [number for number, key in enumerate(self.keys) if key and key not in known]
+        found = self._repeats(fresh)
+        referred = {repeat.source for runs in found for repeat in runs}
+        return Job(
+            segments=tuple(self.segments[number] for number in fresh),
+            policy=self.policy,
+            scope=self.scope,
+            model=model,
+            count=count,
+            keys=tuple(self.keys[number] for number in fresh),
+            repeats=found,
+            sources=tuple(
+                SourceRef(number, key, known.get(key), _name(self.segments[number]))
+                for number, key in enumerate(self.keys)
+                if number in referred or (key and (key not in known or known[key].cut))
+            ),
+            recalls=self._recalls(known),
         )
 
-    def _recalls(self, known: Mapping[str, Compressed], fresh: Mapping[str, Segment]) -> tuple[Recall, ...]:
+    def _repeats(self, fresh: Sequence[int]) -> tuple[tuple[Repeat, ...], ...]:
+        """For each fresh segment, what of it stands in an earlier one."""
+        if not fresh or self.policy.fidelity != "reversible":
+            return ()
+        last = fresh[-1] + 1
+        wanted = set(fresh)
+        found = repeats([segment.text for segment in self.segments[:last]], [number in wanted for number in range(last)])
+        return tuple(found[number] for number in fresh)
+
+    def _recalls(self, known: Mapping[str, Compressed]) -> tuple[Recall, ...]:
         """The turns that stand behind something cut, or something that may be."""
-        first = next((n for n, key in enumerate(self.keys) if key in fresh or (key in known and known[key].cut)), None)
+        first = next((n for n, key in enumerate(self.keys) if key and (key not in known or known[key].cut)), None)
         if first is None:
             return ()
         return tuple(
@@ -69,31 +86,30 @@ class Conversation:
         return [known.get(key, NOTHING) for key in self.turn_keys]
 
 
-def conversation(segments: Sequence[Segment], turns: Sequence[Turn], policy: Policy, scope: str) -> Conversation:
-    """Hashes every segment once; linear in their text."""
-    reasons = tuple(pipeline.keep_reason(segment, policy) for segment in segments)
-    keys = tuple("" if reason else segment.memo_key(scope, policy) for segment, reason in zip(segments, reasons, strict=True))
-    return Conversation(tuple(segments), tuple(turns), policy, scope, reasons, keys, _turn_keys(keys, turns, policy, scope))
-
-
 def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) -> Conversation:
-    """The conversation of a call."""
-    return conversation(dialect.segments(call), dialect.turns(call), policy, scope)
-
-
-def _turn_keys(keys: Sequence[str], turns: Sequence[Turn], policy: Policy, scope: str) -> tuple[str, ...]:
-    chain = hashlib.sha256(f"recall:{policy.digest()}:{scope}".encode())
-    found, position = [], 0
-    for turn in turns:
-        for key in keys[position : turn.segments]:
-            chain.update(key.encode() or b"-")
-        position = turn.segments
+    """The conversation of a call; hashes every segment once."""
+    segments, turns = dialect.segments(call), dialect.turns(call)
+    reasons = tuple(pipeline.keep_reason(segment, policy) for segment in segments)
+    chain = hashlib.sha256()
+    keys: list[str] = []
+    turn_keys: list[str] = []
+    for turn in (*turns, Turn("", len(segments), (0, 0), "block")):
+        for segment, reason in zip(segments[len(keys) : turn.segments], reasons[len(keys) : turn.segments], strict=True):
+            if not reason:
+                chain.update(segment.memo_key(scope, policy).encode())
+            keys.append("" if reason else chain.hexdigest())
         chain.update(hashlib.sha256(turn.query.encode("utf-8", "surrogatepass")).digest())
-        found.append(chain.hexdigest())
-    return tuple(found)
+        turn_keys.append(chain.hexdigest())
+    return Conversation(segments, turns, policy, scope, reasons, tuple(keys), tuple(turn_keys[:-1]))
 
 
-def by_key(job: Job, fresh: Sequence[str], done: JobResult) -> dict[str, Compressed]:
+def _name(segment: Segment) -> str:
+    """How a reference calls the text."""
+    arguments = segment.arguments if len(segment.arguments) <= _NAME_CHARS else segment.arguments[:_NAME_CHARS] + "..."
+    return f"{segment.tool}({arguments})" if segment.tool else "the data above"
+
+
+def by_key(job: Job, done: JobResult) -> dict[str, Compressed]:
     """What a job found, by memo key."""
     recalls = [recall.key for recall in job.recalls if recall.known is None]
-    return dict(zip(fresh, done.compressed, strict=True)) | dict(zip(recalls, done.recalled, strict=True))
+    return dict(zip(job.keys, done.compressed, strict=True)) | dict(zip(recalls, done.recalled, strict=True))

@@ -13,6 +13,7 @@ from headroom import worker
 from headroom.conversation import by_key, read_conversation
 from headroom.dialects import dialect_of
 from headroom.dialects.base import read_call, splice
+from headroom.errors import InvalidRequest
 from headroom.model import LOCAL
 from headroom.settings import Settings, load
 from headroom.store import Store, open_store
@@ -57,12 +58,16 @@ def compress(
     """
     settings = settings or _settings()
     body = {"model": model, "messages": list(messages)}
-    call = read_call("", json.dumps(body).encode())
+    try:
+        raw = json.dumps(body).encode()
+    except (TypeError, ValueError, RecursionError) as failure:
+        raise InvalidRequest(f"messages: must be what JSON can say: {failure}") from None
+    call = read_call("", raw)
     dialect = dialect_of(call)
     talk = read_conversation(dialect, call, settings.compression.policy, LOCAL.scope)
     job = talk.job({}, model, tuple(dialect.texts(call)))
     done = worker.run(job, store or _store(settings), settings.vocabulary_dir)
-    found = by_key(job, list(talk.keyed), done)
+    found = by_key(job, done)
     results, recalled = talk.results(found), talk.recalled(found)
     changed = [result for result in (*results, *recalled) if result.text is not None]
     before = sum(done.counted)

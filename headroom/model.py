@@ -124,12 +124,26 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """Lines start..end (from 0, end excluded) of a text stand in the text numbered `source`, from line `at` on."""
+
+    start: int
+    end: int
+    source: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRef:
-    """A segment of the conversation that was cut, or will be by this job: its number, memo key and known result."""
+    """A segment of the conversation that later ones refer to: its number in it, its memo key, its result if it is known.
+
+    `name` is how a reference calls it: `read({"path": "a.py"})`.
+    """
 
     number: int
     key: str
     known: Compressed | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +173,9 @@ class Original:
 class Job:
     """What crosses the hop to a compressor: segments, never a whole body.
 
+    `keys` are the segments' memo keys, `repeats` what of each stands earlier in the conversation.
     `count` are further texts whose tokens the caller wants counted exactly. `sources` are the
-    texts that `recalls` search, those of earlier jobs by their known result.
+    texts that `recalls` search and `repeats` refer to, those of earlier jobs by their known result.
     """
 
     segments: tuple[Segment, ...]
@@ -168,6 +183,8 @@ class Job:
     scope: str
     model: str
     count: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    repeats: tuple[tuple[Repeat, ...], ...] = ()
     sources: tuple[SourceRef, ...] = ()
     recalls: tuple[Recall, ...] = ()
 

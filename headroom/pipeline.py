@@ -10,18 +10,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headroom import tokens
+from headroom.ccr import marker
 from headroom.compressors import COMPRESSORS
 from headroom.compressors.base import Compressor, Parsed
 from headroom.content import detect
-from headroom.model import Compressed, Policy, Segment, content_hash
+from headroom.model import Compressed, Policy, Repeat, Segment, content_hash
 from headroom.scoring import bm25
 from headroom.scoring.base import Scorer
 
+_MOSTLY = 0.6  # of the lines; a text repeated that far is best referred to, whatever else could be left out
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A text that stands earlier in the conversation: what it is called, and what became of it."""
+
+    name: str
+    result: Compressed
+
+    def shows(self, lines: Sequence[str]) -> bool:
+        """Whether these lines of it can be read where it stands."""
+        return self.result.text is None or set(self.result.text.split("\n")).issuperset(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +69,17 @@ def _plan(segment: Segment, policy: Policy) -> Plan:
     started = time.perf_counter()
     if reason := keep_reason(segment, policy):
         return Plan(segment, reason=reason)
-    kind = detect(segment.text, segment.tool, segment.arguments)
-    compressor = COMPRESSORS.get(kind)
-    if compressor is None:
-        return Plan(segment, reason=f"no_compressor:{kind}")
+    name = "detect"
     try:
+        kind = detect(segment.text, segment.tool, segment.arguments)
+        compressor = COMPRESSORS.get(kind)
+        if compressor is None:
+            return Plan(segment, reason=f"no_compressor:{kind}")
+        name = compressor.label
         parsed = compressor.parse(segment)
     except Exception:  # fence: compression fails open
-        _log.exception("%s could not take a text of %d characters apart", compressor.label, len(segment.text))
-        return Plan(segment, reason=f"failed:{compressor.label}")
+        _log.exception("%s could not take a text of %d characters apart", name, len(segment.text))
+        return Plan(segment, reason=f"failed:{name}")
     if parsed is None:
         return Plan(segment, reason=f"not_{kind}")
     return Plan(segment, compressor, parsed, ms=1000 * (time.perf_counter() - started))
@@ -72,7 +88,11 @@ def _plan(segment: Segment, policy: Policy) -> Plan:
 def units(text: str, transform: str) -> Sequence[str]:
     """The units that the compressor with this label takes a text apart into; its lines when it does not."""
     compressor = next((c for c in COMPRESSORS.values() if c.label == transform), None)
-    parsed = compressor.parse(Segment(text, (0, 0))) if compressor else None
+    try:
+        parsed = compressor.parse(Segment(text, (0, 0))) if compressor else None
+    except Exception:  # fence: compression fails open
+        _log.exception("%s could not take a text of %d characters apart again", transform, len(text))
+        parsed = None
     return parsed.units if parsed else text.splitlines()
 
 
@@ -105,6 +125,34 @@ def _apply(item: Plan, policy: Policy, counter: tokens.Counter, score: Scorer) -
     if draft is None or after >= before:
         return Compressed(None, reason=f"not_smaller:{label}", tokens_before=before, tokens_after=before, ms=ms)
     return Compressed(draft.text, label, "", before, after, digest, draft.items, draft.items_kept, ms)
+
+
+def refer(
+    segment: Segment, result: Compressed, runs: Sequence[Repeat], earlier: Mapping[int, Earlier], counter: tokens.Counter
+) -> Compressed:
+    """The segment with references for what stands readable earlier in the conversation, or `result` where that is better.
+
+    `earlier` says, by number, what became of the texts that the runs refer to.
+    """
+    started, lines = time.perf_counter(), segment.text.split("\n")
+    runs = [run for run in runs if earlier[run.source].shows(lines[run.start : run.end])]
+    if not runs:
+        return result
+    digest = content_hash(segment.text)
+    pieces, position = [], 0
+    for run in runs:
+        pieces += lines[position : run.start]
+        pieces.append(
+            marker.repeated((run.start + 1, run.end), (run.at + 1, run.at + run.end - run.start), earlier[run.source].name, digest)
+        )
+        position = run.end
+    text = "\n".join([*pieces, *lines[position:]])
+    before, after = result.tokens_before or counter.count(segment.text), counter.count(text)
+    mostly = sum(run.end - run.start for run in runs) >= _MOSTLY * len(lines)
+    if after >= before or (result.text is not None and after >= result.tokens_after and not mostly):
+        return result
+    ms = result.ms + 1000 * (time.perf_counter() - started)
+    return Compressed(text, "repeat", "", before, after, digest, len(lines), len(lines), ms)
 
 
 def compress(segments: Sequence[Segment], policy: Policy, counter: tokens.Counter, score: Scorer = bm25.scores) -> list[Compressed]:

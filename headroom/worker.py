@@ -15,6 +15,7 @@ from pathlib import Path
 
 from headroom import pipeline, tokens
 from headroom.ccr import recall
+from headroom.conversation import NOTHING
 from headroom.errors import HeadroomError, StoreUnavailable
 from headroom.model import Compressed, Job, JobResult, Original, Segment
 from headroom.store.base import Store
@@ -37,6 +38,8 @@ class Worker:
         counter = tokens.counter(job.model, self._vocabulary_dir)
         plans = pipeline.plan(job.segments, job.policy)
         results = pipeline.apply(plans, job.policy, counter)
+        keys = job.keys or tuple(segment.memo_key(job.scope, job.policy) for segment in job.segments)
+        _refer(job, keys, results, counter)
         for plan, result in zip(plans, results, strict=True):
             if result.cut and plan.parsed:
                 self._remember(result.hash, plan.parsed.units)
@@ -47,7 +50,6 @@ class Worker:
             _log.warning("originals could not be stored, segments stay as they came: %s", failure)
             kept = tuple(_kept(result, "store_unavailable") for result in results)
             return JobResult(kept, counted, tuple(Compressed(None) for item in job.recalls if item.known is None))
-        keys = [segment.memo_key(job.scope, job.policy) for segment in job.segments]
         compressed = self._first(keys, results)
         return JobResult(tuple(compressed), counted, tuple(self._recall(job, dict(zip(keys, compressed, strict=True)), counter)))
 
@@ -103,6 +105,19 @@ class Worker:
 def run(job: Job, store: Store, vocabulary_dir: Path | None = None) -> JobResult:
     """One job, nothing kept in memory."""
     return Worker(store, vocabulary_dir).run(job)
+
+
+def _refer(job: Job, keys: Sequence[str], results: list[Compressed], counter: tokens.Counter) -> None:
+    """Replace results by references to what stands earlier in the conversation, where that is smaller."""
+    places = {key: place for place, key in enumerate(keys)}
+    for place, runs in enumerate(job.repeats):
+        if runs:
+            earlier = {
+                source.number: pipeline.Earlier(source.name, source.known or results[places[source.key]] if source.key else NOTHING)
+                for source in job.sources
+                if any(run.source == source.number for run in runs)
+            }
+            results[place] = pipeline.refer(job.segments[place], results[place], runs, earlier, counter)
 
 
 def originals(segments: Sequence[Segment], results: Sequence[Compressed]) -> list[Original]:

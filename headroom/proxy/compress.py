@@ -53,15 +53,14 @@ async def compressed(services: Services, talk: Conversation, *, model: str, time
     job = talk.job(known, model, count)
     if job.idle:
         return Compression(talk.results(known), talk.recalled(known), None)
-    fresh = [key for key in talk.keyed if key not in known]
     try:
         done = await services.compress(job, timeout_s)
     except Degraded as degraded:
         services.ledger.degraded("compressor", degraded.reason)
-        asked = [*fresh, *(recall.key for recall in job.recalls if recall.known is None)]
+        asked = [*job.keys, *(recall.key for recall in job.recalls if recall.known is None)]
         known |= await services.replay.pin(asked, Compressed(None, reason=f"compressor_{degraded.reason}"))
         return Compression(talk.results(known), talk.recalled(known), None)
-    found = by_key(job, fresh, done)
+    found = by_key(job, done)
     lost = [key for key, result in found.items() if result.reason == "store_unavailable"]
     services.replay.remember({key: result for key, result in found.items() if key not in lost})
     if lost:
