@@ -1,7 +1,7 @@
 """The wire formats Headroom understands, by route."""
 
 from headroom.dialects.anthropic import AnthropicMessages
-from headroom.dialects.base import Dialect
+from headroom.dialects.base import Dialect, word
 from headroom.dialects.openai_chat import OpenAIChat
 from headroom.model import Call
 
@@ -21,7 +21,7 @@ def dialect_of(call: Call) -> Dialect:
         content = message.get("content")
         if message.get("role") in ("tool", "developer", "system") or message.get("tool_calls"):
             return OPENAI_CHAT
-        if isinstance(content, list) and any(isinstance(b, dict) and b.get("type") in _ANTHROPIC_BLOCKS for b in content):
+        if isinstance(content, list) and any(isinstance(b, dict) and word(b.get("type")) in _ANTHROPIC_BLOCKS for b in content):
             return ANTHROPIC
     return OPENAI_CHAT
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from headroom.dialects import wire
-from headroom.dialects.base import Walk, end_of_content, read_call, text_parts, token_count
+from headroom.dialects.base import Walk, end_of_content, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn, Usage
 
 _KINDS = {
@@ -73,14 +73,14 @@ def _walk(call: Call) -> Iterator[Segment | Turn]:
             for block in _blocks(content):
                 if block.get("type") == "tool_use" and isinstance(block.get("input"), wire.Obj):
                     source = block["input"]
-                    walk.calls[str(block.get("id"))] = str(block.get("name", "")), call.text[source.start : source.end]
+                    walk.calls[word(block.get("id"))] = word(block.get("name")), call.text[source.start : source.end]
             continue
         yield from walk.hear(list(text_parts(content)))
         for block in _blocks(content):
             if block.get("type") == "tool_result":
                 failed = block.get("is_error") is True
                 for text in text_parts(block.get("content")):
-                    yield walk.result(text, str(block.get("tool_use_id")), failed)
+                    yield walk.result(text, word(block.get("tool_use_id")), failed)
         yield from end_of_content(content, walk, walk.take_query())
 
 

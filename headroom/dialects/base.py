@@ -19,6 +19,8 @@ from headroom.model import Call, Compressed, Segment, Turn, Usage
 from headroom.sections import Section, sections
 
 _END = (-1, -1)  # the part behind the last character of a string
+_MODEL_CHARS = 200  # of a model name; a longer one is none
+_MAX_COUNT = 1 << 53
 _QUESTION_CHARS = 4000  # of a user's words, half from the beginning and half from the end
 
 
@@ -73,7 +75,7 @@ def read_call(dialect: str, raw: bytes) -> Call:
         raw=raw,
         text=text,
         body=body,
-        model=str(model) if isinstance(model, wire.Str) else "",
+        model=word(model).encode(errors="replace").decode()[:_MODEL_CHARS],
         stream=body.get("stream") is True,
         reason="duplicate_keys" if document.duplicate_keys else "",
     )
@@ -212,6 +214,11 @@ def protection(text: str, tool: str, failed: bool) -> str:
     return ""
 
 
+def word(value: Any) -> str:
+    """A string or number of a body; empty for everything else."""
+    return str(value) if isinstance(value, wire.Str | wire.Number) else ""
+
+
 def text_parts(content: Any) -> Iterator[wire.Str]:
     """The strings of a message's content: itself, or its text blocks."""
     if isinstance(content, wire.Str):
@@ -225,4 +232,4 @@ def text_parts(content: Any) -> Iterator[wire.Str]:
 def token_count(data: Any, key: str) -> int | None:
     """A count in an answer parsed by the standard library, None where it is absent or odd."""
     value = data.get(key) if isinstance(data, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_COUNT else None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from headroom.dialects import wire
-from headroom.dialects.base import Walk, end_of_content, read_call, text_parts, token_count
+from headroom.dialects.base import Walk, end_of_content, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn, Usage
 
 _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -55,7 +55,7 @@ def _calls(message: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for call in calls if isinstance(calls, list) else []:
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict) and isinstance(function.get("arguments"), wire.Str):
-            yield str(call.get("id")), str(function.get("name", "")), function["arguments"]
+            yield word(call.get("id")), word(function.get("name")), function["arguments"]
 
 
 def _walk(call: Call) -> Iterator[Segment | Turn]:
@@ -73,6 +73,6 @@ def _walk(call: Call) -> Iterator[Segment | Turn]:
         elif role == "tool":
             texts = list(text_parts(content))
             for text in texts:
-                yield walk.result(text, str(message.get("tool_call_id")))
+                yield walk.result(text, word(message.get("tool_call_id")))
             if texts and following.get("role") != "tool":
                 yield Turn(walk.take_query(), walk.segments, (texts[-1].start, texts[-1].end), "append")

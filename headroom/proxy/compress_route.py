@@ -31,7 +31,7 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
         policy = dataclasses.replace(policy, fidelity="off")
     talk = await offload(len(raw), read_conversation, dialect, call, policy, caller.scope)
     done = await compressed(services, talk, model=call.model, timeout_s=_TIMEOUT_S, count=texts)
-    counted = done.counted or tuple(map(tokens.Estimate().count, texts))
+    counted = done.counted if done.counted is not None else await offload(len(raw), _estimated, texts)
     spliced = await offload(len(raw), splice, call, talk.segments, done.results, talk.turns, done.recalled)
     rest = _figures(sum(counted), [*done.results, *done.recalled])
     if reason := "bypass" if bypass else call.reason:
@@ -39,6 +39,10 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
     if done.counted is None:
         rest["tokens_estimated"] = True
     return _render(call, spliced, rest)
+
+
+def _estimated(texts: Sequence[str]) -> Sequence[int]:
+    return [tokens.Estimate().count(text) for text in texts]
 
 
 def _read(raw: bytes) -> Call:

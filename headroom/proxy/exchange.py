@@ -11,8 +11,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -25,7 +25,7 @@ from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.admission import ANONYMOUS, identify
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compress import compressed
-from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay
+from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay, until_gone
 from headroom.proxy.services import Services
 from headroom.proxy.trace import Trace
 from headroom.proxy.upstream import HeaderList, request_headers, response_headers
@@ -60,7 +60,8 @@ class ProviderRoute:
         trace = Trace(self._dialect, mode, scope.get("headroom.request_id") or uuid.uuid4().hex, tags=tags_of(headers))
         try:
             body = await read_body(headers, receive, 1_000_000 * services.settings.max_body_mb)
-            await until_gone(exchange(Incoming(scope, headers, body), send, trace, services), receive, trace)
+            work = exchange(Incoming(scope, headers, body), send, trace, services)
+            await until_gone(work, disconnected(receive), lambda: trace.complete)
         except (ClientGone, asyncio.CancelledError) as gone:
             trace.error = "client_disconnected"
             trace.status = trace.status or _CLIENT_CLOSED
@@ -159,21 +160,6 @@ def tags_of(headers: Headers) -> tuple[tuple[str, str], ...]:
     instructions = {"x-headroom-bypass", "x-headroom-mode", "x-headroom-api-key"}
     pairs = [(name[11:], value[:100]) for name, value in headers.items() if name.startswith("x-headroom-") and name not in instructions]
     return tuple(pairs[:20])
-
-
-async def until_gone(work: Coroutine[Any, Any, None], receive: Receive, trace: Trace) -> None:
-    """Run `work`; when the client goes away before the answer is complete, cancel it and raise ClientGone."""
-    main = asyncio.create_task(work)
-    watch = asyncio.create_task(disconnected(receive))
-    try:
-        await asyncio.wait({main, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not main.done() and not trace.complete:
-            raise ClientGone
-        await main
-    finally:
-        watch.cancel()
-        main.cancel()
-        await asyncio.gather(main, watch, return_exceptions=True)
 
 
 async def offload(size: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -8,6 +8,7 @@ import uuid
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headroom.proxy.body import ClientGone
 from headroom.proxy.relay import UpstreamBroke
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class Fence:
             await self._app(scope, receive, watched)
         except UpstreamBroke:
             raise
+        except ClientGone:
+            return
         except Exception:
             if scope["type"] != "http" or started:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.datastructures import Headers
@@ -11,7 +12,7 @@ from headroom.dialects import ANTHROPIC, OPENAI_CHAT
 from headroom.errors import HeadroomError
 from headroom.proxy.body import ClientGone
 from headroom.proxy.exchange import send_error
-from headroom.proxy.relay import relay
+from headroom.proxy.relay import disconnected, relay, until_gone
 from headroom.proxy.services import Services
 from headroom.proxy.upstream import provider_of, request_headers, response_headers
 
@@ -24,25 +25,42 @@ class PassThrough:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         provider = provider_of(Headers(scope=scope))
-        headers = request_headers(scope, body_changed=False)
-        has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        read, answered = asyncio.Event(), asyncio.Event()
         try:
-            response = await self._services.upstream.send(provider, scope, headers, _body(receive) if has_body else None)
-            try:
-                await relay(response, response_headers(response), send, None)
-            finally:
-                await response.aclose()
+            work = self._pass(provider, scope, _body(receive, read), send, answered)
+            await until_gone(work, _gone(receive, read), answered.is_set)
         except HeadroomError as failure:
             await send_error(send, ANTHROPIC if provider == "anthropic" else OPENAI_CHAT, failure, [])
         except ClientGone:
             return
 
+    async def _pass(self, provider: str, scope: Scope, body: AsyncIterator[bytes], send: Send, answered: asyncio.Event) -> None:
+        has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        if not has_body:
+            async for _ in body:
+                pass
+        headers = request_headers(scope, body_changed=False)
+        response = await self._services.upstream.send(provider, scope, headers, body if has_body else None)
+        try:
+            await relay(response, response_headers(response), send, None)
+            answered.set()
+        finally:
+            await response.aclose()
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
+
+async def _body(receive: Receive, read: asyncio.Event) -> AsyncIterator[bytes]:
+    """The client's body as it comes; sets `read` behind its end. Raises ClientGone."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         yield message.get("body", b"")
         if not message.get("more_body"):
+            read.set()
             return
+
+
+async def _gone(receive: Receive, read: asyncio.Event) -> None:
+    """Returns when the client has gone away, which is looked for behind the end of its body."""
+    await read.wait()
+    await disconnected(receive)

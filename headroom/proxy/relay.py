@@ -6,9 +6,12 @@ client sees a broken connection, not a clean end.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import httpx
 from starlette.types import Receive, Send
@@ -17,15 +20,24 @@ from headroom.dialects import Dialect
 from headroom.encodings import Decoder
 from headroom.errors import HeadroomError
 from headroom.model import Usage
+from headroom.proxy.body import ClientGone
 from headroom.proxy.upstream import HeaderList
 from headroom.sse import EventReader
 
 _METER_BYTES = 16_000_000  # of a whole answer; usage beyond that is not read
+_STREAM_BYTES = 200_000_000  # the same of a stream, decoded
 _log = logging.getLogger(__name__)
 
 
 class UpstreamBroke(Exception):
     """The provider broke off in the middle of its answer; the connection to the client is cut too."""
+
+
+class BrokenStreams(logging.Filter):
+    """A provider that breaks off is recorded in its outcome; the server need not print a traceback for it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], UpstreamBroke))
 
 
 class Meter:
@@ -39,7 +51,8 @@ class Meter:
         self._decoder: Decoder | None = None
         self._blind = not content_type.startswith(("text/event-stream", "application/json"))
         try:
-            self._decoder = Decoder(content_encoding, limit=1_000_000_000) if content_encoding else None
+            limit = _STREAM_BYTES if self._events else _METER_BYTES
+            self._decoder = Decoder(content_encoding, limit) if content_encoding else None
         except HeadroomError as unknown:
             self._give_up(unknown)
 
@@ -70,7 +83,7 @@ class Meter:
             return
         try:
             self.usage = self.usage.merge(self._dialect.usage(json.loads(data)))
-        except ValueError as odd:
+        except (ValueError, RecursionError) as odd:
             _log.debug("usage was not readable: %s", odd)
 
     def _give_up(self, why: object) -> None:
@@ -102,3 +115,17 @@ async def disconnected(receive: Receive) -> None:
     """Returns when the client has gone away."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def until_gone(work: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None], answered: Callable[[], bool]) -> None:
+    """Run `work`; when `gone` returns before the client is `answered`, cancel it and raise ClientGone."""
+    main, watch = asyncio.create_task(work), asyncio.create_task(gone)
+    try:
+        await asyncio.wait({main, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done() and not answered():
+            raise ClientGone
+        await main
+    finally:
+        watch.cancel()
+        main.cancel()
+        await asyncio.gather(main, watch, return_exceptions=True)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from headroom.ccr import retrieve
 from headroom.errors import HeadroomError, InvalidRequest
@@ -47,7 +48,7 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
     async def answer(request: Request, digest: str, query: str | None) -> Response:
         caller = known(identify(request.headers, settings, salt))
         original = await services.store.get_original(caller.scope, digest)
-        return JSONResponse(retrieve.answer(original, query))
+        return _json(retrieve.answer(original, query))
 
     @router.post("/v1/retrieve", summary="Read back an original, or search in it")
     async def retrieve_post(request: Request) -> Response:
@@ -64,7 +65,7 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
     async def retrieve_stats(request: Request) -> Response:
         known(identify(request.headers, settings, salt))
         stats = await services.store.blob_stats()
-        return JSONResponse({"ccr_entries": stats.entries, "ccr_bytes": stats.bytes, "ccr_retrievals": stats.retrievals})
+        return _json({"ccr_entries": stats.entries, "ccr_bytes": stats.bytes, "ccr_retrievals": stats.retrievals})
 
     @router.get("/v1/retrieve/{digest}", summary="Read back an original, or search in it")
     async def retrieve_get(request: Request, digest: str, query: str | None = None) -> Response:
@@ -109,7 +110,7 @@ def _health_routes(router: APIRouter, services: Services) -> None:
     async def readyz() -> Response:
         ready = services.compress.ready or not settings.optimize
         headers = {} if ready else {"retry-after": "1"}
-        return JSONResponse({"status": "ready" if ready else "starting", "checks": checks()}, 200 if ready else 503, headers)
+        return _json({"status": "ready" if ready else "starting", "checks": checks()}, 200 if ready else 503, headers)
 
     @router.head("/", include_in_schema=False)
     async def head() -> Response:
@@ -123,7 +124,7 @@ def _operator_routes(router: APIRouter, services: Services) -> None:
         body = services.ledger.stats(services.settings.compression.fidelity)
         stored = await services.store.blob_stats()
         body["compression"] = {"ccr_entries": stored.entries, "ccr_retrievals": stored.retrievals}
-        return JSONResponse(body)
+        return _json(body)
 
     @router.get("/metrics", summary="Prometheus metrics of this process")
     async def metrics(request: Request) -> Response:
@@ -141,7 +142,12 @@ def _json_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
+def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """ASCII, so that texts with lone surrogates can be told too."""
+    return Response(json.dumps(content), status, headers, "application/json")
+
+
 def own_error(failure: HeadroomError) -> Response:
     """An error of our own routes."""
     headers = {} if failure.retry_after_s is None else {"retry-after": str(failure.retry_after_s)}
-    return JSONResponse({"error": {"type": failure.kind, "message": failure.message}}, failure.status, headers)
+    return _json({"error": {"type": failure.kind, "message": failure.message}}, failure.status, headers)

@@ -22,7 +22,7 @@ from headroom.proxy.exchange import ProviderRoute
 from headroom.proxy.middleware import Fence, RequestId
 from headroom.proxy.passthrough import PassThrough
 from headroom.proxy.processes import WorkerProcesses
-from headroom.proxy.relay import UpstreamBroke
+from headroom.proxy.relay import BrokenStreams
 from headroom.proxy.routes import own_error, own_routes
 from headroom.proxy.services import Services, open_services
 from headroom.settings import Settings, export, load
@@ -66,16 +66,9 @@ def embedded_app(settings: Settings) -> FastAPI:
     return create_app(open_services(settings, WorkerProcesses(settings)))
 
 
-class _BrokenStreams(logging.Filter):
-    """A provider that breaks off is recorded in its outcome; the server need not print a traceback for it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], UpstreamBroke))
-
-
 def run(settings: Settings) -> None:
     """Serve until interrupted; blocks. Several workers share the store, each counts for itself."""
-    logging.getLogger("uvicorn.error").addFilter(_BrokenStreams())
+    logging.getLogger("uvicorn.error").addFilter(BrokenStreams())
     app: FastAPI | str = embedded_app(settings)
     if settings.workers > 1:
         export(settings)

@@ -7,6 +7,7 @@ tried once more; nothing is sent twice once it may have arrived.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from urllib.parse import quote
 
 import httpx
 from starlette.datastructures import Headers
@@ -72,10 +73,10 @@ class Upstream:
     async def send(self, provider: str, scope: Scope, headers: HeaderList, content: bytes | AsyncIterator[bytes] | None) -> httpx.Response:
         """The response with its body unread; the caller closes it. Raises UpstreamUnreachable."""
         base = self._bases[provider]
-        path = scope.get("raw_path") or scope["path"].encode()
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        url = base.copy_with(raw_path=base.raw_path.rstrip(b"/") + path.split(b"?")[0] + query)
-        request = httpx.Request(scope["method"], url, headers=headers, content=content)
+        target = base.raw_path.rstrip(b"/") + path.split(b"?")[0] + query
+        request = httpx.Request(scope["method"], base, headers=headers, content=content, extensions={"target": target})
         try:
             return await self._client.send(request, stream=True)
         except httpx.HTTPError as failure:

@@ -1,0 +1,121 @@
+"""What the tests of the proxy share: conversations, and servers over chosen collaborators."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from headroom import worker
+from headroom.model import Job, JobResult
+from headroom.proxy.compress import Compress
+from headroom.proxy.server import create_app, embedded_app
+from headroom.proxy.services import open_services
+from headroom.settings import Settings
+from headroom.store import open_store
+from tests.provider import WAIT_S, Provider, running
+
+
+def settings_for(provider: Provider | str, home: Path, **more: Any) -> Settings:
+    """Settings whose providers are the stand-in (or a URL), with a home of their own."""
+    url = provider if isinstance(provider, str) else provider.url
+    return Settings.model_validate({"home": home, "upstream": {"anthropic_api_url": url, "openai_api_url": url}, **more})
+
+
+class Inline:
+    """Compress on a thread of the test's own process."""
+
+    ready = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = open_store(settings)
+        self.jobs: list[Job] = []
+
+    async def __call__(self, job: Job, timeout_s: float) -> JobResult:
+        self.jobs.append(job)
+        return await asyncio.to_thread(worker.run, job, self._store)
+
+    async def start(self) -> None:
+        return
+
+    async def close(self) -> None:
+        self._store.close()
+
+
+@contextmanager
+def serving(settings: Settings, compress: Compress | None = None) -> Iterator[str]:
+    """The URL of an embedded proxy whose compressor is `compress`, by default `Inline`."""
+    services = open_services(settings, compress or Inline(settings))
+    with running(create_app(services)) as url:
+        yield url
+
+
+@contextmanager
+def embedded(settings: Settings) -> Iterator[str]:
+    """The URL of `headroom proxy` with its worker process, once it is ready."""
+    with running(embedded_app(settings)) as url:
+        await_ready(url)
+        yield url
+
+
+def await_ready(url: str) -> None:
+    """Polls /readyz; fails when it does not turn 200 within WAIT_S."""
+    until = time.monotonic() + WAIT_S
+    with httpx.Client(base_url=url) as client:
+        while time.monotonic() < until:
+            try:
+                if client.get("/readyz").status_code == 200:
+                    return
+            except httpx.ConnectError:
+                pass
+            time.sleep(0.02)
+    raise AssertionError("the proxy did not become ready")
+
+
+def rows(seed: int, count: int = 120) -> str:
+    """A tool's output that compresses well."""
+    draw = random.Random(seed)
+    records = [
+        {"id": 1000 + n, "host": f"node-{draw.randrange(9)}.example", "state": "running", "load": round(draw.random(), 3), "zone": "eu-1"}
+        for n in range(count)
+    ]
+    return json.dumps(records)
+
+
+def anthropic_turns(turns: int, count: int = 120) -> list[dict[str, Any]]:
+    """A conversation with one tool result per turn, ending with a user message."""
+    messages: list[dict[str, Any]] = []
+    for turn in range(turns):
+        call = f"toolu_{turn}"
+        messages += [
+            {"role": "user", "content": f"Question {turn}: how busy is node-{turn}?"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": call, "name": "list_nodes", "input": {"page": turn}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call, "content": rows(turn, count)}]},
+            {"role": "assistant", "content": f"Answer {turn}."},
+        ]
+    return messages[:-1]
+
+
+def openai_turns(turns: int, count: int = 120) -> list[dict[str, Any]]:
+    """The same conversation as OpenAI tells it."""
+    messages: list[dict[str, Any]] = []
+    for turn in range(turns):
+        call = {"id": f"call_{turn}", "type": "function", "function": {"name": "list_nodes", "arguments": json.dumps({"page": turn})}}
+        messages += [
+            {"role": "user", "content": f"Question {turn}: how busy is node-{turn}?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": f"call_{turn}", "content": rows(turn, count)},
+            {"role": "assistant", "content": f"Answer {turn}."},
+        ]
+    return messages[:-1]
+
+
+def asking(messages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"model": "stand-in", "max_tokens": 64, "messages": messages, **more}
