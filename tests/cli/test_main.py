@@ -91,3 +91,15 @@ def test_serve_names_a_missing_file(tmp_path: Path) -> None:
     refused = headroom("serve", str(tmp_path / "none.yaml"))
     assert refused.returncode == 2
     assert "none.yaml: no such file" in refused.stderr
+
+
+def test_serve_starts_rays_own_program_beside_this_python(tmp_path: Path) -> None:
+    python, program, config = tmp_path / "python", tmp_path / "serve", tmp_path / "local.yaml"
+    python.symlink_to(sys.executable)
+    program.write_text('#!/bin/sh\necho "$@" "$RAY_USAGE_STATS_ENABLED"\n')
+    program.chmod(0o755)
+    config.write_text("applications: []\n")
+    call = "from headroom.cli.main import main; main(prog_name='headroom')"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    started = subprocess.run([python, "-c", call, "serve", config], capture_output=True, text=True, timeout=60, env=env, check=False)
+    assert started.stdout == f"run {config} 0\n", started.stderr
