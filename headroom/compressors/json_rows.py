@@ -268,7 +268,7 @@ def _is_map(value: dict[str, Any]) -> bool:
 
 
 def _holds_larger(value: list[Any] | dict[str, Any]) -> bool:
-    """Whether the rows are few and hold arrays of many more."""
+    """Whether the rows are few and most of their text is in arrays of many more."""
     if len(value) >= _NEVER_OUTER:
         return False
     wanted = max(_FEW, _LARGER * len(value))
@@ -277,7 +277,8 @@ def _holds_larger(value: list[Any] | dict[str, Any]) -> bool:
         inside = [
             item for outer in inside for item in (outer.values() if isinstance(outer, dict) else outer) if isinstance(item, (dict, list))
         ]
-        if any(len(item) >= wanted and _has_rows(item) for item in inside):
+        larger = [item for item in inside if len(item) >= wanted and _has_rows(item)]
+        if larger and 2 * sum([len(dump(item)) for item in larger]) > len(dump(value)):
             return True
     return False
 

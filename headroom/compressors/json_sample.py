@@ -38,6 +38,7 @@ _ERRORS = ("error", "fail", "exception", "traceback", "fatal", "critical", "pani
            "unavailable", "crash", "abort", "rejected")  # fmt: skip
 _COMMON_ERRORS = 0.1  # share of the rows above which an error is nothing unusual, and the number below which it is
 _ERRORS_LEAST = 3
+_COLUMNS_PER_WEIGHT = 16  # with many columns every row is unusual in one
 _TEXTS = 400  # characters of the mean row from which rows are texts: all are shown, most of them cut
 _TEXTS_SHARE = 0.25  # of the characters, for the cut rows
 _RECORDS_CHARS = 3000  # of relevant rows that are shown as JSON, not as lines of the table
@@ -46,17 +47,22 @@ _RECORDS_LEAST = 2
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a question names: `names` are looked for anywhere in a row, `numbers`, too short for that, as whole cells."""
+    """What a question names: `names` are looked for anywhere in a row, `numbers`, too short for that, as whole cells.
+
+    `words` are the question's own in lower case; they tell which column a number belongs to.
+    """
 
     names: Sequence[str]
     numbers: Sequence[str]
+    words: frozenset[str]
 
 
 def asked_for(segment: Segment) -> Asked:
     """The names in the turn's question, the assistant's intent and the call's arguments; short numbers only of the question."""
     names = named.names("\n".join((segment.question, segment.intent, segment.arguments)))
-    numbers = dict.fromkeys(_SHORT_NUMBER.findall(segment.question[-_QUESTION_CHARS:]))
-    return Asked(names, list(numbers)[:_MOST_NUMBERS])
+    question = segment.question[-_QUESTION_CHARS:]
+    numbers = dict.fromkeys(_SHORT_NUMBER.findall(question))
+    return Asked(names, list(numbers)[:_MOST_NUMBERS], frozenset(re.findall(r"\w+", question.lower())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +158,9 @@ def _named(table: Table, text: str, offsets: list[int], asked: Asked) -> Counter
     weights: Counter[int] = Counter()
     hits = [named.holding(text, offsets, name, most + 1) for name in asked.names]
     for number in asked.numbers:
-        cells = [column.cells for column in table.columns if number in column.cells]
-        hits.append([row for row in range(len(offsets)) if any(column[row] == number for column in cells)] if cells else [])
+        columns = [column for column in table.columns if number in column.cells]
+        columns = [column for column in columns if column.path.rsplit(".", 1)[-1].lower() in asked.words] or columns
+        hits.append([row for row, cell in enumerate(columns[0].cells) if cell == number] if len(columns) == 1 else [])
     for rows in hits:
         if len(rows) <= most:
             for row in rows:
@@ -172,10 +179,12 @@ def _unusual(table: Table, text: str, offsets: list[int]) -> set[int]:
     errors = _errors(text, offsets)
     found = errors if len(errors) <= max(_ERRORS_LEAST, len(offsets) * _COMMON_ERRORS) else set()
     weights = Counter(errors)
-    for column in table.columns:
+    cells = [column for column in table.columns if not column.in_header]
+    for column in cells:
         weights.update(unusual(column))
+    least = max(1, len(cells) // _COLUMNS_PER_WEIGHT)
     room = max(_UNUSUAL_LEAST, len(text) * _UNUSUAL_SHARE)
-    for row in sorted(weights.keys() - found, key=lambda row: (-weights[row], row)):
+    for row in sorted([row for row in weights if row not in found and weights[row] >= least], key=lambda row: (-weights[row], row)):
         room -= len(_cut(table.rows[row]))
         if room < 0:
             break

@@ -113,7 +113,7 @@ def alike(values: Sequence[dict[str, Any]]) -> bool:
 def _columns(path: str, values: list[Any], depth: int) -> Iterator[Column]:
     shapes = [tuple(value) if type(value) is dict and value else None for value in values]
     order = _key_order([shape for shape in shapes if shape], len(values)) if depth < MAX_DEPTH else ()
-    if not order:
+    if not order or _all_the_same(values):
         yield _column(path or "(value)", values)
         return
     place = {key: index for index, key in enumerate(order)}
@@ -152,6 +152,12 @@ def _key_order(shapes: list[tuple[str, ...]], rows: int) -> Sequence[str]:
 
 def _ascending(places: list[int]) -> bool:
     return all(map(lt, places, places[1:]))
+
+
+def _all_the_same(values: list[Any]) -> bool:
+    """Whether all rows hold the same object; equality alone would take "1" for 1."""
+    first = values[0]
+    return len(values) > 1 and all(value == first for value in values) and len(set(map(dump, values))) == 1
 
 
 def _column(path: str, values: list[Any]) -> Column:

@@ -132,6 +132,17 @@ def test_absent_null_and_empty_are_told_apart() -> None:
     assert same(json.dumps(rows))
 
 
+def test_what_all_rows_share_stands_once() -> None:
+    rows = [{"n": number, "repository": {"owner": {"login": "somebody"}, "topics": ["x", "y"]}} for number in range(30)]
+    draft = compress(json.dumps(rows), "lossless")
+    assert draft is not None
+    assert draft.text.count("somebody") == 1
+    assert same(json.dumps(rows))
+    rows[17]["repository"] = {"topics": ["x", "y"], "owner": {"login": "somebody"}}
+    assert same(json.dumps(rows))
+    assert same(json.dumps([{"n": number, "a": {"b": 1 if number else "1"}} for number in range(60)]))
+
+
 def test_key_order_of_every_row_stays() -> None:
     assert same(json.dumps([{"a": 1, "b": 2}, {"b": 1, "a": 2}, {"c": 1, "a": 2}, {"a": 1, "c": 2, "b": 3}] * 10))
 
