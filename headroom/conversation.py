@@ -72,9 +72,9 @@ class Conversation:
         if first is None:
             return ()
         return tuple(
-            Recall(key, turn.query, turn.segments, known.get(key))
+            Recall(key, turn.query, turn.before, turn.spoken, known.get(key))
             for key, turn in zip(self.turn_keys, self.turns, strict=True)
-            if turn.segments > first
+            if turn.before > first
         )
 
     def results(self, known: Mapping[str, Compressed]) -> list[Compressed]:
@@ -93,7 +93,7 @@ def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) 
     chain = hashlib.sha256()
     keys: list[str] = []
     turn_keys: list[str] = []
-    for turn in (*turns, Turn("", len(segments), (0, 0), "block")):
+    for turn in (*turns, Turn("", len(segments), len(segments), (0, 0), "block")):
         for segment, reason in zip(segments[len(keys) : turn.segments], reasons[len(keys) : turn.segments], strict=True):
             if not reason:
                 chain.update(segment.memo_key(scope, policy).encode())

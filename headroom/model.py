@@ -111,16 +111,18 @@ class Compressed:
 class Turn:
     """The end of a turn, where excerpts of what was left out may be appended.
 
-    `query` is what the turn is about; `segments` is how many segments stand before its end. `slot`
-    is where its last text stands: a string literal, or an empty range behind the last block.
-    `form` says how a text is appended there: "append" to the string, "wrap" the string into
-    blocks, or insert a "block".
+    `query` is what the turn is about, `spoken` whether a user said it; `before` is how many
+    segments stand before the turn, `segments` how many before its end. `slot` is where its last
+    text stands: a string literal, or an empty range behind the last block. `form` says how a text
+    is appended there: "append" to the string, "wrap" the string into blocks, or insert a "block".
     """
 
     query: str
+    before: int
     segments: int
     slot: tuple[int, int]
     form: Literal["append", "wrap", "block"]
+    spoken: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +150,12 @@ class SourceRef:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What one turn asks of the segments before it: their count, and the block if it is known."""
+    """What one turn asks of the `before` segments that stand before it, and the block if it is known."""
 
     key: str
     query: str
-    segments: int
+    before: int
+    spoken: bool
     known: Compressed | None = None
 
 

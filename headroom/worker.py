@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headroom import pipeline, tokens
-from headroom.ccr import recall
+from headroom.ccr import recall, retrieve
 from headroom.conversation import NOTHING
 from headroom.errors import HeadroomError, StoreUnavailable
 from headroom.model import Compressed, Job, JobResult, Original, Segment
 from headroom.store.base import Store
 
 _UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
+_NOUNS = {"log": "line", "search": "line", "diff": "line", "code": "line", "text": "line", "table": "row"}
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +31,7 @@ class Worker:
     def __init__(self, store: Store, vocabulary_dir: Path | None = None) -> None:
         self._store = store
         self._vocabulary_dir = vocabulary_dir
-        self._units: OrderedDict[str, Sequence[str]] = OrderedDict()
+        self._units: OrderedDict[str, Sequence[recall.Unit]] = OrderedDict()
         self._units_bytes = 0
 
     def run(self, job: Job) -> JobResult:
@@ -40,9 +41,6 @@ class Worker:
         results = pipeline.apply(plans, job.policy, counter)
         keys = job.keys or tuple(segment.memo_key(job.scope, job.policy) for segment in job.segments)
         _refer(job, keys, results, counter)
-        for plan, result in zip(plans, results, strict=True):
-            if result.cut and plan.parsed:
-                self._remember(result.hash, plan.parsed.units)
         counted = tuple(counter.count(text) for text in job.count)
         try:
             self._store.put_originals(job.scope, originals(job.segments, results))
@@ -70,8 +68,8 @@ class Worker:
         for item in job.recalls:
             block = item.known
             if block is None:
-                before = [source for number, source in sources if number < item.segments]
-                text = recall.recall(item.query, before, shown, counter) if before else ""
+                before = [source for number, source in sources if number < item.before]
+                text = recall.recall(item.query, before, shown, counter, spoken=item.spoken) if before else ""
                 block = Compressed(text or None, "recall", tokens_after=counter.count(text) if text else 0)
                 block = self._first([item.key], [block])[0]
                 found.append(block)
@@ -88,18 +86,18 @@ class Worker:
             except HeadroomError as failure:
                 _log.warning("an original is not searched: %s", failure)
                 return None
-            units = pipeline.units(original.text, result.transform)
+            units = units_of(original.text, result.transform)
             self._remember(result.hash, units)
-        return recall.Source(result.transform, result.hash, units, result.text or "", result.tokens_saved)
+        return recall.Source(result.hash, units, result.text or "", result.tokens_saved)
 
-    def _remember(self, hash: str, units: Sequence[str]) -> None:
+    def _remember(self, hash: str, units: Sequence[recall.Unit]) -> None:
         if hash in self._units:
             return
         self._units[hash] = units
-        self._units_bytes += sum(map(len, units))
+        self._units_bytes += sum(len(unit.text) for unit in units)
         while self._units_bytes > _UNITS_BYTES and len(self._units) > 1:
             _, old = self._units.popitem(last=False)
-            self._units_bytes -= sum(map(len, old))
+            self._units_bytes -= sum(len(unit.text) for unit in old)
 
 
 def run(job: Job, store: Store, vocabulary_dir: Path | None = None) -> JobResult:
@@ -118,6 +116,14 @@ def _refer(job: Job, keys: Sequence[str], results: list[Compressed], counter: to
                 if any(run.source == source.number for run in runs)
             }
             results[place] = pipeline.refer(job.segments[place], results[place], runs, earlier, counter)
+
+
+def units_of(text: str, transform: str) -> list[recall.Unit]:
+    """The pieces in which a cut text is searched: what its compressor counts, records for JSON."""
+    if transform == "smart_crusher":
+        return [recall.Unit(place, piece) for place, piece in retrieve.parts(text)]
+    noun = _NOUNS.get(transform, "part")
+    return [recall.Unit(f"{noun} {number}", unit) for number, unit in enumerate(pipeline.units(text, transform), 1)]
 
 
 def originals(segments: Sequence[Segment], results: Sequence[Compressed]) -> list[Original]:

@@ -1,122 +1,199 @@
 """Recall at the tail: what a later turn asks for, found in what earlier turns left out.
 
 A tool output is cut before anybody knows what will be asked of it. So each turn is a query over
-everything its conversation left out so far, and the best excerpts stand, verbatim and with their
+everything its conversation left out before, and the best excerpts stand, verbatim and with their
 place, behind that turn's last message. A block depends on the turn and what stands before it,
-on nothing later: the prefix never moves. Nothing is recalled twice. Sans-I/O.
+on nothing later: the prefix never moves. Nothing is recalled twice, and what is recalled never
+costs more than a part of what was saved. Sans-I/O.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from headroom.compressors import named
 from headroom.scoring import bm25
 from headroom.tokens import Counter
 
-MAX_TOKENS = 1500
-SHARE = 0.05  # of the tokens left out
-MIN_TOKENS = 300  # a single record needs room, however little was left out
-_RELEVANT = 0.22  # of the score of a text that holds all the query's terms
+MAX_TOKENS = 1500  # of one block
+SHARE = 0.05  # of the tokens left out, for one block
+LEAST = 300  # a single record needs room, however little was left out
+_ALL_BLOCKS = {True: 0.5, False: 0.2}  # of the tokens left out, for all blocks: up to a user's turn, up to a tool's
+_RARE = 5  # places that hold a name; what stands in more places is no name for a place
 _CLOSE_TO_BEST = 0.45  # of the best score
 _MAX_EXCERPTS = 24
+_AROUND = 240  # characters shown behind a word of the query in a unit too long to be shown
 _NEIGHBOUR_CHARS = 400  # a longer unit explains itself
-_HEAD = "[Headroom recall: excerpts of earlier tool results that were left out above, verbatim, picked for this message]"
-_UNITS = {"smart_crusher": "row", "log": "line", "search": "line", "diff": "line", "code": "line", "table": "row"}
+_INDEX = re.compile(r"(\w{1,100})\[(\d{1,9})\]")  # `tree[5]` is the sixth item of "tree"
+_PART = re.compile(r"[^.\[\]/\\:]{4,}")  # of a path into a record
+_HEAD = "[Headroom recall: verbatim excerpts of earlier results that are not shown in full above, picked for this message]"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A piece of an original and where it stands: "line 41", "item 12"."""
+
+    place: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A text that was cut: its units, what remained visible, and the tokens that did not."""
 
-    transform: str
     hash: str
-    units: Sequence[str]
+    units: Sequence[Unit]
     visible: str
     tokens_left_out: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Pick:
+class _Place:
     source: int
     unit: int
 
 
-def recall(query: str, sources: Sequence[Source], shown: Sequence[str], counter: Counter) -> str:
+def recall(query: str, sources: Sequence[Source], shown: Sequence[str], counter: Counter, *, spoken: bool) -> str:
     """The block to append, or an empty string when nothing left out has to do with the query.
 
-    `shown` are the blocks of earlier turns of the same conversation.
+    `shown` are the blocks of earlier turns of the same conversation; `spoken` says that the query
+    is a user's words. A tool's arguments recall only what they name.
     """
-    places = [_Pick(number, unit) for number, source in enumerate(sources) for unit in range(len(source.units))]
-    units = [sources[place.source].units[place.unit] for place in places]
-    scores = bm25.scores(query, [*units, query])
-    if not units or max(scores[:-1], default=0.0) < _RELEVANT * scores[-1]:
+    page = _Page(sources, shown, counter, spoken)
+    if page.room <= 0:
         return ""
-    room = budget(sum(source.tokens_left_out for source in sources))
-    picked = dict(_pick(places, scores[:-1], _Page(sources, shown, counter, room), _RELEVANT * scores[-1]))
+    places = [_Place(number, unit) for number, source in enumerate(sources) for unit in range(len(source.units))]
+    relevance = _Relevance(query, [sources[place.source].units[place.unit] for place in places])
+    picked = dict(_pick(places, relevance, page, spoken))
     return _render(sources, picked) if picked else ""
 
 
-def budget(tokens_left_out: int) -> int:
-    """Tokens that a block may take."""
-    return min(MAX_TOKENS, max(round(SHARE * tokens_left_out), min(MIN_TOKENS, tokens_left_out // 2)))
+class _Relevance:
+    """Which units the query points at: those that hold a rare name of it, and those that share its words."""
+
+    def __init__(self, query: str, found: Sequence[Unit]) -> None:
+        units = [unit.text for unit in found]
+        text = "\n".join(units)
+        lower = text.lower()
+        offsets = named.starts(units)
+        indexed = {f'item {int(number) + 1} of "{key}"' for key, number in _INDEX.findall(query)}
+        self.named = {index for index, unit in enumerate(found) if unit.place in indexed}
+        for name in named.names(query):
+            holders = named.holding(text, offsets, name, _RARE + 1)
+            if len(holders) <= _RARE:
+                self.named.update(holders)
+        words = [term for term in bm25.terms(query) if term in lower]
+        self.scores = bm25.scores(" ".join(words), units) if words else [0.0] * len(units)
+        self.least = 2 if len(words) > 2 else 1
+        self._words, self._units, self._names = words, units, named.names(query)
+
+    def matches(self, index: int) -> bool:
+        """Whether enough of the query's words stand in the unit."""
+        unit = self._units[index].lower()
+        return sum(word in unit for word in self._words) >= self.least
+
+    def excerpt(self, text: str, most: int) -> str:
+        """The surroundings of what the query names in a text too long to be shown, at most `most` characters."""
+        lower, room = text.lower(), most
+        windows: list[tuple[int, int]] = []
+        parts = (part for name in self._names for part in (name, *_PART.findall(name)))
+        for word in dict.fromkeys((*(part.lower() for part in parts), *self._words)):
+            at = lower.find(word)
+            if at < 0 or any(start <= at < end for start, end in windows):
+                continue
+            start, end = max(0, at - _AROUND // 4), min(len(text), at + len(word) + _AROUND)
+            if end - start > room:
+                break
+            room -= end - start
+            windows.append((start, end))
+        return " ... ".join(text[start:end] for start, end in _joined(windows))
+
+    def ranked(self) -> list[int]:
+        """All units that have to do with the query, those with a name first."""
+        touched = [index for index, score in enumerate(self.scores) if score > 0 or index in self.named]
+        return sorted(touched, key=lambda index: (index not in self.named, -self.scores[index], index))
+
+
+def _joined(windows: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The windows in order, those that touch as one."""
+    current: tuple[int, int] | None = None
+    for start, end in sorted(windows):
+        if current and start <= current[1]:
+            current = current[0], max(end, current[1])
+        else:
+            if current:
+                yield current
+            current = start, end
+    if current:
+        yield current
 
 
 class _Page:
     """What fits on the block: room left, and whether a text is readable already."""
 
-    def __init__(self, sources: Sequence[Source], shown: Sequence[str], counter: Counter, room: int) -> None:
-        self.sources, self._shown, self._counter, self.room = sources, shown, counter, room
+    def __init__(self, sources: Sequence[Source], shown: Sequence[str], counter: Counter, spoken: bool) -> None:
+        left_out = sum(source.tokens_left_out for source in sources)
+        spent = sum(counter.count(block) for block in shown)
+        one = min(MAX_TOKENS, max(round(SHARE * left_out), LEAST))
+        self.room = min(one, round(_ALL_BLOCKS[spoken] * left_out) - spent) - counter.count(_HEAD)
+        self._sources, self._shown, self._counter = sources, shown, counter
 
-    def text(self, place: _Pick) -> str:
-        return self.sources[place.source].units[place.unit].strip("\n")
+    def unit(self, place: _Place) -> Unit | None:
+        units = self._sources[place.source].units
+        return units[place.unit] if 0 <= place.unit < len(units) else None
 
-    def is_visible(self, place: _Pick) -> bool:
-        text = self.text(place).strip()
-        return not text or text in self.sources[place.source].visible or any(text in block for block in self._shown)
+    def is_visible(self, place: _Place, text: str) -> bool:
+        bare = text.strip()
+        return not bare or bare in self._sources[place.source].visible or any(bare in block for block in self._shown)
 
-    def fits(self, text: str) -> bool:
+    def fits(self, unit: Unit) -> bool:
         """Takes the room when there is enough."""
-        cost = self._counter.count(text) + 1 if len(text) < 8 * self.room else self.room + 1
+        if len(unit.text) > 8 * self.room:
+            return False
+        cost = self._counter.count(f"{unit.place}: {unit.text}\n")
         if cost > self.room:
             return False
         self.room -= cost
         return True
 
 
-def _pick(places: Sequence[_Pick], scores: Sequence[float], page: _Page, least: float) -> Iterator[tuple[_Pick, str]]:
-    """The hidden units that score best, with their neighbours where they are short."""
-    ranked = sorted((index for index, score in enumerate(scores) if score >= least), key=lambda index: (-scores[index], index))
-    best = next((scores[index] for index in ranked), 0.0)
-    hits: list[_Pick] = []
+def _pick(places: Sequence[_Place], relevance: _Relevance, page: _Page, spoken: bool) -> Iterator[tuple[_Place, Unit]]:
+    """The hidden units that the query points at, then their neighbours where they are short."""
+    ranked = relevance.ranked()
+    best = max((relevance.scores[index] for index in ranked), default=0.0)
+    hits: list[_Place] = []
     for index in ranked:
-        if len(hits) == _MAX_EXCERPTS or scores[index] < _CLOSE_TO_BEST * best:
+        if len(hits) == _MAX_EXCERPTS:
             break
-        place = places[index]
-        if page.is_visible(place):
+        if index not in relevance.named and not (spoken and relevance.scores[index] >= _CLOSE_TO_BEST * best and relevance.matches(index)):
             continue
-        text = page.text(place)
-        if page.fits(text):
-            hits.append(place)
-            yield place, text
+        unit = page.unit(places[index])
+        if unit is None or page.is_visible(places[index], unit.text):
+            continue
+        if not page.fits(unit):
+            unit = Unit(unit.place, relevance.excerpt(unit.text, 3 * page.room))
+            if not unit.text or not page.fits(unit):
+                continue
+        hits.append(places[index])
+        yield places[index], unit
     taken = set(hits)
     for hit in hits:
-        for near in (_Pick(hit.source, hit.unit + 1), _Pick(hit.source, hit.unit - 1)):
-            if near in taken or not 0 <= near.unit < len(page.sources[near.source].units) or page.is_visible(near):
+        for near in (_Place(hit.source, hit.unit + 1), _Place(hit.source, hit.unit - 1)):
+            unit = page.unit(near)
+            if unit is None or near in taken or len(unit.text) > _NEIGHBOUR_CHARS or page.is_visible(near, unit.text):
                 continue
-            text = page.text(near)
-            if len(text) <= _NEIGHBOUR_CHARS and page.fits(text):
+            if page.fits(unit):
                 taken.add(near)
-                yield near, text
+                yield near, unit
 
 
-def _render(sources: Sequence[Source], picked: dict[_Pick, str]) -> str:
+def _render(sources: Sequence[Source], picked: dict[_Place, Unit]) -> str:
     lines = [_HEAD]
     order = sorted(picked, key=lambda place: (place.source, place.unit))
     for number, group in groupby(order, key=lambda place: place.source):
-        source = sources[number]
-        noun = _UNITS.get(source.transform, "part")
-        lines.append(f"From hash={source.hash}:")
-        lines += [f"{noun} {place.unit + 1} of {len(source.units)}: {picked[place]}" for place in group]
+        lines.append(f"From hash={sources[number].hash}:")
+        lines += [f"{picked[place].place}: {picked[place].text}" for place in group]
     return "\n".join(lines)

@@ -89,6 +89,11 @@ def answer(original: Original, query: str | None = None, limit: int = LIMIT) -> 
     }
 
 
+def parts(text: str) -> list[tuple[str, str]]:
+    """What a text is searched by: (place, verbatim piece), in order."""
+    return [(part.place, text[part.start : part.end]) for part in _parts(text)]
+
+
 def _parts(text: str) -> list[_Part]:
     start = _skip(text, 0)
     if text[start : start + 1] in ("[", "{"):

@@ -81,7 +81,7 @@ def _walk(call: Call) -> Iterator[Segment | Turn]:
                 failed = block.get("is_error") is True
                 for text in text_parts(block.get("content")):
                     yield walk.result(text, word(block.get("tool_use_id")), failed)
-        yield from end_of_content(content, walk, walk.take_query())
+        yield from end_of_content(content, walk)
 
 
 def _block_texts(call: Call, block: dict[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from headroom.ccr.marker import TOOL_NAME
 from headroom.dialects import wire
@@ -135,18 +135,21 @@ class Walk:
     intent: str = ""
     calls: dict[str, tuple[str, str]] = field(default_factory=dict)  # call id -> tool name, arguments
     segments: int = 0  # so far
-    asked: list[str] = field(default_factory=list)  # by the turn that is being read: its words, its calls' arguments
+    before: int = 0  # segments before the turn that is being read
+    words: str = ""  # a user's, in that turn
+    asked: list[str] = field(default_factory=list)  # arguments of the calls it answers
 
-    def take_query(self) -> str:
-        """What the turn that ends here is about."""
-        query, self.asked = "\n".join(dict.fromkeys(self.asked)), []
-        return query
+    def end_turn(self, slot: tuple[int, int], form: Literal["append", "wrap", "block"]) -> Turn:
+        """The turn that ends here; a user's words, if there are any, are what it is about."""
+        query = self.words or "\n".join(dict.fromkeys(self.asked))
+        turn = Turn(query, self.before, self.segments, slot, form, bool(self.words))
+        self.before, self.words, self.asked = self.segments, "", []
+        return turn
 
     def ask(self, words: str) -> None:
         if len(words) > _QUESTION_CHARS:
             words = words[: _QUESTION_CHARS // 2] + "\n" + words[-_QUESTION_CHARS // 2 :]
-        self.question, self.intent = words, ""
-        self.asked.append(words)
+        self.question, self.intent, self.words = words, "", words
 
     def hear(self, parts: Sequence[wire.Str]) -> Iterator[Segment]:
         """The data pasted into a user's message; the words around it become the question."""
@@ -185,12 +188,12 @@ class Walk:
         )
 
 
-def end_of_content(content: Any, walk: Walk, query: str) -> Iterator[Turn]:
-    """Where a block can be appended to a message's content, if it can."""
+def end_of_content(content: Any, walk: Walk) -> Iterator[Turn]:
+    """The turn that ends with a message, where a block can be appended to its content."""
     if isinstance(content, wire.Str):
-        yield Turn(query, walk.segments, (content.start, content.end), "wrap")
+        yield walk.end_turn((content.start, content.end), "wrap")
     elif isinstance(content, wire.Arr) and content and isinstance(content[-1], wire.Obj):
-        yield Turn(query, walk.segments, (content[-1].end, content[-1].end), "block")
+        yield walk.end_turn((content[-1].end, content[-1].end), "block")
 
 
 def _outside(text: str, pasted: Sequence[Section]) -> str:

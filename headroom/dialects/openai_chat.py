@@ -69,10 +69,10 @@ def _walk(call: Call) -> Iterator[Segment | Turn]:
                 walk.calls[call_id] = tool, arguments
         elif role == "user":
             yield from walk.hear(list(text_parts(content)))
-            yield from end_of_content(content, walk, walk.take_query())
+            yield from end_of_content(content, walk)
         elif role == "tool":
             texts = list(text_parts(content))
             for text in texts:
                 yield walk.result(text, word(message.get("tool_call_id")))
             if texts and following.get("role") != "tool":
-                yield Turn(walk.take_query(), walk.segments, (texts[-1].start, texts[-1].end), "append")
+                yield walk.end_turn((texts[-1].start, texts[-1].end), "append")
