@@ -195,7 +195,7 @@ def _compose(script: Script, received: Received) -> tuple[str, list[bytes]]:
     whole, events = _ANSWERS[path]
     try:
         request = received.json
-    except ValueError:
+    except (ValueError, RecursionError):
         request = {}
     if not isinstance(request, dict):
         request = {}

@@ -22,6 +22,8 @@ from headroom.settings import Settings
 from headroom.store import open_store
 from tests.provider import WAIT_S, Provider, running
 
+HTTP = httpx.Client(timeout=WAIT_S)  # one for all tests: making one costs more than most requests
+
 
 def settings_for(provider: Provider | str, home: Path, **more: Any) -> Settings:
     """Settings whose providers are the stand-in (or a URL), with a home of their own."""
@@ -68,14 +70,13 @@ def embedded(settings: Settings) -> Iterator[str]:
 def await_ready(url: str) -> None:
     """Polls /readyz; fails when it does not turn 200 within WAIT_S."""
     until = time.monotonic() + WAIT_S
-    with httpx.Client(base_url=url) as client:
-        while time.monotonic() < until:
-            try:
-                if client.get("/readyz").status_code == 200:
-                    return
-            except httpx.ConnectError:
-                pass
-            time.sleep(0.02)
+    while time.monotonic() < until:
+        try:
+            if HTTP.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.ConnectError:
+            pass
+        time.sleep(0.02)
     raise AssertionError("the proxy did not become ready")
 
 

@@ -55,9 +55,9 @@ def test_anthropic_stream(proxy: str, compressed: Provider) -> None:
 
 def test_anthropic_async_stream(proxy: str, compressed: Provider) -> None:
     async def ask() -> str:
-        async with anthropic.AsyncAnthropic(base_url=proxy, api_key="k", max_retries=0) as client:
-            async with client.messages.stream(**asking(anthropic_turns(2))) as stream:
-                return (await stream.get_final_message()).content[0].text
+        client = anthropic.AsyncAnthropic(base_url=proxy, api_key="k", max_retries=0)
+        async with client, client.messages.stream(**asking(anthropic_turns(2))) as stream:
+            return (await stream.get_final_message()).content[0].text
 
     assert asyncio.run(ask()) == ANSWER
 
