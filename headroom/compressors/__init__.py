@@ -5,6 +5,7 @@ from headroom.compressors.diff import Diff
 from headroom.compressors.html import Html
 from headroom.compressors.json_rows import JsonRows
 from headroom.compressors.log import Log
+from headroom.compressors.prose import Prose
 from headroom.compressors.search import Search
 
 COMPRESSORS: dict[str, Compressor] = {
@@ -12,6 +13,7 @@ COMPRESSORS: dict[str, Compressor] = {
     "html": Html(),
     "json": JsonRows(),
     "log": Log(),
+    "prose": Prose(),
     "search": Search(),
 }
 
