@@ -103,8 +103,10 @@ class Compressed:
 
     @property
     def label(self) -> str:
-        """`router:smart_crusher:0.35`, the ratio being tokens after over before."""
-        return f"router:{self.transform}:{self.tokens_after / max(1, self.tokens_before):.2f}"
+        """`router:smart_crusher:0.35`, the ratio being tokens after over before; `recall` for a text that was added."""
+        if not self.tokens_before:
+            return self.transform
+        return f"router:{self.transform}:{self.tokens_after / self.tokens_before:.2f}"
 
 
 @dataclass(frozen=True, slots=True)

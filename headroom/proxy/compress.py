@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from headroom.conversation import Conversation, by_key
 from headroom.model import Compressed, Job, JobResult
+from headroom.proxy.threads import offload
 
 if TYPE_CHECKING:
     from headroom.proxy.services import Services
@@ -50,7 +51,7 @@ async def compressed(services: Services, talk: Conversation, *, model: str, time
     """
     keys = [*talk.keyed, *talk.turn_keys]
     known = await services.replay.lookup(talk.scope, keys, talk.keyed)
-    job = talk.job(known, model, count)
+    job = await offload(sum(len(segment.text) for segment in talk.segments), talk.job, known, model, count)
     if job.idle:
         return Compression(talk.results(known), talk.recalled(known), None)
     try:

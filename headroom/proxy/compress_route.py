@@ -15,8 +15,8 @@ from headroom.dialects.base import splice
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.compress import compressed
-from headroom.proxy.exchange import offload
 from headroom.proxy.services import Services
+from headroom.proxy.threads import offload
 
 _TIMEOUT_S = 120.0  # the caller asked for compression and waits for it
 

@@ -11,8 +11,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -27,10 +26,10 @@ from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compress import compressed
 from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay, until_gone
 from headroom.proxy.services import Services
+from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
 from headroom.proxy.upstream import HeaderList, request_headers, response_headers
 
-_OFFLOAD_CHARS = 100_000  # bodies from this size are read and written in a thread
 _CLIENT_CLOSED = 499  # status of an outcome whose client went away before the answer
 _MODES: dict[str, Fidelity] = {
     "off": "off",
@@ -42,8 +41,6 @@ _MODES: dict[str, Fidelity] = {
     "reversible": "reversible",
     "optimize": "reversible",
 }
-P = ParamSpec("P")
-R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +71,7 @@ class ProviderRoute:
             trace.error = f"upstream_broke: {broke}"
             raise
         finally:
-            services.ledger.record(trace.outcome())
+            services.recorder.record(trace.outcome())
 
 
 async def exchange(request: Incoming, send: Send, trace: Trace, services: Services) -> None:
@@ -83,7 +80,7 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     dialect, body = trace.dialect, request.body
     caller = identify(request.headers, services.settings, services.salt)
     call = await offload(len(body.decoded), dialect.read, body.decoded)
-    trace.model, trace.stream, trace.chars = call.model, call.stream, len(call.text)
+    trace.model, trace.stream, trace.chars = call.model, call.stream, sum(map(len, dialect.texts(call)))
     forwarded = body.wire
     trace.skip_reason = skip_reason(call, caller, trace.mode)
     if not trace.skip_reason:
@@ -122,7 +119,7 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
         return body.wire
     trace.results = [*done.results, *done.recalled]
     looked_at = zip(talk.segments, done.results, strict=True)
-    trace.chars = max(0, len(call.text) - sum(len(segment.text) for segment, result in looked_at if result.tokens_before))
+    trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)
     if spliced is call.raw:
         trace.skip_reason = why_untouched(done.results)
         return body.wire
@@ -160,13 +157,6 @@ def tags_of(headers: Headers) -> tuple[tuple[str, str], ...]:
     instructions = {"x-headroom-bypass", "x-headroom-mode", "x-headroom-api-key"}
     pairs = [(name[11:], value[:100]) for name, value in headers.items() if name.startswith("x-headroom-") and name not in instructions]
     return tuple(pairs[:20])
-
-
-async def offload(size: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a pure function here, or in a thread when it works on a large text."""
-    if size < _OFFLOAD_CHARS:
-        return function(*args, **kwargs)
-    return await asyncio.to_thread(function, *args, **kwargs)
 
 
 async def send_error(send: Send, dialect: Dialect, failure: HeadroomError, headers: HeaderList) -> None:

@@ -39,6 +39,7 @@ def create_app(services: Services) -> FastAPI:
         await services.compress.close()
         await services.upstream.close()
         await services.store.close()
+        services.recorder.close()
 
     app = FastAPI(
         title="Headroom",

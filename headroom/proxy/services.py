@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from headroom.errors import SettingsError
 from headroom.proxy.compress import Compress
+from headroom.proxy.recorder import Recorder
 from headroom.proxy.replay import Replay
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
@@ -25,19 +27,29 @@ class Services:
     replay: Replay
     upstream: Upstream
     ledger: Ledger
+    recorder: Recorder
     salt: bytes
 
 
 def open_services(settings: Settings, compress: Compress) -> Services:
-    """What the settings name, opened; raises StoreUnavailable."""
+    """What the settings name, opened; raises StoreUnavailable, SettingsError."""
     store = open_store(settings)
     threaded = ThreadedStore(store)
+    ledger = Ledger()
     return Services(
         settings=settings,
         compress=compress,
         store=threaded,
         replay=Replay(threaded),
         upstream=Upstream(settings.upstream),
-        ledger=Ledger(),
+        ledger=ledger,
+        recorder=_recorder(ledger, settings),
         salt=store.secret(_SALT),
     )
+
+
+def _recorder(ledger: Ledger, settings: Settings) -> Recorder:
+    try:
+        return Recorder(ledger, settings.log_file)
+    except OSError as failure:
+        raise SettingsError(f"--log-file: {settings.log_file} cannot be written: {failure.strerror}.") from None
