@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 
+from headroom.proxy.relay import BrokenStreams
+
 
 def join_serve_logs() -> None:
     """Send the records of `headroom` and `serve_app` through Ray Serve's handlers, which add request id and replica."""
     serve = logging.getLogger("ray.serve")
+    serve.addFilter(BrokenStreams())
     for name in ("headroom", "serve_app"):
         logger = logging.getLogger(name)
         logger.handlers = serve.handlers

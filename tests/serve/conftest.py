@@ -1,0 +1,52 @@
+"""One local Ray cluster for the session, with logical CPUs, and the application deployed on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.provider import Provider
+from tests.serve.deployed import Deployed, cluster
+
+# Read by Ray when it starts its processes.
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.2",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.2",
+    "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.05",
+}
+
+
+@pytest.fixture(scope="session")
+def _deployed(_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    home: Path = tmp_path_factory.mktemp("serve")
+    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, "HEADROOM_HOME")}
+    os.environ.update(ENVIRONMENT, HEADROOM_HOME=str(home))
+    try:
+        with cluster() as url:
+            yield Deployed(url, home, _provider.url)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@pytest.fixture
+def deployed(_deployed: Deployed, provider: Provider) -> Deployed:
+    """The application with two Ingress and two Compressor replicas; `provider` is behind it."""
+    _deployed.ensure()
+    return _deployed
+
+
+@pytest.fixture
+def hasty(_deployed: Deployed, provider: Provider) -> Deployed:
+    """The same, with a short deadline for compression and a breaker that opens and probes soon."""
+    _deployed.ensure(deadline_ms=400, tier={"failures": 2, "probe_after_s": 0.2})
+    return _deployed

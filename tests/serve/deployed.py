@@ -1,0 +1,93 @@
+"""The application on a local cluster, and what a test does to it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+from ray.util import list_named_actors
+
+from serve_app.app import build
+from serve_app.args import AppArgs
+from tests.proxy.faces import await_ready
+
+NAME = "headroom"
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """The URL of Serve on a new local cluster with CPUs enough for everything."""
+    ray.init(
+        num_cpus=8,
+        object_store_memory=200_000_000,
+        include_dashboard=False,
+        log_to_driver=False,
+        namespace="serve",
+    )
+    try:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+class Deployed:
+    """The application at `url`; replicas share the store in `home`."""
+
+    def __init__(self, url: str, home: Path, provider_url: str) -> None:
+        self.url = url
+        self._home = home
+        self._provider_url = provider_url
+        self._args: AppArgs | None = None
+
+    def ensure(self, deadline_ms: int = 60_000, tier: dict[str, float] | None = None) -> None:
+        """Deploy with these options, unless that is what runs."""
+        replicas: dict[str, Any] = {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.1}, "graceful_shutdown_timeout_s": 0.5}
+        args = AppArgs.model_validate(
+            {
+                "settings": {
+                    "home": self._home,
+                    "upstream": {"anthropic_api_url": self._provider_url, "openai_api_url": self._provider_url},
+                    "access": {"callers": "credential"},
+                    "compression": {"deadline_ms": deadline_ms},
+                },
+                "ingress": replicas,
+                "compressor": replicas | {"tier": tier or {}},
+            }
+        )
+        if args != self._args:
+            self._run(args)
+
+    def restart(self) -> None:
+        """End every replica, then deploy the same again."""
+        args = self._args
+        assert args is not None
+        serve.delete(NAME)
+        self._run(args)
+
+    def _run(self, args: AppArgs) -> None:
+        self._args = None
+        serve.run(build(args), name=NAME, route_prefix="/")
+        await_ready(self.url)
+        self._args = args
+
+    def replicas(self, deployment: str) -> set[str]:
+        """Names of the living replica actors."""
+        prefix = f"SERVE_REPLICA::{NAME}#{deployment}#"
+        return {actor["name"] for actor in list_named_actors(all_namespaces=True) if actor["name"].startswith(prefix)}
+
+    def kill(self, deployment: str) -> set[str]:
+        """Kill every replica at once; their names."""
+        names = self.replicas(deployment)
+        for name in names:
+            ray.kill(ray.get_actor(name, namespace="serve"))
+        return names
