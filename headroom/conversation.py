@@ -1,7 +1,7 @@
 """One conversation as the compressor sees it: its segments and turns, each with the key of what became of it.
 
-The key of a segment or a turn covers itself and all segments and turns before it: that is what
-its result may depend on. Equal keys mean equal bytes, whichever replica computed them.
+The key of a segment or a turn covers itself and all segments and turns before it, also those that
+are kept for a reason: that is what its result may depend on. Equal keys mean equal bytes, whichever replica computed them.
 Sans-I/O.
 """
 
@@ -95,8 +95,7 @@ def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) 
     turn_keys: list[str] = []
     for turn in (*turns, Turn("", len(segments), len(segments), (0, 0), "block")):
         for segment, reason in zip(segments[len(keys) : turn.segments], reasons[len(keys) : turn.segments], strict=True):
-            if not reason:
-                chain.update(segment.memo_key(scope, policy).encode())
+            chain.update(segment.memo_key(scope, policy).encode())
             keys.append("" if reason else chain.hexdigest())
         chain.update(hashlib.sha256(turn.query.encode("utf-8", "surrogatepass")).digest())
         turn_keys.append(chain.hexdigest())
