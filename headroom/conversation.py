@@ -95,7 +95,7 @@ def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) 
     turn_keys: list[str] = []
     for turn in (*turns, Turn("", len(segments), len(segments), (0, 0), "block")):
         for segment, reason in zip(segments[len(keys) : turn.segments], reasons[len(keys) : turn.segments], strict=True):
-            chain.update(segment.memo_key(scope, policy).encode())
+            chain.update(f"{reason}:{segment.memo_key(scope, policy)};".encode())
             keys.append("" if reason else chain.hexdigest())
         chain.update(hashlib.sha256(turn.query.encode("utf-8", "surrogatepass")).digest())
         turn_keys.append(chain.hexdigest())
