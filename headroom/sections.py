@@ -54,7 +54,7 @@ def _framed(text: str) -> Iterator[Section]:
 
 
 def _frames(text: str) -> Iterator[tuple[Section, Section]]:
-    """Every outermost fenced or tagged part, with and without its frame."""
+    """Every outermost fenced or tagged part, with and without its frame; instructions in a tag have an empty inside."""
     position = unclosed = 0
     while unclosed < _MAX_UNCLOSED and (opening := _OPENING.search(text, position)):
         name = opening["tag"]
@@ -62,7 +62,8 @@ def _frames(text: str) -> Iterator[tuple[Section, Section]]:
         position = closing.end if closing else opening.end()
         unclosed += closing is None
         if closing:
-            yield Section(opening.start(), closing.end), Section(opening.end(), closing.start)
+            start = closing.start if name and _INSTRUCTIONS.search(name) else opening.end()
+            yield Section(opening.start(), closing.end), Section(start, closing.start)
 
 
 def _end_of_fence(text: str, opening: re.Match[str]) -> Section | None:
@@ -76,9 +77,9 @@ def _end_of_fence(text: str, opening: re.Match[str]) -> Section | None:
 
 
 def _end_of_tag(text: str, opening: re.Match[str], name: str) -> Section | None:
-    """Where a tag closes, if what it holds is data and not somebody's instructions."""
-    at = -1 if _INSTRUCTIONS.search(name) else text.find(f"\n</{name}>", opening.end() - 1)
-    if at < 0 or not _is_data(text[opening.end() : at]):
+    """Where a tag closes, if what it holds is data or somebody's instructions."""
+    at = text.find(f"\n</{name}>", opening.end() - 1)
+    if at < 0 or not (_INSTRUCTIONS.search(name) or _is_data(text[opening.end() : at])):
         return None
     return Section(at + 1, at + len(name) + 4)
 
@@ -112,7 +113,7 @@ def _trim(text: str, start: int, end: int) -> Section:
 
 def _are_words(block: str) -> bool:
     plain = _RULE.sub("", block + "\n").strip()
-    return detect(plain, "", "") not in _DATA and plain.count("\n") < 12
+    return detect(plain, "", "") not in _DATA and not _DOCUMENT.match(plain) and plain.count("\n") < 12
 
 
 def _documents(text: str) -> bool:
