@@ -14,7 +14,7 @@ from headroom.dialects import OPENAI_CHAT, dialect_of, wire
 from headroom.dialects.base import splice
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
-from headroom.proxy.compress import compressed
+from headroom.proxy.compression import compressed
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 

@@ -23,7 +23,7 @@ from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.admission import ANONYMOUS, identify
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
-from headroom.proxy.compress import compressed
+from headroom.proxy.compression import compressed
 from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay, until_gone
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload

@@ -21,6 +21,7 @@ from headroom.store import open_store
 from headroom.worker import Worker
 
 HARD_LIMIT_S = 60.0  # a process still busy with one job after this is killed
+_RETRY_S = 1.0  # after a process that did not start
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +48,7 @@ class WorkerProcesses:
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.compression.processes)
         self._tasks: set[asyncio.Task[JobResult]] = set()
+        self._warming: asyncio.Task[None] | None = None
         self._ready = False
 
     @property
@@ -54,28 +56,38 @@ class WorkerProcesses:
         return self._ready
 
     async def start(self) -> None:
-        self._spawn(warm_up_job(self._settings.compression.policy), set())
+        self._warming = asyncio.create_task(self._warm_up())
 
     async def close(self) -> None:
-        for task in self._tasks:
+        unfinished = [*self._tasks, *([self._warming] if self._warming else [])]
+        for task in unfinished:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def __call__(self, job: Job, timeout_s: float) -> JobResult:
-        abandoned: set[str] = set()
-        task = self._spawn(job, abandoned)
+        began = asyncio.Event()
+        task = self._spawn(job, began)
         try:
-            done, _ = await asyncio.wait({task}, timeout=timeout_s)
-        except asyncio.CancelledError:
-            abandoned.add("client")
-            raise
-        if not done:
-            abandoned.add("deadline")
+            await asyncio.wait({task}, timeout=timeout_s)
+        finally:
+            if not began.is_set():
+                task.cancel()  # nobody waits for it any more, and it holds its texts
+        if not task.done() or task.cancelled():
             raise Degraded("deadline")
-        return task.result()
+        failure = task.exception()
+        if failure is None:
+            return task.result()
+        raise failure if isinstance(failure, Degraded) else Degraded("failed") from failure
 
-    def _spawn(self, job: Job, abandoned: set[str]) -> asyncio.Task[JobResult]:
-        task = asyncio.create_task(self._run(job, abandoned))
+    async def _warm_up(self) -> None:
+        """Ready is who has done a job; tried until it succeeds."""
+        while not self._ready:
+            await asyncio.wait({self._spawn(warm_up_job(self._settings.compression.policy), asyncio.Event())})
+            if not self._ready:
+                await asyncio.sleep(_RETRY_S)
+
+    def _spawn(self, job: Job, began: asyncio.Event) -> asyncio.Task[JobResult]:
+        task = asyncio.create_task(self._run(job, began))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
@@ -83,12 +95,11 @@ class WorkerProcesses:
     def _finished(self, task: asyncio.Task[JobResult]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()):
-            _log.warning("compression gave no result: %s", failure)
+            _log.warning("compression gave no result: %r", failure)
 
-    async def _run(self, job: Job, abandoned: set[str]) -> JobResult:
+    async def _run(self, job: Job, began: asyncio.Event) -> JobResult:
         async with self._slots:
-            if abandoned:
-                raise Degraded(next(iter(abandoned)))
+            began.set()
             try:
                 with anyio.fail_after(HARD_LIMIT_S):
                     result = await anyio.to_process.run_sync(run_job, job, self._settings, cancellable=True)

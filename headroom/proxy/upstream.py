@@ -81,7 +81,7 @@ class Upstream:
             return await self._client.send(request, stream=True)
         except httpx.HTTPError as failure:
             raise UpstreamUnreachable(
-                f"The provider at {base} could not be reached: {str(failure) or type(failure).__name__}. "
+                f"The provider at {base.scheme}://{base.netloc.decode()} could not be reached: {str(failure) or type(failure).__name__}. "
                 "Check the network and the API URL in the settings."
             ) from failure
 
