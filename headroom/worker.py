@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,13 +27,14 @@ _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Does jobs, one at a time, against one store. Keeps the units of recent originals in memory."""
+    """Does jobs against one store, on any number of threads. Keeps the units of recent originals in memory."""
 
     def __init__(self, store: Store, vocabulary_dir: Path | None = None) -> None:
         self._store = store
         self._vocabulary_dir = vocabulary_dir
         self._units: OrderedDict[str, Sequence[recall.Unit]] = OrderedDict()
         self._units_bytes = 0
+        self._lock = threading.Lock()
 
     def run(self, job: Job) -> JobResult:
         """Never raises over the store or a text."""
@@ -91,13 +93,14 @@ class Worker:
         return recall.Source(result.hash, units, result.text or "", result.tokens_saved)
 
     def _remember(self, hash: str, units: Sequence[recall.Unit]) -> None:
-        if hash in self._units:
-            return
-        self._units[hash] = units
-        self._units_bytes += sum(len(unit.text) for unit in units)
-        while self._units_bytes > _UNITS_BYTES and len(self._units) > 1:
-            _, old = self._units.popitem(last=False)
-            self._units_bytes -= sum(len(unit.text) for unit in old)
+        with self._lock:
+            if hash in self._units:
+                return
+            self._units[hash] = units
+            self._units_bytes += sum(len(unit.text) for unit in units)
+            while self._units_bytes > _UNITS_BYTES and len(self._units) > 1:
+                _, old = self._units.popitem(last=False)
+                self._units_bytes -= sum(len(unit.text) for unit in old)
 
 
 def run(job: Job, store: Store, vocabulary_dir: Path | None = None) -> JobResult:

@@ -12,12 +12,12 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from headroom import worker
 from headroom.model import Job, JobResult, Policy
 from headroom.proxy.compress import Compress, Degraded
 from headroom.proxy.processes import HARD_LIMIT_S, warm_up_job
 from headroom.settings import Settings
 from headroom.store import open_store
+from headroom.worker import Worker
 from serve_app.logs import join_serve_logs
 from serve_app.tiers import Tier
 
@@ -30,12 +30,11 @@ class Compressor:
 
     def __init__(self, settings: Settings, threads: int) -> None:
         join_serve_logs()
-        self._settings = settings
-        self._store = open_store(settings)
+        self._worker = Worker(open_store(settings), settings.vocabulary_dir)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compress")
         self._began: dict[int, float] = {}
         self._check = warm_up_job(settings.compression.policy)
-        self._run(self._check)
+        self._worker.run(self._check)
 
     async def __call__(self, job: Job) -> JobResult:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, job)
@@ -45,17 +44,14 @@ class Compressor:
         oldest = min(self._began.copy().values(), default=time.monotonic())
         if time.monotonic() - oldest > HARD_LIMIT_S:
             raise RuntimeError(f"a job has not ended after {HARD_LIMIT_S:.0f} s")
-        await asyncio.to_thread(self._run, self._check)
+        await asyncio.to_thread(self._worker.run, self._check)
 
     def _timed(self, job: Job) -> JobResult:
         self._began[id(job)] = time.monotonic()
         try:
-            return self._run(job)
+            return self._worker.run(job)
         finally:
             del self._began[id(job)]
-
-    def _run(self, job: Job) -> JobResult:
-        return worker.run(job, self._store, self._settings.vocabulary_dir)
 
 
 class RemoteCompress(Compress):
