@@ -28,12 +28,14 @@ class Script:
     """How one request is answered. Counts are of streamed events.
 
     `hold_after=0` holds the first byte back until `Provider.release`; `die_after=0` cuts the
-    connection behind the headers. `body` stands in for the composed answer.
+    connection behind the headers. `body` stands in for the composed answer, whose length is
+    `claimed_bytes` when that is given.
     """
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
+    claimed_bytes: int | None = None
     delay_s: float = 0.0
     pause_s: float = 0.0
     hold_after: int | None = None
@@ -150,7 +152,8 @@ class Provider:
                 pieces = [gzip.compress(b"".join(pieces))]
                 headers.append(("content-encoding", "gzip"))
             if not content_type.startswith("text/event-stream"):
-                headers.append(("content-length", str(sum(map(len, pieces)))))
+                size = sum(map(len, pieces)) if script.claimed_bytes is None else script.claimed_bytes
+                headers.append(("content-length", str(size)))
             raw = [(name.encode(), value.encode()) for name, value in headers]
             if not gone.done():
                 await send({"type": "http.response.start", "status": script.status, "headers": raw})
@@ -190,9 +193,7 @@ def _compose(script: Script, received: Received) -> tuple[str, list[bytes]]:
         return "application/json", [b'{"object":"list","data":[{"id":"stand-in","object":"model"}],"has_more":false}']
     if path == "/v1/messages/count_tokens":
         return "application/json", [json.dumps({"input_tokens": len(received.body) // 4}).encode()]
-    if path not in _ANSWERS or received.method != "POST":
-        return "application/json", [json.dumps({"path": path, "bytes": len(received.body)}).encode()]
-    whole, events = _ANSWERS[path]
+    whole, events = _ANSWERS.get(path, (lambda _: {"path": path, "bytes": len(received.body)}, _other_events))
     try:
         request = received.json
     except (ValueError, RecursionError):
@@ -319,6 +320,11 @@ _ANSWERS: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], Callable[[
     "/v1/messages": (_anthropic, _anthropic_events),
     "/v1/chat/completions": (_openai, _openai_events),
 }
+
+
+def _other_events(_: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for number in range(6):
+        yield {"type": "event", "number": number}
 
 
 class _Server(uvicorn.Server):

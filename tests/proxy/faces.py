@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import random
 import time
@@ -16,10 +17,12 @@ import httpx
 from headroom import worker
 from headroom.model import Job, JobResult
 from headroom.proxy.compress import Compress
+from headroom.proxy.replay import Replay
 from headroom.proxy.server import create_app, embedded_app
 from headroom.proxy.services import open_services
 from headroom.settings import Settings
-from headroom.store import open_store
+from headroom.store import Store, open_store
+from headroom.store.threaded import ThreadedStore
 from tests.provider import WAIT_S, Provider, running
 
 HTTP = httpx.Client(timeout=WAIT_S)  # one for all tests: making one costs more than most requests
@@ -36,8 +39,8 @@ class Inline:
 
     ready = True
 
-    def __init__(self, settings: Settings) -> None:
-        self._store = open_store(settings)
+    def __init__(self, settings: Settings, store: Store | None = None) -> None:
+        self._store = store or open_store(settings)
         self.jobs: list[Job] = []
 
     async def __call__(self, job: Job, timeout_s: float) -> JobResult:
@@ -52,9 +55,12 @@ class Inline:
 
 
 @contextmanager
-def serving(settings: Settings, compress: Compress | None = None) -> Iterator[str]:
-    """The URL of an embedded proxy whose compressor is `compress`, by default `Inline`."""
-    services = open_services(settings, compress or Inline(settings))
+def serving(settings: Settings, compress: Compress | None = None, store: Store | None = None) -> Iterator[str]:
+    """The URL of an embedded proxy whose compressor is `compress`, by default `Inline`, over `store` or the settings' own."""
+    services = open_services(settings, compress or Inline(settings, store))
+    if store:
+        threaded = ThreadedStore(store)
+        services = dataclasses.replace(services, store=threaded, replay=Replay(threaded))
     with running(create_app(services)) as url:
         yield url
 
