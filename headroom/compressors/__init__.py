@@ -8,6 +8,7 @@ from headroom.compressors.json_rows import JsonRows
 from headroom.compressors.log import Log
 from headroom.compressors.prose import Prose
 from headroom.compressors.search import Search
+from headroom.compressors.table import Tables
 from headroom.compressors.text import Text
 
 COMPRESSORS: dict[str, Compressor] = {
@@ -18,6 +19,7 @@ COMPRESSORS: dict[str, Compressor] = {
     "log": Log(),
     "prose": Prose(),
     "search": Search(),
+    "table": Tables(),
     "unknown": Text(),
 }
 

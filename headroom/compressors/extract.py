@@ -28,7 +28,7 @@ _DECISIONS = frozenset(
         r"\w+",
         """decide decided decision agree agreed should must need needs needed will propose proposed proposal suggest suggested
         suggestion recommend recommended conclude conclusion problem problems issue issues because therefore important note warning
-        action plan cause caused result results require required instead change changed fail failed failure error risk deadline cost costs""",
+        action plan cause caused result results require required instead change changed fail failed failure error risk deadline cost""",
     )
 )
 _LENGTH, _LENGTH_WORTH = 400, 0.8  # characters of a unit from which length says nothing more, and what they are worth

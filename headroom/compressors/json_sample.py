@@ -80,15 +80,21 @@ def show(table: Table, number: int, scores: Sequence[float], asked: Asked, space
     Rows shown as JSON are written as the source writes them, `spaced` or not.
     """
     rows = table.rows
-    offsets = named.starts(rows)
-    text = "\n".join(rows)
-    if len(text) <= _SMALL:
+    size = sum(map(len, rows)) + len(rows)
+    if size <= _SMALL:
         return View(table.text(number), len(rows), True)
-    relevant = _relevant(table, text, offsets, scores, asked)
-    kept = set(relevant) | _ends(rows) | _unusual(table, text, offsets)
-    if len(text) > _TEXTS * len(rows) and sum(map(len, map(_cut, rows))) <= len(text) * _TEXTS_SHARE:
+    relevant, kept = wanted(table, scores, asked)
+    if size > _TEXTS * len(rows) and sum(map(len, map(_cut, rows))) <= size * _TEXTS_SHARE:
         kept = set(range(len(rows)))
     return _write(table, number, relevant, sorted(kept), spaced)
+
+
+def wanted(table: Table, scores: Sequence[float], asked: Asked) -> tuple[list[int], set[int]]:
+    """The rows that the question points at, the best first, and all rows that stay in view. Of at least two rows."""
+    offsets = named.starts(table.rows)
+    text = "\n".join(table.rows)
+    relevant = _relevant(table, text, offsets, scores, asked)
+    return relevant, set(relevant) | _ends(table.rows) | _unusual(table, text, offsets)
 
 
 def _write(table: Table, number: int, relevant: Sequence[int], kept: list[int], spaced: bool) -> View:
