@@ -13,7 +13,7 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from headroom.errors import UpstreamUnreachable
+from headroom.errors import InvalidRequest, UpstreamUnreachable
 from headroom.settings import UpstreamSettings
 
 HeaderList = list[tuple[bytes, bytes]]
@@ -26,12 +26,12 @@ _OURS = b"x-headroom-"
 def request_headers(scope: Scope, *, body_changed: bool) -> HeaderList:
     """The client's headers without those of its own connection and ours.
 
-    With a changed body, content-encoding goes too, and the length is left to the client library.
+    Blanks around a value are no part of it. With a changed body, content-encoding goes too, and the length is left to the client library.
     """
     drop = {b"host", b"expect", *_named_by_connection(scope["headers"])}
     if body_changed:
         drop |= {b"content-length", b"content-encoding"}
-    return [(name, value) for name, value in scope["headers"] if _passes(name, drop)]
+    return [(name, value.strip(b" \t")) for name, value in scope["headers"] if _passes(name, drop)]
 
 
 def response_headers(response: httpx.Response) -> HeaderList:
@@ -71,7 +71,7 @@ class Upstream:
         )
 
     async def send(self, provider: str, scope: Scope, headers: HeaderList, content: bytes | AsyncIterator[bytes] | None) -> httpx.Response:
-        """The response with its body unread; the caller closes it. Raises UpstreamUnreachable."""
+        """The response with its body unread; the caller closes it. Raises UpstreamUnreachable, InvalidRequest."""
         base = self._bases[provider]
         path = scope.get("raw_path") or quote(scope["path"]).encode()
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
@@ -79,6 +79,8 @@ class Upstream:
         request = httpx.Request(scope["method"], base, headers=headers, content=content, extensions={"target": target})
         try:
             return await self._client.send(request, stream=True)
+        except httpx.LocalProtocolError:  # its message may hold a credential
+            raise InvalidRequest("The request cannot be sent on: its path or one of its headers is not valid HTTP.") from None
         except httpx.HTTPError as failure:
             raise UpstreamUnreachable(
                 f"The provider at {base.scheme}://{base.netloc.decode()} could not be reached: {str(failure) or type(failure).__name__}. "

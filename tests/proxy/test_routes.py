@@ -1,0 +1,152 @@
+"""Our own routes: health for machines, figures for operators, compression and originals for callers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from headroom import compress
+from headroom.ccr import marker
+from headroom.settings import Settings
+from tests.provider import Provider
+from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, serving, settings_for
+
+ADMIN = "operators-only"
+
+
+class Cold(Inline):
+    ready = False
+
+
+def test_health(proxy: str) -> None:
+    health = HTTP.get(f"{proxy}/health").json()
+    assert health["status"] == "healthy"
+    assert health["ready"] is True
+    assert health["checks"]["compressor"] == {"enabled": True, "ready": True, "status": "ready"}
+    assert health["config"] == {"optimize": True, "fidelity": "reversible"}
+    assert HTTP.get(f"{proxy}/livez").json() == {"status": "alive"}
+    assert HTTP.get(f"{proxy}/readyz").status_code == 200
+    assert HTTP.head(proxy).status_code == 200
+
+
+def test_not_ready_is_healthy_all_the_same(provider: Provider, tmp_path: Path) -> None:
+    settings = settings_for(provider, tmp_path)
+    with serving(settings, Cold(settings)) as url:
+        ready = HTTP.get(f"{url}/readyz")
+        assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")
+        assert HTTP.get(f"{url}/health").json()["ready"] is False
+        assert HTTP.get(f"{url}/health").status_code == 200
+    with serving(settings_for(provider, tmp_path, optimize=False), Cold(settings)) as url:
+        assert HTTP.get(f"{url}/readyz").status_code == 200
+        assert HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1))).headers["x-headroom-skip-reason"] == "bypass"
+
+
+def figures(text: str) -> dict[str, float]:
+    families = text_string_to_metric_families(text)
+    return {
+        sample.name + "".join(f"|{value}" for _, value in sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_statistics_and_metrics_count_the_same(provider: Provider, tmp_path: Path) -> None:
+    with serving(settings_for(provider, tmp_path)) as url:
+        for turns in (1, 2):
+            HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(turns))).raise_for_status()
+        HTTP.post(f"{url}/v1/chat/completions", content=b"{}")
+        stats = HTTP.get(f"{url}/stats").json()
+        metrics = figures(HTTP.get(f"{url}/metrics").text)
+    assert stats["requests"]["total"] == 3
+    assert stats["requests"]["by_provider"] == {"anthropic": 2, "openai": 1}
+    assert stats["tokens"]["saved"] == metrics["headroom_tokens_saved_total"] > 0
+    assert stats["tokens"]["output"] == metrics["headroom_tokens_output_total"] == 14
+    assert stats["prefix_cache"]["by_provider"]["anthropic"] == {"cache_read_tokens": 10, "cache_write_tokens": 6}
+    assert metrics["headroom_requests_by_provider|anthropic"] == 2
+    assert stats["compression"]["ccr_entries"] == 2
+    assert [row["status"] for row in stats["recent_requests"]] == [400, 200, 200]
+
+
+@pytest.mark.parametrize("turns", [anthropic_turns, openai_turns])
+def test_compress_is_what_the_proxy_does(proxy: str, provider: Provider, turns: Any) -> None:
+    body = asking(turns(2))
+    route = "/v1/messages" if turns is anthropic_turns else "/v1/chat/completions"
+    reply = HTTP.post(f"{proxy}/v1/compress", json=body).json()
+    HTTP.post(proxy + route, json=body).raise_for_status()
+    assert reply["messages"] == provider.requests[-1].json["messages"]
+    assert reply["tokens_saved"] == reply["tokens_before"] - reply["tokens_after"] > 0
+    assert set(reply["ccr_hashes"]) == set(marker.hashes(json.dumps(reply["messages"])))
+    assert all(label.startswith(("router:", "recall")) for label in reply["transforms_applied"])
+
+
+def test_compress_is_what_the_library_does(proxy: str, tmp_path: Path) -> None:
+    done = compress(openai_turns(2), model="stand-in", settings=Settings(home=tmp_path))
+    reply = HTTP.post(f"{proxy}/v1/compress", json=asking(openai_turns(2))).json()
+    assert done.messages == reply["messages"]
+    assert (done.tokens_before, done.tokens_after) == (reply["tokens_before"], reply["tokens_after"])
+
+
+def test_compress_can_be_told_not_to(proxy: str) -> None:
+    body = asking(anthropic_turns(1))
+    bypassed = HTTP.post(f"{proxy}/v1/compress", json=body, headers={"x-headroom-bypass": "true"}).json()
+    assert (bypassed["messages"], bypassed["skip_reason"], bypassed["tokens_saved"]) == (body["messages"], "bypass", 0)
+    off = HTTP.post(f"{proxy}/v1/compress", json={**body, "config": {"fidelity": "off"}}).json()
+    assert off["messages"] == body["messages"]
+    assert bypassed["tokens_before"] == off["tokens_before"] > 0
+    assert HTTP.post(f"{proxy}/v1/compress", json={**body, "config": {"fidelity": "odd"}}).status_code == 400
+
+
+@pytest.fixture
+def shared(provider: Provider, tmp_path: Path) -> Settings:
+    return settings_for(provider, tmp_path, access={"callers": "credential", "admin_key": ADMIN})
+
+
+def test_nobody_reads_what_another_credential_stored(shared: Settings, provider: Provider) -> None:
+    mine = [{"x-api-key": "key-a"}, {"authorization": "Bearer key-a"}, {"api-key": "key-a"}]
+    others = [{"x-api-key": "key-b"}, {"authorization": "Bearer key-b"}, {"x-api-key": "key-a "[:-2]}]
+    with serving(shared) as url:
+        HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1)), headers=mine[0]).raise_for_status()
+        (digest,) = set(marker.hashes(provider.requests[0].body.decode()))
+        for headers in mine:
+            assert HTTP.get(f"{url}/v1/retrieve/{digest}", headers=headers).status_code == 200
+        for headers in others:
+            assert HTTP.get(f"{url}/v1/retrieve/{digest}", headers=headers).status_code == 404
+            assert HTTP.post(f"{url}/v1/retrieve", json={"hash": digest}, headers=headers).status_code == 404
+        HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1)), headers=others[0]).raise_for_status()
+        assert HTTP.get(f"{url}/v1/retrieve/{digest}", headers=others[0]).status_code == 200
+    with serving(shared) as url:  # the salt is the store's
+        assert HTTP.get(f"{url}/v1/retrieve/{digest}", headers=mine[1]).status_code == 200
+    assert b"key-a" not in b"".join(file.read_bytes() for file in shared.home.iterdir())
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Basic a2V5"}, {"authorization": "Bearer"}, {"x-api-key": ""}])
+def test_without_a_credential_nothing_is_stored(shared: Settings, provider: Provider, headers: dict[str, str]) -> None:
+    body = json.dumps(asking(anthropic_turns(1))).encode()
+    with serving(shared) as url:
+        answer = HTTP.post(f"{url}/v1/messages", content=body, headers=headers)
+        assert answer.headers["x-headroom-skip-reason"] == "no_credential"
+        assert provider.requests[0].body == body
+        for refused in (
+            HTTP.get(f"{url}/v1/retrieve/{'0' * 24}", headers=headers),
+            HTTP.post(f"{url}/v1/retrieve", json={"hash": "0" * 24}, headers=headers),
+            HTTP.get(f"{url}/v1/retrieve/stats", headers=headers),
+            HTTP.post(f"{url}/v1/compress", content=body, headers=headers),
+        ):
+            assert (refused.status_code, refused.json()["error"]["type"]) == (401, "authentication_error")
+
+
+@pytest.mark.parametrize("route", ["/stats", "/metrics"])
+def test_operator_routes_want_the_admin_key(shared: Settings, provider: Provider, tmp_path: Path, route: str) -> None:
+    with serving(shared) as url:
+        assert HTTP.get(url + route, headers={"authorization": f"Bearer {ADMIN}"}).status_code == 200
+        for headers in ({}, {"authorization": "Bearer other"}, {"authorization": f"Bearer {ADMIN}x"}, {"x-api-key": "é".encode()}):
+            assert HTTP.get(url + route, headers=headers).status_code == 401
+        assert HTTP.get(f"{url}/health").status_code == 200
+    with serving(settings_for(provider, tmp_path, access={"callers": "credential"})) as url:
+        assert HTTP.get(url + route).status_code == 403
+        assert HTTP.get(url + route, headers={"authorization": "Bearer"}).status_code == 403
+    assert provider.requests == []
