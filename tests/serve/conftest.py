@@ -50,3 +50,10 @@ def hasty(_deployed: Deployed, provider: Provider) -> Deployed:
     """The same, with a short deadline for compression and a breaker that opens and probes soon."""
     _deployed.ensure(deadline_ms=400, tier={"failures": 2, "probe_after_s": 0.2})
     return _deployed
+
+
+@pytest.fixture
+def narrow(_deployed: Deployed, provider: Provider) -> Deployed:
+    """The same, with room for one request in each Ingress replica and one more that waits."""
+    _deployed.ensure(ingress={"max_ongoing_requests": 1, "max_queued_requests": 1})
+    return _deployed

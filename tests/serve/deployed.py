@@ -49,7 +49,7 @@ class Deployed:
         self._provider_url = provider_url
         self._args: AppArgs | None = None
 
-    def ensure(self, deadline_ms: int = 60_000, tier: dict[str, float] | None = None) -> None:
+    def ensure(self, deadline_ms: int = 60_000, tier: dict[str, float] | None = None, ingress: dict[str, int] | None = None) -> None:
         """Deploy with these options, unless that is what runs."""
         replicas: dict[str, Any] = {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.1}, "graceful_shutdown_timeout_s": 0.5}
         args = AppArgs.model_validate(
@@ -60,7 +60,7 @@ class Deployed:
                     "access": {"callers": "credential"},
                     "compression": {"deadline_ms": deadline_ms},
                 },
-                "ingress": replicas,
+                "ingress": replicas | (ingress or {}),
                 "compressor": replicas | {"tier": tier or {}},
             }
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from typing import Any
 
 import anthropic
@@ -191,3 +191,16 @@ def test_killing_every_compressor_fails_no_request(hasty: Deployed, provider: Pr
         bodies = [request.body for request in provider.requests if talk.opening.encode() in request.body]
         assert len(bodies) > 3
         assert_prefixes(bodies)
+
+
+def test_without_room_a_client_is_told_when_to_come_back(narrow: Deployed, provider: Provider) -> None:
+    provider.always = Script(hold_after=0)
+    with httpx.Client(base_url=narrow.url, headers=KEY, timeout=60) as client, ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(client.post, "/v1/messages", json=asking(anthropic_turns(1))) for _ in range(8)]
+        refused = next(done.result() for done in as_completed(asked))
+        provider.always = Script()
+        while wait(asked, timeout=0.1).not_done:
+            provider.release()
+        statuses = {done.result().status_code for done in asked}
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert statuses == {200, 503}
