@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,6 +134,32 @@ def test_links_that_lead_nowhere_are_text(href: str) -> None:
     page = read(f"<p>a <a href='{href}'>word</a></p>")
     assert page is not None
     assert page.blocks[0].text == "a word"
+
+
+LARGE = "<h1>Harbours</h1>" + "".join(
+    f"<h2>Harbour {n}</h2><p>Harbour {n} begins like this.</p>" + f"<p>The quay is long, its stones are old. {'x' * n}</p>" * 6
+    for n in range(60)
+)
+LARGE = LARGE.replace("<h2>Harbour 31</h2>", "<h2>Harbour 31</h2><p>One</p><p>The crane was sold in May.</p><p>Two</p>")
+
+
+def test_a_large_page_leaves_out_what_is_not_asked_for() -> None:
+    draft = compress(LARGE, "When was the crane sold?")
+    assert draft is not None
+    page = read(LARGE)
+    assert page is not None
+    assert "One\n\nThe crane was sold in May.\n\nTwo" in draft.text
+    assert all(block.text in draft.text for block in page.blocks if block.kind == "heading" or "begins like this" in block.text)
+    gone = sum(int(count) for count in re.findall(r"\[(\d+) paragraphs left out here\]", draft.text))
+    assert gone == draft.items - draft.items_kept > 100
+    assert f"and {gone} blocks as marked in place" in draft.text.split("\n", 1)[0]
+
+
+@pytest.mark.parametrize("question", ["", "Fetch the page.", "zzz?"])
+def test_a_large_page_stays_whole_when_nothing_in_it_is_asked_for(question: str) -> None:
+    draft = compress(LARGE, question)
+    assert draft is not None
+    assert draft.lossless
 
 
 def test_there_is_no_lossless_form() -> None:
