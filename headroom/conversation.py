@@ -88,7 +88,9 @@ class Conversation:
 
 def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) -> Conversation:
     """The conversation of a call; hashes every segment once."""
-    segments, turns = dialect.segments(call), dialect.turns(call)
+    found = list(dialect.walk(call))
+    segments = tuple(item for item in found if isinstance(item, Segment))
+    turns = tuple(item for item in found if isinstance(item, Turn))
     reasons = tuple(pipeline.keep_reason(segment, policy) for segment in segments)
     chain = hashlib.sha256()
     keys: list[str] = []

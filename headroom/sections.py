@@ -14,6 +14,7 @@ from headroom.content import detect
 
 MIN_CHARS = 3000  # about 800 tokens; smaller data stays with the words
 _MAX_WORDS = 1500  # of a user before or behind pasted data that nothing frames
+_SAMPLE_CHARS = 50_000  # of a text, enough to tell its shape
 _MAX_UNCLOSED = 10  # openings without an end, each costs a look to the end of the text
 _DATA = frozenset(("json", "log", "search", "diff", "html", "table", "code", "base64"))
 
@@ -118,5 +119,6 @@ def _are_words(block: str) -> bool:
 
 def _documents(text: str) -> bool:
     """Retrieved passages or a transcript: many lines of one labelled shape."""
-    lines = text.count("\n") + 1
-    return sum(1 for _ in _DOCUMENT.finditer(text)) >= 3 or (lines >= 10 and sum(1 for _ in _TURN.finditer(text)) >= 0.7 * lines)
+    sample = text[:_SAMPLE_CHARS]
+    lines = sample.count("\n") + 1
+    return sum(1 for _ in _DOCUMENT.finditer(sample)) >= 3 or (lines >= 10 and sum(1 for _ in _TURN.finditer(sample)) >= 0.7 * lines)

@@ -53,7 +53,7 @@ class CompressionSettings(_Section):
     min_tokens: int = _field(150, "texts with fewer tokens are left as they are", env="HEADROOM_MIN_TOKENS", ge=1)
     deadline_ms: int = _field(
         3000,
-        "a request whose compression takes longer is forwarded with its new texts untouched",
+        "a request whose compression takes longer, per started million characters, is forwarded with its new texts untouched",
         env="HEADROOM_DEADLINE_MS",
         flag="--deadline-ms",
         ge=1,

@@ -33,11 +33,11 @@ class Dialect(Protocol):
     def read(self, raw: bytes) -> Call:
         """Raises InvalidRequest where the provider would refuse the body too."""
 
-    def segments(self, call: Call) -> tuple[Segment, ...]:
-        """The texts that may become smaller, in order; each knows only what stands before and at it."""
+    def walk(self, call: Call) -> Iterator[Segment | Turn]:
+        """The texts that may become smaller and the ends of turns, in order; each knows only what stands before and at it."""
 
-    def turns(self, call: Call) -> tuple[Turn, ...]:
-        """The ends of turns, in order, where excerpts may be appended."""
+    def segments(self, call: Call) -> tuple[Segment, ...]:
+        """Only the texts."""
 
     def texts(self, call: Call) -> Iterator[str]:
         """Every text a model reads in the messages, segments included; what token counts are about."""

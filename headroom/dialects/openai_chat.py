@@ -23,11 +23,11 @@ class OpenAIChat:
     def read(self, raw: bytes) -> Call:
         return read_call(self.name, raw)
 
+    def walk(self, call: Call) -> Iterator[Segment | Turn]:
+        return _walk(call)
+
     def segments(self, call: Call) -> tuple[Segment, ...]:
         return tuple(item for item in _walk(call) if isinstance(item, Segment))
-
-    def turns(self, call: Call) -> tuple[Turn, ...]:
-        return tuple(item for item in _walk(call) if isinstance(item, Turn))
 
     def texts(self, call: Call) -> Iterator[str]:
         for message in call.body["messages"]:

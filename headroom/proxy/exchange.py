@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -105,7 +106,7 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
 async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services: Services) -> bytes:
     """The bytes to forward: smaller ones, or `body.wire` itself when nothing became smaller."""
     policy = Policy(trace.mode, services.settings.compression.min_tokens)
-    timeout_s = services.settings.compression.deadline_ms / 1000
+    timeout_s = services.settings.compression.deadline_ms / 1000 * math.ceil(len(call.text) / 1_000_000)
     try:
         talk = await offload(len(call.text), read_conversation, trace.dialect, call, policy, caller.scope)
         done = await compressed(services, talk, model=call.model, timeout_s=timeout_s)

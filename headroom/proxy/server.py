@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,8 @@ from headroom.proxy.relay import BrokenStreams
 from headroom.proxy.routes import own_error, own_routes
 from headroom.proxy.services import Services, open_services
 from headroom.settings import Settings, export, load
+
+_SWITCH_S = 0.001  # the event loop waits no longer than this for a thread that reads a large body
 
 
 def create_app(services: Services) -> FastAPI:
@@ -64,6 +67,7 @@ async def _on_error(_: Request, failure: Exception) -> Response:
 
 def embedded_app(settings: Settings) -> FastAPI:
     """The application of `headroom proxy`: compression in processes of its own."""
+    sys.setswitchinterval(_SWITCH_S)
     return create_app(open_services(settings, WorkerProcesses(settings)))
 
 
