@@ -10,6 +10,7 @@ lossless form.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -23,6 +24,8 @@ from headroom.model import Fidelity, Segment
 _MARKUP = 20  # tags that a text must have at least to be a page
 _RUNNING = 60  # characters outside links from which a block is running text
 _SENTENCE = 25  # the same for a block that ends like a sentence
+_LINKED_SENTENCE = 40  # characters of a sentence that is a link
+_LINK_END = re.compile(r"\]\([^()\s]*\)$")
 _SENTENCE_ENDS = (".", "!", "?", ":", "\u2026", "\u3002", "\uff01", "\uff1f")
 _MOSTLY = 0.4  # share of a page's text above which its frame is no frame
 _POINTED = 0.5  # share of the best score from which a block of the frame is asked for
@@ -118,11 +121,13 @@ def _framed(segment: Segment, page: Page, units: Sequence[str], scores: Sequence
 
 
 def _is_running(block: Block) -> bool:
+    """Whether a block of the frame is more than a label or a link."""
     if block.kind in ("heading", "code"):
         return True
+    sentence = _LINK_END.sub("", block.text).endswith(_SENTENCE_ENDS)
     if block.words < block.linked:
-        return False
-    return block.words >= _RUNNING or (block.words >= _SENTENCE and block.text.endswith(_SENTENCE_ENDS))
+        return sentence and block.words + block.linked >= _LINKED_SENTENCE
+    return block.words >= _RUNNING or (sentence and block.words >= _SENTENCE)
 
 
 def _asked_for(segment: Segment, units: Sequence[str], scores: Sequence[float]) -> set[int]:

@@ -93,6 +93,15 @@ def test_running_text_of_the_frame_stays() -> None:
     assert "written by the people of three small ports since 1998" in view(PAGE)
 
 
+def test_a_sentence_of_the_frame_stays_though_it_is_a_link() -> None:
+    page = (
+        "<p>Words of the page.</p>" * 20
+        + "<nav><a href='/t'>Low tide</a><p><a href='/s'>The night ferry sails again from Friday on.</a></p></nav>"
+    )
+    assert "[The night ferry sails again from Friday on.](/s)" in view(page)
+    assert "Low tide" not in view(page)
+
+
 def test_what_the_question_names_stays_in_the_frame_too() -> None:
     assert "[Privacy](/privacy)" in view(PAGE, "Where does the link 'Privacy' lead?")
 
