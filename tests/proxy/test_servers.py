@@ -1,0 +1,61 @@
+"""The application under real servers, as separate processes: gunicorn with workers, and our own command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from headroom.ccr import marker
+from tests.provider import WAIT_S, Provider
+from tests.proxy.faces import HTTP, anthropic_turns, asking, await_ready
+
+GUNICORN = ["gunicorn", "--worker-class", "uvicorn.workers.UvicornWorker", "--workers", "2", "headroom.proxy.server:app", "--bind"]
+
+
+@contextmanager
+def started(provider: Provider, home: Path, *command: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server in a process group of its own; PORT in the command is a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, "HEADROOM_HOME": str(home), "ANTHROPIC_TARGET_API_URL": provider.url, "OPENAI_TARGET_API_URL": provider.url}
+    program, *words = (word.replace("PORT", str(port)) for word in command)
+    installed = Path(sys.executable).parent / program
+    server = subprocess.Popen([installed, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        await_ready(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}", server
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+        server.communicate(timeout=WAIT_S)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[*GUNICORN, "127.0.0.1:PORT"], ["headroom", "proxy", "--port", "PORT", "--workers", "2"]],
+    ids=["gunicorn", "headroom"],
+)
+def test_two_workers_on_one_store(provider: Provider, tmp_path: Path, command: list[str]) -> None:
+    with started(provider, tmp_path, *command) as (url, _):
+        for _ in range(4):
+            HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1))).raise_for_status()
+        (digest,) = set(marker.hashes(provider.requests[0].body.decode()))
+        assert len({request.body for request in provider.requests}) == 1
+        assert {HTTP.get(f"{url}/v1/retrieve/{digest}").status_code for _ in range(4)} == {200}
+
+
+def test_an_interrupt_ends_everything_quietly(provider: Provider, tmp_path: Path) -> None:
+    with started(provider, tmp_path, "headroom", "proxy", "--port", "PORT") as (url, server):
+        HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1))).raise_for_status()
+        os.killpg(server.pid, signal.SIGINT)  # as a terminal does
+        out, _ = server.communicate(timeout=WAIT_S)  # returns when the last process of the group has closed its output
+        assert b"Traceback" not in out
