@@ -19,7 +19,7 @@ from headroom.compressors.code_lines import Section, is_range, path_of, sections
 from headroom.compressors.code_tree import Region, regions
 from headroom.model import Fidelity, Segment
 
-_MODERATE = 7000  # characters, about 2,000 tokens, of a file that stays as it is
+_MODERATE = 6000  # characters, about 2,000 tokens, of a file that stays as it is
 _ELSEWHERE = 3000  # of one when the question names another
 _IN_FULL = 60_000  # of one that was asked for from beginning to end
 _RANGE = 16_000  # characters of a range of lines that stays as it is
@@ -56,7 +56,7 @@ class Code:
         shown: list[str] = []
         position = left_out = 0
         for section, inside in program.sections:
-            wants = wanted(section, question, scores[section.start : section.end])
+            wants = wanted(section, inside, question, scores[section.start : section.end])
             chosen = folds(section, inside, wants)
             left_out += sum(fold.end - fold.start + 1 for fold in chosen)
             shown += program.lines[position : section.start]
@@ -73,12 +73,12 @@ class Code:
 
 def _kept_size(segment: Segment) -> int:
     """Characters up to which this file read stays as it is."""
-    asked = f"{segment.question}\n{segment.intent}"
-    if asks_for_all(asked):
+    elsewhere = points_elsewhere(path_of(segment.arguments), segment.question)
+    if not elsewhere and asks_for_all(f"{segment.question}\n{segment.intent}"):
         return _IN_FULL
     if is_range(segment.arguments):
         return _RANGE
-    return _ELSEWHERE if points_elsewhere(path_of(segment.arguments), segment.question) else _MODERATE
+    return _ELSEWHERE if elsewhere else _MODERATE
 
 
 def _write(lines: Sequence[str], section: Section, chosen: Sequence[Fold]) -> Iterator[str]:

@@ -53,6 +53,9 @@ _FUNCTION_TYPES = """function_definition function_declaration method_definition 
     compact_constructor_declaration lambda_expression static_initializer class_static_block destructor_declaration operator_declaration
     accessor_declaration local_function_statement anonymous_function anonymous_function_creation_expression method singleton_method
     do_block constructor_body macro_definition"""
+_CLASS_TYPES = """class_definition class_declaration abstract_class_declaration class class_specifier struct_specifier interface_declaration
+    record_declaration enum_declaration struct_declaration impl_item trait_item mod_item module singleton_class trait_declaration
+    namespace_declaration namespace_definition internal_module"""
 _BLOCK_TYPES = """block statement_block compound_statement switch_block switch_body match_block body_statement declaration_list class_body
     do_block then else expression_switch_statement"""
 _DATA_TYPES = """object array template_string dictionary list set tuple argument_list arguments literal_value raw_string_literal
@@ -61,6 +64,7 @@ _DATA_TYPES = """object array template_string dictionary list set tuple argument
 _TYPE_TYPES = "enumerator_list enum_body enum_variant_list field_declaration_list interface_body object_type"
 
 FUNCTIONS = frozenset(_FUNCTION_TYPES.split())  # what has a body
+CLASSES = frozenset(_CLASS_TYPES.split())  # what holds functions and fields, and is an outline
 BLOCKS = frozenset(_BLOCK_TYPES.split())  # what holds statements
 DATA = frozenset(_DATA_TYPES.split())  # what holds values, and long strings
 TYPES = frozenset(_TYPE_TYPES.split())  # what holds fields and variants

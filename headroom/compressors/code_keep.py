@@ -12,12 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from headroom.compressors import named
+from headroom.compressors.code_definitions import definitions
 from headroom.compressors.code_lines import Section, paths
 from headroom.compressors.code_tree import Region, RegionKind
 
 _LEAST = 2  # rows of a fold
 _LEAST_CHARS = 90
-_NAMED_WHOLE = 6000  # characters of a body that stays whole because its definition is named
+_NAMED_WHOLE = 12_000  # characters of a body that stays whole because its definition is named, and of an outline
+_OUTLINE_WHOLE = 5000
+_BELOW = 3  # rows below a comment in which the definition it is about may begin
 _ASKED_WHOLE = 1600  # characters of a body that stays whole because one of its lines is asked for
 _MOST_LINES = 12  # lines that a name or a high score may keep
 _HIGH = 0.6  # share of the best score that keeps a line
@@ -64,9 +67,10 @@ def _any(rows: list[int], start: int, end: int) -> bool:
     return at < len(rows) and rows[at] <= end
 
 
-def wanted(section: Section, question: str, scores: Sequence[float]) -> Wanted:
+def wanted(section: Section, regions: Sequence[Region], question: str, scores: Sequence[float]) -> Wanted:
     """What the words of the turn single out in a section, given one score per line of it."""
-    rows, defined = set[int](), set[int]()
+    defined = definitions(section.code, regions, question)
+    rows = set(defined)
     text, offsets = "\n".join(section.code), named.starts(section.code)
     for name in named.names(question):
         hits = named.holding(text, offsets, name, 200)
@@ -128,9 +132,13 @@ def folds(section: Section, regions: Sequence[Region], wants: Wanted) -> list[Fo
 
 def _of(section: Section, region: Region, wants: Wanted) -> Iterator[Fold]:
     size = sum(map(len, section.code[region.start : region.end + 1]))
-    if wants.defines(region.owner, region.start - 1) and size <= _NAMED_WHOLE and region.kind != "text":
+    header_end = region.end + _BELOW if region.kind == "text" else region.start - 1
+    if wants.defines(region.owner, header_end) and size <= (_OUTLINE_WHOLE if region.kind == "outline" else _NAMED_WHOLE):
         return
-    if wants.within(region.start, region.end):
+    if region.kind == "outline":
+        for inner in region.inner:
+            yield from _of(section, inner, wants)
+    elif wants.within(region.start, region.end):
         if size > _ASKED_WHOLE:
             yield from _around(section, region, wants)
     elif region.kind == "data" and len(region.parts) > 2 * _DATA_HEAD:

@@ -13,9 +13,9 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from headroom.compressors.code_grammar import BLOCKS, DATA, ENCLOSED, FUNCTIONS, LISTS, TYPES, parser
+from headroom.compressors.code_grammar import BLOCKS, CLASSES, DATA, ENCLOSED, FUNCTIONS, LISTS, TYPES, parser
 
-RegionKind = Literal["body", "data", "text"]
+RegionKind = Literal["outline", "body", "data", "text"]  # an outline, as of a class, never folds itself
 
 _LEAST = 2  # rows of a region
 _DATA_LEAST = 8  # rows of a literal that may fold
@@ -72,39 +72,38 @@ class _Walk:
 
     def run(self, root: Node) -> list[Region]:
         found: list[Region] = []
-        stack: list[tuple[Node, list[Region], int]] = [(root, found, 0)]
+        stack: list[tuple[Node, list[Region], int, bool]] = [(root, found, 0, False)]
         while stack:
-            node, into, depth = stack.pop()
+            node, into, depth, inside = stack.pop()
             children = node.named_children
             self._comments(children, into)
             for child in children:
                 if child.end_point.row - child.start_point.row < _LEAST:
                     continue
-                inside, region = self._region(child, depth)
-                if region is None or inside is None:
-                    stack.append((child, into, depth))
-                else:
-                    into.append(region)
-                    first = inside.named_children[0] if self.python and inside.named_child_count else None
-                    if first and (docstring := self._docstring(first)):
-                        _add_text(self.code, docstring.start_point.row, docstring.end_point.row, into)
-                    if depth < _DEEPEST:
-                        stack.append((inside, region.inner, depth + 1))
+                body, region = self._region(child, inside)
+                if region is None or body is None:
+                    stack.append((child, into, depth, inside))
+                    continue
+                into.append(region)
+                if self.python and body.named_child_count and (docstring := self._docstring(body.named_children[0])):
+                    _add_text(self.code, docstring.start_point.row, docstring.end_point.row, into, region.owner)
+                if depth < _DEEPEST:
+                    stack.append((body, region.inner, depth + 1, inside or region.kind == "body"))
         _sort(found)
         return found
 
-    def _region(self, node: Node, depth: int) -> tuple[Node | None, Region | None]:
-        """The region that a node makes, and the node whose children may make more inside it."""
-        kind, rows = node.type, node.end_point.row - node.start_point.row - 1
-        if kind in FUNCTIONS:
+    def _region(self, node: Node, inside: bool) -> tuple[Node | None, Region | None]:
+        """The region that a node makes, and the node whose children may make more in it; `inside` a body every block is one."""
+        kind, rows, top = node.type, node.end_point.row - node.start_point.row - 1, node.start_point.row
+        if kind in FUNCTIONS or kind in CLASSES:
             body = node.child_by_field_name("body") or next((child for child in node.named_children if child.type in BLOCKS), None)
-            return body, None if body is None else self._make(body, node.start_point.row, "body")
-        if depth and kind in BLOCKS:
-            return node, self._make(node, node.start_point.row, "body")
+            return body, None if body is None else self._make(body, top, "body" if kind in FUNCTIONS else "outline")
+        if inside and kind in BLOCKS:
+            return node, self._make(node, top, "body")
         if (kind in DATA and rows >= _DATA_LEAST) or (kind in TYPES and rows >= _TYPE_LEAST):
             if node.parent is not None and self._docstring(node.parent):
                 return None, None
-            return node, self._make(node, node.start_point.row, "text" if "string" in kind else "data")
+            return node, self._make(node, top, "text" if "string" in kind else "data")
         return None, None
 
     def _make(self, body: Node, owner: int, kind: RegionKind) -> Region | None:
@@ -114,7 +113,7 @@ class _Walk:
         inside = [] if kind == "text" else body.named_children
         if len(inside) == 1 and inside[0].type in LISTS:
             inside = inside[0].named_children
-        if kind == "body" and inside and self._docstring(inside[0]):
+        if kind in ("body", "outline") and inside and self._docstring(inside[0]):
             start = _last_row(inside[0]) + 1
             inside = inside[1:]
         parts = [(child.start_point.row, _last_row(child)) for child in inside]
@@ -161,19 +160,19 @@ def _last_row(node: Node) -> int:
     return end.row - 1 if end.column == 0 and end.row > node.start_point.row else end.row
 
 
-def _add_text(code: Sequence[str], start: int, end: int, into: list[Region]) -> None:
-    region = _text(code, start, end) if start >= 0 else None
+def _add_text(code: Sequence[str], start: int, end: int, into: list[Region], owner: int = -1) -> None:
+    region = _text(code, start, end, owner if owner >= 0 else start) if start >= 0 else None
     if region:
         into.append(region)
 
 
-def _text(code: Sequence[str], start: int, end: int) -> Region | None:
+def _text(code: Sequence[str], start: int, end: int, owner: int) -> Region | None:
     """The rows of a comment or docstring behind its first line of words and before the one that closes it."""
     first = start + 1
     if not re.search(r"\w{2}", code[start]) and first < end:
         first += 1
     last = end if re.match(r"\s*(?://|#)", code[end]) else end - 1
-    return Region(first, last, start, "text", []) if last - first + 1 >= _LEAST else None
+    return Region(first, last, owner, "text", []) if last - first + 1 >= _LEAST else None
 
 
 def _merge(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:

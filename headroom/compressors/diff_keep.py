@@ -36,7 +36,7 @@ _ROOM_HISTORY = 0.36  # share of the text that stays of a history
 _LEAST = 160  # characters of changed lines that every hunk may show
 _FEW, _FEW_CHARS = 4, 400  # changed lines and characters of a hunk that is too small to be cut
 _WHOLE = 0.25  # share of the text for hunks the turn points at, and the least number of characters
-_WHOLE_LEAST = 4000
+_WHOLE_LEAST = 8000
 _POINTED = 1.0  # relevance from which a hunk stays whole
 _SINGLES_OUT = 0.05  # share of the hunks a name may hit to single any out, and the least number
 _SINGLES_LEAST = 3
@@ -149,23 +149,25 @@ def _is_named(path: str, names: Sequence[str]) -> bool:
     return any(path == name or path.endswith("/" + name) or (name.endswith("/" + path) and "." in path) for name in names)
 
 
-def _size(patch: Patch, start: int, end: int) -> int:
-    return sum(map(len, patch.lines[start:end])) + end - start
+def _size(patch: Patch, rows: Sequence[int]) -> int:
+    return sum([len(patch.lines[row]) + 1 for row in rows])
 
 
 def _whole_hunks(patch: Patch, text: str, relevance: _Relevance, keep: bytearray) -> set[int]:
-    """Keep the hunks that the turn points at, the most relevant first, within their room."""
+    """Keep the hunks that the turn points at, the most relevant first: whole, or their changed lines, as far as the room goes."""
     room = max(_WHOLE_LEAST, len(text) * _WHOLE)
     whole = set()
     pointed = [number for number, value in enumerate(relevance.hunks) if value >= _POINTED]
     for number in sorted(pointed, key=lambda number: (-relevance.hunks[number], number)):
         hunk = patch.hunks[number]
-        room -= (size := _size(patch, hunk.start, hunk.end))
-        if room < 0:
-            room += size
-            continue
-        keep[hunk.start : hunk.end] = b"\x01" * (hunk.end - hunk.start)
-        whole.add(number)
+        rows = list(range(hunk.start, hunk.end))
+        if _size(patch, rows) > room:
+            rows = [row for row in rows if patch.kinds[row] in CHANGES]
+        if (size := _size(patch, rows)) <= room:
+            room -= size
+            whole.add(number)
+            for row in rows:
+                keep[row] = 1
     return whole
 
 

@@ -153,6 +153,8 @@ def test_printed_line_numbers_stay_with_their_lines(form: str) -> None:
 @pytest.mark.parametrize(
     ("question", "shown"),
     [
+        ("How does the weigh 7 function work?", [f"total_7_{row}" for row in range(9)]),
+        ("Explain Scale7", [f"total_7_{row}" for row in range(9)]),
         ("What does weigh_7 return?", [f"total_7_{row}" for row in range(9)]),
         ("Quote line 288 of scales.py", ["total_13_7"]),
         ("Why is `total_11_5` negative?", ["total_11_5 = weigh(parcel_11, factor_5)"]),
@@ -167,6 +169,14 @@ def test_what_the_question_names_stays(question: str, shown: list[str]) -> None:
     assert not has_error(short, "py")
 
 
+def test_a_test_is_named_by_its_title() -> None:
+    title = "rounds down half a gram"
+    text = SOURCES["js"].replace("weighs 13", title)
+    short = smaller(text, "scales.test.js", "Why does it fail where it rounds down half a gram?")
+    assert "total_13_4" in short
+    assert "total_12_4" not in short
+
+
 def test_of_a_large_body_only_the_asked_part_stays() -> None:
     rows = "\n".join(f"    if parcel.kind == {number}:\n        heavy_{number} = weigh(parcel, {number})\n" for number in range(300))
     text = f"def weigh_all(parcel):\n{rows}    return None\n"
@@ -178,10 +188,11 @@ def test_of_a_large_body_only_the_asked_part_stays() -> None:
 
 
 def test_moderate_files_and_ranges_stay() -> None:
-    assert compress(PYTHON[:6000], "scales.py") is None
+    assert compress(PYTHON[:5500], "scales.py") is None
     assert compress(PYTHON, "scales.py", offset=200) is None
     assert compress(PYTHON, "scales.py", question="Please read scales.py in full.") is None
-    assert compress(PYTHON[:6000], "scales.py", "What does Crane do in crane.py?") is not None
+    assert compress(PYTHON, "scales.py", question="Please read crane.py in full.") is not None
+    assert compress(PYTHON[:5500], "scales.py", "What does Crane do in crane.py?") is not None
 
 
 def test_the_range_that_was_asked_for_numbers_the_lines() -> None:
