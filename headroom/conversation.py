@@ -59,7 +59,7 @@ class Conversation:
 
     def _repeats(self, fresh: Sequence[int]) -> tuple[tuple[Repeat, ...], ...]:
         """For each fresh segment, what of it stands in an earlier one."""
-        if not fresh or self.policy.fidelity != "reversible":
+        if not fresh:
             return ()
         last = fresh[-1] + 1
         wanted = set(fresh)

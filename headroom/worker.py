@@ -43,7 +43,8 @@ class Worker:
         results = pipeline.apply(plans, job.policy, counter)
         keys = job.keys or tuple(segment.memo_key(job.scope, job.policy) for segment in job.segments)
         _refer(job, keys, results, counter)
-        counted = tuple(counter.count(text) for text in job.count)
+        exact = {segment.text: result.tokens_before for segment, result in zip(job.segments, results, strict=True)}
+        counted = tuple(exact.get(text) or counter.count(text) for text in job.count)
         try:
             self._store.put_originals(job.scope, originals(job.segments, results))
         except StoreUnavailable as failure:
