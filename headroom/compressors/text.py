@@ -10,7 +10,7 @@ moderate size stays as it is: an agent needs what it has just looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headroom.ccr import marker
@@ -25,6 +25,7 @@ _CUT_TOKENS, _VIEW_TOKENS = 1500, 2500  # from which units are left out of a tex
 _COUNTED = 20_000  # characters from which a text is large without counting
 _FEWEST = 12  # units
 _FEW, _ENOUGH = 0.2, 0.25  # share of distinct units that makes a lossless form likely; how small it must be
+_WORTH = 0.9  # share of the text from which leaving out is not worth the gaps
 _NAMES = 1.0  # share of the budget that the names of files left out of a listing may take
 
 _NUMBERED = re.compile(r"\s{0,8}\d{1,7}(?:[:|\t→]|: | {2})")
@@ -32,13 +33,17 @@ _WINDOW = re.compile(r"\[File: |Here's the result of running `cat|\(this is the 
 _VIEWS = re.compile(r"(?:^|_|\b)(?:read|view|open|cat|edit|str_?replace)(?:_|\b)|(?:Read|View|Edit)$", re.IGNORECASE)
 _PATH = re.compile(r'"\w{0,20}(?:path|file|filename)"\s*:', re.IGNORECASE)
 _PRINTS = re.compile(r'"\w+"\s*:\s*"(?:\s*cd [^&;"]{1,200}(?:&&|;))?\s*(?:cat|head|tail|sed -n|less|more|nl|bat|open|goto|edit)\b')
-_FILE = re.compile(r"[-dlbcps][-rwxsStT]{9}[.+@]?\s.*?(?:\d\d:\d\d|\s\d{4})\s+(\S.*)")
+_FILE = re.compile(
+    r"[-dlbcps][-rwxsStT]{9}[.+@]?\s.{0,120}?\s"
+    r"(?:[A-Z][a-z]{2} +\d{1,2} +(?:\d\d:\d\d|\d{4})|\d{4}-\d\d-\d\d \d\d:\d\d\S*(?: [+-]\d{4})?) (\S.*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
     units: Units
     is_view: bool
+    is_large: bool
 
 
 class Text:
@@ -50,25 +55,24 @@ class Text:
         """Units are the lines as a terminal shows them, overlong ones in pieces; None for a text that should stay."""
         units = take_apart(segment.text)
         is_view = _is_view(segment, units)
-        if not units.cleaned and (len(units.texts) < _FEWEST or (is_view and not _reaches(segment.text, _VIEW_TOKENS))):
-            return None
-        return Parsed(units.texts, _Text(units, is_view))
+        is_large = len(units.texts) >= _FEWEST and _reaches(segment.text, _VIEW_TOKENS if is_view else _CUT_TOKENS)
+        return Parsed(units.texts, _Text(units, is_view, is_large)) if is_large or units.cleaned else None
 
     def render(self, segment: Segment, parsed: Parsed, scores: Sequence[float], fidelity: Fidelity, hash: str) -> Draft | None:
         text: _Text = parsed.structure
         units, count = text.units, len(text.units.texts)
         if fidelity == "lossless":
             return _whole(segment.text, units, hash, 1.0)
-        if count < _FEWEST or not _reaches(segment.text, _VIEW_TOKENS if text.is_view else _CUT_TOKENS):
+        if not text.is_large:
             return _cleaned(segment.text, units, hash)
         if len(set(units.texts)) < _FEW * count and (whole := _whole(segment.text, units, hash, _ENOUGH)):
             return whole
         budget = budget_of(len(segment.text), text.is_view)
         kept = select(segment, units, scores, budget)
-        if all(kept):
-            return _cleaned(segment.text, units, hash)
         written = _write(units, kept, int(_NAMES * budget), hash)
-        return Draft(written, count, sum(kept)) if len(written) < len(segment.text) else None
+        if all(kept) or len(written) > _WORTH * len(segment.text):
+            return _cleaned(segment.text, units, hash)
+        return Draft(written, count, sum(kept))
 
 
 def budget_of(chars: int, is_view: bool = False) -> int:
@@ -108,9 +112,8 @@ def _cleaned(text: str, units: Units, hash: str) -> Draft | None:
 
 
 def _write(units: Units, kept: bytearray, room: int, hash: str) -> str:
-    count, shown = len(kept), sum(kept)
-    noun = "elements" if units.lines == 1 else "lines"
-    what = f"{count} {noun}, {shown} of them here verbatim, gaps marked in place"
+    count = len(kept)
+    what = f"{_extent(units, kept)} here verbatim, gaps marked in place"
     head = marker.re_encoded("; ".join((what, *units.cleaned)), hash)
     readable = {text for unit, text in enumerate(units.texts) if kept[unit]}
     out = [head, "\n"]
@@ -133,26 +136,36 @@ def _write(units: Units, kept: bytearray, room: int, hash: str) -> str:
 def _describe(units: Units, start: int, end: int, readable: set[str], room: int) -> str:
     """Which units a gap stands for, and what is known of all of them."""
     texts = units.texts[start:end]
-    where = "; ".join(_places(units, start, end))
+    where = _place(units, start, end)
     if start and all(text == units.texts[start - 1] for text in texts):
-        return f"{where}: the {'element' if units.element[start] else 'line'} above {end - start} more times"
+        return f"{where}: the {'element' if units.first[start] else 'line'} above {end - start} more times"
     if all(text in readable for text in texts if text.strip()):
         return f"{where}: repeats of what is shown here"
-    files = [match[1] for match in map(_FILE.match, texts) if match]
+    files = [match[1] for match in map(_FILE.match, texts) if match] if _FILE.match(texts[0]) else []
     if len(files) >= 0.9 * len(texts) and sum(map(len, files)) + 2 * len(files) <= room:
-        return f"{where}: {len(files)} files: {', '.join(files)}"
+        return f"{where}: {', '.join(files)}"
     return where
 
 
-def _places(units: Units, start: int, end: int) -> Iterator[str]:
-    """Lines a-b, and where overlong lines are cut inside them, their elements c-d."""
+def _extent(units: Units, kept: bytearray) -> str:
+    """How much of the text stays, in lines or in the elements or characters of its one line."""
+    if units.lines > 1:
+        return f"{units.lines} lines, {len({line for line, keep in zip(units.line, kept, strict=True) if keep})} of them"
+    shown = sum(last - first + 1 for first, last, keep in zip(units.first, units.last, kept, strict=True) if keep)
+    return f"{units.last[-1]} {_noun(units, 1)}s, {shown} of them"
+
+
+def _place(units: Units, start: int, end: int) -> str:
+    """The lines of a gap, or the elements or characters where it lies within one line."""
     first, last = units.line[start], units.line[end - 1]
-    if first == last and units.element[start]:
-        line = "" if units.lines == 1 else f" of line {first}"
-        span = _span("element", units.element[start], units.element[end - 1])
-        yield f"{span}{line}"
-        return
-    yield _span("line", first, last)
+    if first < last or not units.first[start]:
+        return _span("line", first, last)
+    line = f" of line {first}" if units.lines > 1 else ""
+    return _span(_noun(units, first), units.first[start], units.last[end - 1]) + line
+
+
+def _noun(units: Units, line: int) -> str:
+    return "character" if line in units.flowing else "element"
 
 
 def _span(noun: str, first: int, last: int) -> str:

@@ -29,35 +29,30 @@ _REPEATED = 4  # times from which the same heading tells nothing
 _LIKE = 12  # units of one kind from which the extremes of their numbers stay
 _LOOKED_AT = 400  # characters of a unit that decide its shape
 
-_DIGITS = re.compile(r"[A-Za-z_]*+\d[\w.:,/+-]*+", re.ASCII)
+_INDENTED = re.compile(r"^[ \t]", re.MULTILINE)
+_DIGITS = re.compile(r"\b[A-Za-z_]*+\d[\w.:,/+-]*+", re.ASCII)
 _WORDS = re.compile(r"[^\W\d_]++(?:[ _'.&/\u2019-]{1,2}[^\W\d_]++)*+")
 _KEY = re.compile(r"[ \t]*(?:- )?([\w./()-]++(?: [\w./()-]++){0,4}+)[ \t]*+(?::[ \t]|:$|=)")
 _NUMBER = re.compile(r"(?<![\w.-])-?\d{1,18}(?:\.\d{1,12})?(?![\w-])")
 
-_HINTS = (
-    "error", "exception", "fatal", "traceback", "panic", "fail", "crash", "abort", "denied", "refused", "timed out", "timeout",
-    "not found", "no such", "cannot", "can't", "could not", "couldn't", "unable", "killed", "undefined", "warn", "deprecat",
-    "unhealthy", "backoff", "not ok", "invalid", "exit code", "exited with", "exit status", "evicted", "pending", "unresolved",
-    "\u2717", "\u2718", "\u2716", "\u00d7", "\u274c", "\u26a0",
+# what tells of something wrong, in lower case: plainly, or only where few units say so
+_PLAIN = (
+    "error", "exception", "fatal", "traceback", "panic", "fail", "crash", "unhealthy", "not ok", "\u2717", "\u2718", "\u2716", "\u274c",
+    "exit code", "exit status", "exited with",
 )  # fmt: skip
-_SIGNAL = re.compile(
-    r"(?:error|exception|warning)s?\b|\b(?:fatal|traceback|panic|fail|crash|abort|denied|refused|timed out|timeout|not found|no such|cannot"
-    r"|can't|could ?n[o']t|unable|killed|undefined|warn|deprecat|unhealthy|not ok|invalid|evicted|pending|unresolved)|backoff"
-    r"|\bexit(?:ed)?(?: code| status| with)?\b[^\w\n-]{0,40}-?[1-9]|[\u2717\u2718\u2716\u00d7\u274c\u26a0]",
-    re.IGNORECASE,
-)
-_PLAIN_SIGNAL = re.compile(r"error|fatal|exception|fail|panic|[\u2717\u2718\u2716\u00d7\u274c]", re.IGNORECASE)
-_DENIED = re.compile(
-    r"\b(?:0|no|without) (?:errors?|warnings?|failures?|failed|exceptions?)\b"
-    r"|\b(?:errors?|warnings?|failures?|failed|exceptions?)\W{1,4}(?:0\b|none|null|nil|false|\[\])",
-    re.IGNORECASE,
-)
+_VAGUE = (
+    "warning", "warn:", "backoff", "abort", "denied", "refused", "timed out", "timeout", "not found", "no such", "cannot", "can't",
+    "could not", "couldn't", "unable", "killed", "undefined", "deprecat", "invalid", "evicted", "pending", "unresolved", "\u00d7", "\u26a0",
+)  # fmt: skip
+_INSIDE = frozenset(("error", "exception", "warning", "backoff"))  # also at the end of a longer word
+_ENDED = frozenset(("exit code", "exit status", "exited with"))
+_EXIT = re.compile(r"exit(?:ed)? (?:code|status|with)[^\d\n]{0,40}[1-9]")
+_DENIED = ("no ", "without ", "0 ")  # before a word of trouble
+_DENIED_BEHIND = re.compile(r"\w{0,4}[^\w\n]{1,4}(?:0\b|none|null|nil|false|\[\])")
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9]{2,}[A-Z0-9 _/&-]{0,60}:?$")
 _TITLE = re.compile(r"#{1,6} \S|[=*-]{3,} \S|[>$] \S|\S.{0,60}/:$")
 _UNDERLINE = re.compile(r"[ \t]*([-=~^*#])\1{3,}[ \t]*$")
-_DEFINITION = re.compile(
-    r"[ \t\d:|\u2192]*(?:export |public |pub |async |static |abstract )*(?:def|class|func|fn|function|interface|struct|impl|type) \w"
-)
+_MARKS, _LINES = "#=*->$./", "-=~^*# "  # first characters of a marked heading, of an underline
 
 
 @dataclass(slots=True)
@@ -66,6 +61,7 @@ class _Selection:
 
     texts: Sequence[str]
     kept: bytearray
+    parents: Sequence[int]
     spent: int = 0
 
     def take(self, wanted: Iterable[int], limit: int | None = None) -> bool:
@@ -79,20 +75,34 @@ class _Selection:
         self.spent += cost
         return True
 
+    def take_each(self, wanted: Iterable[int], limit: int) -> None:
+        """Keep one unit after the other until the limit is reached."""
+        for unit in wanted:
+            if not self.take((unit,), limit) and self.spent + _SMALL_GAP > limit:
+                return
+
+    def with_parents(self, unit: int) -> list[int]:
+        """The unit and the headings above it."""
+        found = [unit]
+        while self.parents and len(found) <= _PARENTS and (unit := self.parents[unit]) >= 0:
+            found.append(unit)
+        return found
+
 
 def select(segment: Segment, units: Units, scores: Sequence[float], budget: int) -> bytearray:
     """One byte per unit, 1 for those that stay; `budget` is how many characters may stay beside what must."""
     count = len(units.texts)
-    selection = _Selection(units.texts, bytearray(count))
-    parents = _parents(units.texts)
     joined = "\n".join(units.texts)
+    offsets = starts(units.texts)
+    selection = _Selection(units.texts, bytearray(count), _parents(units.texts) if _INDENTED.search(joined) else ())
+    shapes = _DIGITS.sub("0", joined).split("\n")
     selection.take((*range(min(_EDGE, count)), *range(max(0, count - _EDGE), count)), budget)
-    _take_named(selection, segment, joined, parents)
-    _take_scored(selection, scores, parents, budget)
-    _take_signals(selection, joined, parents, budget)
-    for unit in _headings(units.texts):
-        selection.take((unit,), budget // 2 + selection.spent // 2)
-    _take_shapes(selection, joined, budget)
+    _take_named(selection, segment, joined, offsets)
+    _take_scored(selection, scores, budget)
+    _take_signals(selection, joined, offsets, shapes, budget)
+    if units.lines > 1:
+        selection.take_each(_headings(units.texts), selection.spent + budget // 3)
+    _take_shapes(selection, shapes, max(budget, selection.spent + budget // 4))
     _close_small_gaps(selection)
     return selection.kept
 
@@ -113,16 +123,8 @@ def _parents(texts: Sequence[str]) -> list[int]:
     return parents
 
 
-def _with_parents(unit: int, parents: Sequence[int]) -> list[int]:
-    found = [unit]
-    while len(found) <= _PARENTS and (unit := parents[unit]) >= 0:
-        found.append(unit)
-    return found
-
-
-def _take_named(selection: _Selection, segment: Segment, joined: str, parents: Sequence[int]) -> None:
+def _take_named(selection: _Selection, segment: Segment, joined: str, offsets: Sequence[int]) -> None:
     """Units with what the question names; of the words of the call and before it only what is rare in the text."""
-    offsets = starts(selection.texts)
     for source, (most, cut) in zip((segment.question, segment.intent, segment.arguments), _NAMED, strict=True):
         for name in names(source):
             hits = holding(joined, offsets, name, 4 * most)
@@ -130,114 +132,123 @@ def _take_named(selection: _Selection, segment: Segment, joined: str, parents: S
                 hits = [*hits[: most // 2], *hits[-most // 2 :]] if cut else []
             around = 1 if len(hits) <= 3 else 0
             for unit in hits:
-                selection.take((*range(unit - around, unit + around + 1), *_with_parents(unit, parents)))
+                selection.take((*range(unit - around, unit + around + 1), *selection.with_parents(unit)))
 
 
-def _take_scored(selection: _Selection, scores: Sequence[float], parents: Sequence[int], budget: int) -> None:
+def _take_scored(selection: _Selection, scores: Sequence[float], budget: int) -> None:
     best = max(scores, default=0.0)
     if best <= 0:
         return
     ranked = sorted((unit for unit, score in enumerate(scores) if score >= 0.5 * best), key=lambda unit: (-scores[unit], unit))[:200]
-    for rank, unit in enumerate(ranked):
+    first = {selection.texts[unit]: unit for unit in reversed(ranked)}
+    for rank, unit in enumerate(sorted(first.values(), key=lambda unit: (-scores[unit], unit))):
         if rank < 6:
-            selection.take(_with_parents(unit, parents))
+            selection.take(selection.with_parents(unit))
             selection.take((unit - 1, unit + 1), selection.spent + budget // 12)
         elif not selection.take((unit,), budget // 2):
             break
 
 
-def _take_signals(selection: _Selection, joined: str, parents: Sequence[int], budget: int) -> None:
+def _take_signals(selection: _Selection, joined: str, offsets: Sequence[int], shapes: Sequence[str], budget: int) -> None:
     """What went wrong: one of each wording first, rarest first, then all of it as far as it fits."""
-    found = _signals(joined, starts(selection.texts))
+    lower = joined.replace("\u0130", "I").lower()
+    plain = _telling(lower, offsets, _PLAIN)
+    found = sorted(plain | _telling(lower, offsets, _VAGUE))
     ordinary = len(found) > max(20, _ORDINARY * len(selection.texts))
     if ordinary:
-        found = [unit for unit in found if _PLAIN_SIGNAL.search(selection.texts[unit])]
+        found = sorted(plain)
     limit = selection.spent + _SIGNALS + budget // 2
-    shapes = [_DIGITS.sub("", selection.texts[unit][:_LOOKED_AT].strip()) for unit in found]
-    uses = Counter(shapes)
-    first = dict(zip(reversed(shapes), reversed(found), strict=True))
-    for shape in sorted(first, key=lambda shape: (uses[shape], first[shape])):
-        unit = first[shape]
-        if not ordinary:
-            selection.take((unit - 1, *_with_parents(unit, parents), unit + 1), limit)
-        selection.take((unit,), limit)
-    for unit in found:
-        selection.take((unit,), limit)
+    uses = Counter(shapes[unit] for unit in found)
+    first = {shapes[unit]: unit for unit in reversed(found)}
+    order = sorted(first.values(), key=lambda unit: (uses[shapes[unit]], unit))
+    if not ordinary:
+        for unit in order:
+            selection.take((unit - 1, *selection.with_parents(unit), unit + 1), limit)
+    selection.take_each(order, limit)
+    selection.take_each(found, limit)
 
 
-def _signals(joined: str, offsets: Sequence[int]) -> list[int]:
-    """The units that tell of an error, a warning or a failure, ascending."""
-    lower = joined.replace("\u0130", "I").lower()
-    candidates: set[int] = set()
-    for hint in _HINTS:
-        at = lower.find(hint)
+def _telling(lower: str, offsets: Sequence[int], words: Iterable[str]) -> set[int]:
+    """The units that tell of an error, a warning or a failure in these words; each is looked at once per word."""
+    found: set[int] = set()
+    for word in words:
+        at = lower.find(word)
         while at >= 0:
+            if not _tells(lower, at, word):
+                at = lower.find(word, at + len(word))
+                continue
             unit = bisect_right(offsets, at) - 1
-            candidates.add(unit)
-            at = lower.find(hint, offsets[unit + 1]) if unit + 1 < len(offsets) else -1
-    return [unit for unit in sorted(candidates) if _tells(joined, offsets, unit)]
+            found.add(unit)
+            at = lower.find(word, offsets[unit + 1]) if unit + 1 < len(offsets) else -1
+    return found
 
 
-def _tells(joined: str, offsets: Sequence[int], unit: int) -> bool:
-    end = offsets[unit + 1] if unit + 1 < len(offsets) else len(joined)
-    return bool(_SIGNAL.search(joined, offsets[unit], end)) and not _DENIED.search(joined, offsets[unit], end)
+def _tells(lower: str, at: int, word: str) -> bool:
+    """Whether the word that stands at `at` says that something went wrong."""
+    if word in _ENDED:
+        return bool(_EXIT.match(lower, at))
+    if at and word not in _INSIDE and (lower[at - 1].isalnum() or lower[at - 1] == "_"):
+        return False
+    before = lower[max(0, at - 8) : at]
+    if before.endswith(_DENIED) and not before[-3:-1].isdigit():
+        return False
+    return not _DENIED_BEHIND.match(lower, at + len(word))
 
 
 def _headings(texts: Sequence[str]) -> list[int]:
     """Lines that name what stands below them: `Name:` over indented lines, underlined, in capitals, marked or boxed."""
     found: list[int] = []
     uses = Counter(text for text in texts if text.endswith(":"))
-    indents = [len(text) - len(text.lstrip(" \t")) for text in texts]
+    last = len(texts) - 1
     for unit, text in enumerate(texts):
-        if not text or len(text) > 160 or uses[text] > _REPEATED:
+        if not text or len(text) > 160:
             continue
-        bare = text.strip()
-        below = texts[unit + 1] if unit + 1 < len(texts) else ""
-        if bare.endswith(":"):
-            opens = below.strip() and indents[unit + 1] > indents[unit]
-            heading = bool(opens or not unit or not texts[unit - 1].strip())
+        below = texts[unit + 1] if unit < last else ""
+        if text.endswith(":"):
+            if uses[text] > _REPEATED:
+                continue
+            heading = _indent(below) > _indent(text) or not unit or not texts[unit - 1].strip()
         else:
-            heading = bool(_TITLE.match(bare) or _UNDERLINE.match(below) or (not indents[unit] and _CAPITALS.match(bare)))
-        if heading or _DEFINITION.match(text):
+            heading = (text[0] in _MARKS and bool(_TITLE.match(text))) or (text[0].isupper() and bool(_CAPITALS.match(text)))
+        if heading or (below[:1] in _LINES and below and _UNDERLINE.match(below)):
             found.append(unit)
     return found if len(found) <= _ORDINARY * len(texts) + 8 else []
 
 
-def _take_shapes(selection: _Selection, joined: str, budget: int) -> None:
-    """The extremes of numbers, one of each kind, rare ones first, one of each shape, and the ends."""
-    kinds, shapes = _kinds(selection.texts, joined)
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip(" \t"))
+
+
+def _take_shapes(selection: _Selection, shapes: Sequence[str], budget: int) -> None:
+    """One of each kind, rare ones first, the extremes of numbers, the ends, and one of each shape."""
+    kinds = _kinds(selection.texts, shapes)
     counts = Counter(kinds)
-    varied = len(counts) > _VARIED * len(kinds)
-    first: dict[str, int] = {}
-    for unit in range(len(kinds) - 1, -1, -1):
-        first[kinds[unit]] = unit
-    if not varied:
-        for kind in sorted(first, key=lambda kind: (counts[kind], first[kind])):
-            selection.take((first[kind],), budget)
-        for unit in _extremes(selection.texts, kinds, counts):
-            selection.take((unit,), budget)
+    if len(counts) <= _VARIED * len(kinds):
+        first = {kind: unit for unit, kind in zip(range(len(kinds) - 1, -1, -1), reversed(kinds), strict=True)}
+        selection.take_each(sorted(first.values(), key=lambda unit: (counts[kinds[unit]], unit)), budget)
+        selection.take_each(_extremes(selection.texts, kinds, counts), budget)
     room = budget - selection.spent
-    for unit in range(len(kinds) - 1, -1, -1):
-        if not selection.take((unit,), budget - 7 * room // 8):
-            break
-    seen: set[str] = {shapes[unit] for unit in range(len(shapes)) if selection.kept[unit]}
+    for run, share in ((range(len(kinds)), 5 * room // 8), (range(len(kinds) - 1, -1, -1), room // 2)):
+        for unit in run:
+            if not selection.take((unit,), budget - share):
+                break
+    seen = {shape for shape, kept in zip(shapes, selection.kept, strict=True) if kept}
     for unit, shape in enumerate(shapes):
-        if shape not in seen and not selection.take((unit,), budget - room // 4):
-            break
-        seen.add(shape)
+        if shape not in seen:
+            if not selection.take((unit,), budget - room // 4):
+                break
+            seen.add(shape)
 
 
-def _kinds(texts: Sequence[str], joined: str) -> tuple[list[str], list[str]]:
-    """Kind and shape of each unit; a text of units without line feeds."""
-    masked = _DIGITS.sub("0", joined).split("\n")
-    worded = _WORDS.sub("a", "\n".join(masked)).split("\n")
-    shapes = [line[:_LOOKED_AT].strip() for line in masked]
-    kinds = [line[:_LOOKED_AT].strip() for line in worded]
+def _kinds(texts: Sequence[str], shapes: Sequence[str]) -> list[str]:
+    """The wording of each unit without its words; the key where it has one."""
+    kinds = [line[:_LOOKED_AT].strip() for line in _WORDS.sub("a", "\n".join(shapes)).split("\n")]
     for unit, text in enumerate(texts):
-        key = _KEY.match(text)
-        if key:
-            kinds[unit] = key[1]
-    return kinds, shapes
+        if ":" in text or "=" in text:
+            key = _KEY.match(text)
+            if key:
+                kinds[unit] = key[1]
+    return kinds
 
 
 def _extremes(texts: Sequence[str], kinds: Sequence[str], counts: Counter[str]) -> Iterator[int]:
@@ -247,13 +258,16 @@ def _extremes(texts: Sequence[str], kinds: Sequence[str], counts: Counter[str]) 
     for unit, kind in enumerate(kinds):
         if counts[kind] < _LIKE:
             continue
-        for column, match in enumerate(_NUMBER.findall(texts[unit][:_LOOKED_AT])[:_COLUMNS]):
-            value = (float(match), unit)
-            place = (kind, column)
-            least[place] = min(least.get(place, value), value)
-            greatest[place] = max(greatest.get(place, value), value)
-    for place in least:
-        yield greatest[place][1]
+        for column, digits in enumerate(_NUMBER.findall(texts[unit], 0, _LOOKED_AT)[:_COLUMNS]):
+            value, place = float(digits), (kind, column)
+            if place not in least:
+                least[place] = greatest[place] = (value, unit)
+            elif value < least[place][0]:
+                least[place] = (value, unit)
+            elif value > greatest[place][0]:
+                greatest[place] = (value, unit)
+    for place, (_, unit) in greatest.items():
+        yield unit
         yield least[place][1]
 
 

@@ -11,19 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import sub
 
 _LONG = 2000  # characters from which a line is more than one unit
 _PIECE = 240  # characters of a piece of a line that is no literal
 _DEEPEST = 4  # levels of brackets between which a literal may be cut
-_FEWEST = 12  # pieces that make a level worth cutting at
+_TINY = 12  # characters below which elements stay together
+_FEWEST = 12  # elements that make a level worth cutting at
 _LARGEST = 0.3  # share of the line that one piece may hold
 _PADDING = 8  # blanks at a line's end that are not worth keeping
+_PADDED = " " * _PADDING + "\n"
 
 _HOME = re.compile(r"\x1b\[(?:2K|[01]?G)")  # the line starts anew
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|\][^\x07\x1b\n]*+(?:\x07|\x1b\\)?|[()#][0-9A-Z]|[@-Z\\^_=>78c])")
 _BACK = re.compile(r"(\x08++)")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_SYNTAX = re.compile(r"\\.|'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\"|[\[({]|[\])}]|,\s*+", re.DOTALL)
+_SYNTAX = re.compile(r"\\.|'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\"|(?P<open>[\[({])|(?P<close>[\])}])|(?P<comma>,\s*+)", re.DOTALL)
 _BLANK = re.compile(r"[\s,;]++")
 
 
@@ -31,14 +34,17 @@ _BLANK = re.compile(r"[\s,;]++")
 class Units:
     """One entry per unit. `glue` follows a unit in its text; `line` is the line it stands in, from 1.
 
-    `element` numbers the pieces of one line from 1, 0 for a whole line. `cleaned` says in words
+    `first` and `last` number the elements of a line that a unit holds, from 1, or its characters if
+    the line is in `flowing`; 0 for a whole line. `cleaned` says in words
     what was taken away; without it the units and their glue joined are the text.
     """
 
     texts: list[str]
     glue: list[str]
     line: list[int]
-    element: list[int]
+    first: list[int]
+    last: list[int]
+    flowing: set[int]
     lines: int
     cleaned: tuple[str, ...]
 
@@ -54,16 +60,47 @@ class _Cleaned:
 def take_apart(text: str) -> Units:
     """The units of a text of any kind."""
     cleaned = _clean(text)
-    units = Units([], [], [], [], cleaned.count, cleaned.what)
-    for line, number in zip(cleaned.lines, cleaned.number, strict=True):
-        pieces = _pieces(line) if len(line) > _LONG else [line]
-        units.texts.extend(pieces)
-        units.glue.extend([""] * (len(pieces) - 1))
-        units.glue.append("\n")
-        units.line.extend([number] * len(pieces))
-        units.element.extend(range(1, len(pieces) + 1) if len(pieces) > 1 else (0,))
+    lines, count = cleaned.lines, len(cleaned.lines)
+    glue, none = [*["\n"] * (count - 1), ""], [0] * count
+    if max(map(len, lines)) <= _LONG:
+        return Units(lines, glue, cleaned.number, none, none, set(), cleaned.count, cleaned.what)
+    units = Units([], [], [], [], [], set(), cleaned.count, cleaned.what)
+    for line, number in zip(lines, cleaned.number, strict=True):
+        if len(line) <= _LONG:
+            _add(units, [line], [0], [0], number)
+            continue
+        cuts = _elements(line)
+        if not cuts:
+            cuts = list(_flow(line))
+            units.flowing.add(number)
+        _add_pieces(units, line, cuts, number)
     units.glue[-1] = ""
     return units
+
+
+def _add_pieces(units: Units, line: str, cuts: Sequence[int], number: int) -> None:
+    """The pieces between the cuts, tiny ones together."""
+    flowing = number in units.flowing
+    texts: list[str] = []
+    first: list[int] = []
+    last: list[int] = []
+    start = begun = 0
+    for element, end in enumerate((*cuts, len(line)), 1):
+        if end - start < _TINY and end < len(line):
+            continue
+        texts.append(line[start:end])
+        first.append(start + 1 if flowing else begun + 1)
+        last.append(end if flowing else element)
+        start, begun = end, element
+    _add(units, texts, first, last, number)
+
+
+def _add(units: Units, texts: Sequence[str], first: Sequence[int], last: Sequence[int], number: int) -> None:
+    units.texts.extend(texts)
+    units.glue.extend([*[""] * (len(texts) - 1), "\n"])
+    units.line.extend([number] * len(texts))
+    units.first.extend(first)
+    units.last.extend(last)
 
 
 def _clean(text: str) -> _Cleaned:
@@ -72,6 +109,8 @@ def _clean(text: str) -> _Cleaned:
         text = _ESCAPE.sub("", _HOME.sub("\r", text))
         what.append("terminal escapes removed")
     raw = text.split("\n")
+    if not ("\x08" in text or text.count("\r") > text.count("\r\n") or _PADDED in text or text.endswith(_PADDED[:-1])):
+        return _Cleaned(raw, list(range(1, len(raw) + 1)), tuple(what), len(raw))
     lines: list[str] = []
     number: list[int] = []
     overwritten = padded = False
@@ -121,38 +160,35 @@ def _frames(line: str) -> list[str]:
     return frames
 
 
-def _pieces(line: str) -> list[str]:
-    """The line cut behind the commas of the outermost level that has many, else behind blanks."""
+def _elements(line: str) -> list[int]:
+    """Where to cut the line: behind the commas of the outermost level that has many; nowhere if there is none."""
     commas: list[list[int]] = [[] for _ in range(_DEEPEST + 1)]
     depth = 0
     for match in _SYNTAX.finditer(line):
-        sign = match[0][0]
-        if sign in "[({":
+        sign = match.lastgroup
+        if sign == "comma":
+            if depth <= _DEEPEST and match.end() < len(line):
+                commas[depth].append(match.end())
+        elif sign == "open":
             depth += 1
-        elif sign in "])}":
-            depth = max(0, depth - 1)
-        elif sign == "," and depth <= _DEEPEST:
-            commas[depth].append(match.end())
+        elif sign == "close":
+            depth -= depth > 0
     cuts: list[int] = []
     for level in commas:
-        cuts = sorted((*cuts, *level))
-        pieces = _cut(line, cuts)
-        if len(pieces) >= _FEWEST and max(map(len, pieces)) <= _LARGEST * len(line):
-            return [part for piece in pieces for part in (_flowing(piece) if len(piece) > _LONG else (piece,))]
-    return list(_flowing(line))
+        if level:
+            cuts = sorted((*cuts, *level))
+            longest = max(map(sub, (*cuts, len(line)), (0, *cuts)))
+            if len(cuts) >= _FEWEST and longest <= max(_LONG, _LARGEST * len(line)):
+                return cuts
+    return []
 
 
-def _cut(line: str, cuts: Sequence[int]) -> list[str]:
-    return [line[start:end] for start, end in zip((0, *cuts), (*cuts, len(line)), strict=True) if start < end]
-
-
-def _flowing(line: str) -> Iterator[str]:
-    """Pieces of about the same length, cut behind blanks and commas where there are any."""
-    start = 0
-    while start < len(line):
-        end = start + _PIECE
-        if end < len(line):
-            blank = _BLANK.search(line, end, end + _PIECE)
-            end = blank.end() if blank else end + _PIECE
-        yield line[start:end]
-        start = end
+def _flow(line: str) -> Iterator[int]:
+    """Cuts at about the same distance, behind blanks and commas where there are any."""
+    position = _PIECE
+    while position < len(line):
+        blank = _BLANK.search(line, position, position + _PIECE)
+        position = blank.end() if blank else position + _PIECE
+        if position < len(line):
+            yield position
+            position += _PIECE

@@ -161,6 +161,31 @@ def test_files_left_out_of_a_listing_are_named() -> None:
     assert len(draft.text) < 0.75 * len("\n".join(lines))
 
 
+def test_an_overlong_line_among_others_is_cut_inside() -> None:
+    words = " ".join(f"{COLOURS[number * 5 % 7]} {city(number)}" for number in range(600))
+    draft = render("\n".join(["$ report --rows", str(rows()), "", words, "$ exit"]))
+    assert draft is not None
+    lines = draft.text.split("\n")
+    assert lines[0].startswith("[5 lines, ")
+    assert lines[1].startswith("$ report --rows")
+    assert lines[-1] == "$ exit"
+    assert re.search(r"\[elements \d+-\d+ of line 2 left out here\]", draft.text)
+    assert re.search(r"\[characters \d+-\d+ of line 4 left out here\]", draft.text)
+
+
+def test_a_text_of_messages_alone_stays() -> None:
+    assert render("\n".join(f"src/part{n}.ts({n},7): error TS2307: Cannot find module '{city(n)}'." for n in range(90))) is None
+
+
+@pytest.mark.parametrize(("line", "kept"), [("0 errors in the north wing", False), ("10 errors in the north wing", True)])
+def test_denied_trouble_is_none(line: str, kept: bool) -> None:
+    lines = [f"checked the {COLOURS[n % 7]} pipe of room {n} and found it to be dry" for n in range(300)]
+    lines[260] = lines[260] + "; " + line
+    draft = render("\n".join(lines))
+    assert draft is not None
+    assert (lines[259] in draft.text) == kept  # what went wrong stays with the line before it
+
+
 def test_a_view_of_moderate_size_stays() -> None:
     lines = ["[File: /srv/shop/cart.py (300 lines total)]", *(f"{n}:    total_{n} = price[{n}] * {n}" for n in range(1, 160))]
     assert render("\n".join(lines)) is None
@@ -263,7 +288,7 @@ def test_units_joined_are_the_text(piece: str, times: int) -> None:
     units = take_apart(text)
     if not units.cleaned:
         assert "".join(part for pair in zip(units.texts, units.glue, strict=True) for part in pair) == text
-    assert len(units.texts) == len(units.glue) == len(units.line) == len(units.element)
+    assert len(units.texts) == len(units.glue) == len(units.line) == len(units.first) == len(units.last)
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.integers(), st.none() | st.booleans() | st.floats()), min_size=1, max_size=12))
