@@ -116,7 +116,8 @@ def detect(text: str, tool: str, arguments: str) -> Kind:
     if _is_base64(text[:1000]):
         return "base64"
     promised = _promised(tool, arguments)
-    if promised == "code" and _share(lines, _CODE.match) >= 0.3 and not _is_diff(lines):
+    numbered = _share(lines, _NUMBERED_CODE.match) >= 0.9
+    if promised == "code" and (numbered or _share(lines, _CODE.match) >= 0.3) and not _is_diff(lines):
         return "code"  # before the rest: a program may print logs and hold tables
     for kind, test in _TESTS:
         if test(lines, promised == kind):
@@ -147,11 +148,17 @@ def _share(lines: Sequence[str], test: Callable[[str], object]) -> float:
 
 def _is_json(head: str, lines: Sequence[str]) -> bool:
     if not _JSON.match(head):
-        return False
+        return len(lines) > 2 and _is_bracketed(lines[1:])  # one line of words before the document
     first = lines[0]
     if len(lines) == 1 or len(first) >= _LINE or not _JSON_LINE.match(first):
         return True
     return first.lstrip().startswith("[") or _share(lines, lambda line: len(line) >= _LINE or _JSON_LINE.match(line)) >= 0.9
+
+
+def _is_bracketed(lines: Sequence[str]) -> bool:
+    """Whether a document stands between a bracket that ends the first line and one that begins the last."""
+    pair = lines[0].strip() + lines[-1].strip()
+    return len(lines[0]) < _LINE and pair in ("{}", "[]", "[{}]")
 
 
 def _is_html(head: str) -> bool:
@@ -169,7 +176,7 @@ def _is_base64(head: str) -> bool:
 def _is_diff(lines: Sequence[str], promised: bool = False) -> bool:
     if not any(map(_HUNK.match, lines)):
         return False
-    near = any(map(_DIFF_HEAD.match, lines[:40]))
+    near = any(map(_DIFF_HEAD.match, lines if promised else lines[:40]))  # behind a long commit message
     return near and (promised or _share(lines, lambda line: line[0] in "+- @" or _DIFF_HEAD.match(line)) >= 0.6)
 
 

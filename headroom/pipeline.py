@@ -22,6 +22,8 @@ from headroom.model import Compressed, Policy, Repeat, Segment, content_hash
 from headroom.scoring import bm25
 from headroom.scoring.base import Scorer
 
+_LARGE_TOKENS = 4000  # of a text whose own compressor hardly helps, so that the general one is tried
+_HARDLY = 0.85  # of the tokens left
 _MOSTLY = 0.6  # of the lines; a text repeated that far is best referred to, whatever else could be left out
 _log = logging.getLogger(__name__)
 
@@ -66,20 +68,26 @@ def plan(segments: Sequence[Segment], policy: Policy) -> list[Plan]:
 
 
 def _plan(segment: Segment, policy: Policy) -> Plan:
-    started = time.perf_counter()
     if reason := keep_reason(segment, policy):
         return Plan(segment, reason=reason)
-    name = "detect"
     try:
         kind = detect(segment.text, segment.tool, segment.arguments)
-        compressor = COMPRESSORS.get(kind)
-        if compressor is None:
-            return Plan(segment, reason=f"no_compressor:{kind}")
-        name = compressor.label
+    except Exception:  # fence: compression fails open
+        _log.exception("the kind of a text of %d characters could not be told", len(segment.text))
+        return Plan(segment, reason="failed:detect")
+    compressor = COMPRESSORS.get(kind)
+    if compressor is None:
+        return Plan(segment, reason=f"no_compressor:{kind}")
+    return _take_apart(segment, compressor, kind)
+
+
+def _take_apart(segment: Segment, compressor: Compressor, kind: str) -> Plan:
+    started = time.perf_counter()
+    try:
         parsed = compressor.parse(segment)
     except Exception:  # fence: compression fails open
-        _log.exception("%s could not take a text of %d characters apart", name, len(segment.text))
-        return Plan(segment, reason=f"failed:{name}")
+        _log.exception("%s could not take a text of %d characters apart", compressor.label, len(segment.text))
+        return Plan(segment, reason=f"failed:{compressor.label}")
     if parsed is None:
         return Plan(segment, reason=f"not_{kind}")
     return Plan(segment, compressor, parsed, ms=1000 * (time.perf_counter() - started))
@@ -109,10 +117,22 @@ def apply(plans: Sequence[Plan], policy: Policy, counter: tokens.Counter, score:
 def _apply(item: Plan, policy: Policy, counter: tokens.Counter, score: Scorer) -> Compressed:
     if item.compressor is None or item.parsed is None:
         return Compressed(None, reason=item.reason)
-    started, segment, label = time.perf_counter(), item.segment, item.compressor.label
-    before = counter.count(segment.text)
+    before = counter.count(item.segment.text)
     if before < policy.min_tokens:
         return Compressed(None, reason="too_small", tokens_before=before, tokens_after=before)
+    result = _render(item, before, policy, counter, score)
+    hardly = result.text is not None and before >= _LARGE_TOKENS and result.tokens_after > _HARDLY * before
+    if hardly and item.compressor is not COMPRESSORS["unknown"]:
+        general = _render(_take_apart(item.segment, COMPRESSORS["unknown"], "unknown"), before, policy, counter, score)
+        if general.text is not None and general.tokens_after < result.tokens_after:
+            return general
+    return result
+
+
+def _render(item: Plan, before: int, policy: Policy, counter: tokens.Counter, score: Scorer) -> Compressed:
+    if item.compressor is None or item.parsed is None:
+        return Compressed(None, reason=item.reason, tokens_before=before, tokens_after=before)
+    started, segment, label = time.perf_counter(), item.segment, item.compressor.label
     digest = content_hash(segment.text)
     try:
         scores = score(query_of(segment), item.parsed.units)
