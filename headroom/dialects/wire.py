@@ -60,6 +60,7 @@ class Document:
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 
 
@@ -169,8 +170,8 @@ def unquote(text: str, start: int) -> str:
 
 
 def quote(text: str) -> str:
-    """The JSON literal of a text, other scripts as they are."""
-    return json.dumps(text, ensure_ascii=False)
+    """The JSON literal of a text, other scripts as they are, unless it holds what UTF-8 cannot say."""
+    return json.dumps(text, ensure_ascii=_SURROGATE.search(text) is not None)
 
 
 def splice(text: str, edits: Iterable[Edit]) -> str:

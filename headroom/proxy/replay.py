@@ -14,15 +14,18 @@ from headroom.errors import StoreUnavailable
 from headroom.model import Compressed, Original, Segment
 from headroom.store.threaded import ThreadedStore
 
-_RENEW_S = 600.0  # lifetimes in the store are renewed this often
 _log = logging.getLogger(__name__)
 
 
 class Replay:
-    """Looks up and remembers `Compressed` by memo key; at most `max_bytes` of texts in memory."""
+    """Looks up and remembers `Compressed` by memo key; at most `max_bytes` of texts in memory.
 
-    def __init__(self, store: ThreadedStore, max_bytes: int = 64_000_000) -> None:
+    Lifetimes in the store are renewed every `renew_s`, which must be much shorter than they are.
+    """
+
+    def __init__(self, store: ThreadedStore, renew_s: float = 600.0, max_bytes: int = 64_000_000) -> None:
         self._store = store
+        self._renew_s = renew_s
         self._max_bytes = max_bytes
         self._bytes = 0
         self._known: OrderedDict[str, Compressed] = OrderedDict()
@@ -71,7 +74,7 @@ class Replay:
         due = {
             result.hash: (segment, result)
             for segment, result in pairs
-            if result.text is not None and now - self._renewed.get((scope, result.hash), -_RENEW_S) >= _RENEW_S
+            if result.text is not None and now - self._renewed.get((scope, result.hash), -self._renew_s) >= self._renew_s
         }
         if not due:
             return

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from headroom.dialects import DIALECTS
@@ -28,6 +28,7 @@ from headroom.proxy.routes import own_error, own_routes
 from headroom.proxy.services import Services, open_services
 from headroom.settings import Settings, export, load
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SWITCH_S = 0.001  # the event loop waits no longer than this for a thread that reads a large body
 
 
@@ -52,11 +53,19 @@ def create_app(services: Services) -> FastAPI:
         middleware=[Middleware(RequestId), Middleware(Fence)],
         exception_handlers={HeadroomError: _on_error},
     )
-    app.include_router(own_routes(services))
+    own = own_routes(services)
+    app.include_router(own)
+    for path in {route.path for route in own.routes if isinstance(route, Route) and route.path != "/"}:
+        app.router.routes.append(Route(path, _wrong_method, methods=_METHODS))
     for path, dialect in DIALECTS.items():
         app.router.routes.append(Route(path, ProviderRoute(dialect, services), methods=["POST"]))
     app.router.routes.append(Route("/{path:path}", PassThrough(services)))
     return app
+
+
+async def _wrong_method(request: Request) -> Response:
+    """Our own paths never reach a provider, whatever the method."""
+    return JSONResponse({"error": {"type": "invalid_request", "message": f"{request.url.path} does not take {request.method}."}}, 405)
 
 
 async def _on_error(_: Request, failure: Exception) -> Response:

@@ -40,7 +40,7 @@ def open_services(settings: Settings, compress: Compress) -> Services:
         settings=settings,
         compress=compress,
         store=threaded,
-        replay=Replay(threaded),
+        replay=Replay(threaded, renew_s=min(600.0, 36 * settings.store.ttl_hours)),  # a hundredth of a lifetime
         upstream=Upstream(settings.upstream),
         ledger=ledger,
         recorder=_recorder(ledger, settings),

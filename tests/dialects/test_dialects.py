@@ -164,3 +164,10 @@ def test_usage() -> None:
         ):
             assert dialect.usage(odd) == Usage()
         assert dialect.usage({"usage": {"output_tokens": 10**30, "completion_tokens": 10**30}}) == Usage()
+
+
+def test_a_replacement_may_name_what_utf8_cannot_say() -> None:
+    call = OPENAI_CHAT.read(json.dumps(OPENAI_CALL).encode())
+    segments = OPENAI_CHAT.segments(call)
+    spliced = splice(call, segments, [Compressed("see read\ud800(é)"), *([Compressed(None)] * (len(segments) - 1))])
+    assert json.loads(spliced)["messages"][3]["content"] == "see read\ud800(é)"

@@ -150,3 +150,12 @@ def test_operator_routes_want_the_admin_key(shared: Settings, provider: Provider
         assert HTTP.get(url + route).status_code == 403
         assert HTTP.get(url + route, headers={"authorization": "Bearer"}).status_code == 403
     assert provider.requests == []
+
+
+@pytest.mark.parametrize("path", ["/stats", "/metrics", "/health", "/livez", "/readyz", "/v1/compress", "/v1/retrieve", "/v1/retrieve/abc"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+def test_our_own_paths_never_reach_a_provider(small: str, provider: Provider, path: str, method: str) -> None:
+    answer = HTTP.request(method, small + path, headers={"authorization": f"Bearer {ADMIN}"})
+    assert answer.status_code in (200, 400, 404, 405)
+    assert answer.status_code == 200 or set(answer.json()["error"]) == {"type", "message"}
+    assert provider.requests == []
