@@ -97,7 +97,7 @@ def test_nesting_has_no_limit() -> None:
     assert root == {"a": "b"}
 
 
-@given(st.text() | st.text(alphabet='a\ud800\udc00\x00"é'))
+@given(st.text() | st.text(alphabet='a\ud800\x00"é'))
 def test_a_quoted_text_is_read_back(text: str) -> None:
     assert wire.parse(wire.quote(text)).root == text
 
