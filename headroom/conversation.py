@@ -17,7 +17,7 @@ from headroom.model import Call, Compressed, Job, JobResult, Policy, Recall, Rep
 from headroom.repeats import repeats
 
 NOTHING = Compressed(None)
-_NAME_CHARS = 120
+_NAME_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,9 @@ def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) 
 
 def _name(segment: Segment) -> str:
     """How a reference calls the text."""
-    arguments = segment.arguments if len(segment.arguments) <= _NAME_CHARS else segment.arguments[:_NAME_CHARS] + "..."
+    arguments = segment.arguments
+    if len(arguments) > _NAME_CHARS:  # what tells two calls apart stands rather at the end
+        arguments = f"{arguments[: _NAME_CHARS // 3]}...{arguments[-2 * _NAME_CHARS // 3 :]}"
     return f"{segment.tool}({arguments})" if segment.tool else "the data above"
 
 

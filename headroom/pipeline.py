@@ -22,7 +22,7 @@ from headroom.model import Compressed, Policy, Repeat, Segment, content_hash
 from headroom.scoring import bm25
 from headroom.scoring.base import Scorer
 
-_LARGE_TOKENS = 4000  # of a text whose own compressor hardly helps, so that the general one is tried
+_LARGE_TOKENS = 4000  # of code that hardly folds, so that the general compressor is tried
 _HARDLY = 0.85  # of the tokens left
 _MOSTLY = 0.6  # of the lines; a text repeated that far is best referred to, whatever else could be left out
 _log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def _apply(item: Plan, policy: Policy, counter: tokens.Counter, score: Scorer) -
         return Compressed(None, reason="too_small", tokens_before=before, tokens_after=before)
     result = _render(item, before, policy, counter, score)
     hardly = result.text is not None and before >= _LARGE_TOKENS and result.tokens_after > _HARDLY * before
-    if hardly and item.compressor is not COMPRESSORS["unknown"]:
+    if hardly and item.compressor is COMPRESSORS["code"]:  # macros, data, generated code: nothing folds
         general = _render(_take_apart(item.segment, COMPRESSORS["unknown"], "unknown"), before, policy, counter, score)
         if general.text is not None and general.tokens_after < result.tokens_after:
             return general
@@ -159,13 +159,14 @@ def refer(
     if not runs:
         return result
     digest = content_hash(segment.text)
-    pieces, position = [], 0
+    pieces: list[str] = []
+    position, source = 0, -1
     for run in runs:
+        name = earlier[run.source].name if run.source != source else ""
+        own, other = (run.start + 1, run.end), (run.at + 1, run.at + run.end - run.start)
         pieces += lines[position : run.start]
-        pieces.append(
-            marker.repeated((run.start + 1, run.end), (run.at + 1, run.at + run.end - run.start), earlier[run.source].name, digest)
-        )
-        position = run.end
+        pieces.append(marker.repeated(own, other, name, "" if position else digest))
+        position, source = run.end, run.source
     text = "\n".join([*pieces, *lines[position:]])
     before, after = result.tokens_before or counter.count(segment.text), counter.count(text)
     mostly = sum(run.end - run.start for run in runs) >= _MOSTLY * len(lines)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from headroom.model import Repeat
 
-MIN_CHARS = 400  # of a run; a reference costs about 40 tokens
+MIN_CHARS = 250  # of a run; a reference costs about 25 tokens
 _ANCHOR_CHARS = 12  # shorter lines stand everywhere and start no run
 
 

@@ -33,9 +33,13 @@ def gap(what: str) -> str:
 
 def re_encoded(what: str, hash: str) -> str:
     """The head of a text that was rewritten, e.g. what = "500 JSON records as a table, complete"."""
-    return f"[{what}; exact original: hash={hash}]"
+    return f"[{what}; original hash={hash}]"
 
 
 def repeated(own: tuple[int, int], other: tuple[int, int], name: str, hash: str) -> str:
-    """A run of lines (first and last, from 1) that stands earlier in the same request."""
-    return f"[lines {own[0]}-{own[1]} are the same as lines {other[0]}-{other[1]} of {name} above; exact original: hash={hash}]"
+    """A run of lines (first and last, from 1) that stands earlier in the same request.
+
+    `name` says in what, empty for the one named last; `hash` is empty in all but the first of a text.
+    """
+    source = f" of {name} above" if name else " of it"
+    return f"[lines {own[0]}-{own[1]} are the same as lines {other[0]}-{other[1]}{source}{f'; original hash={hash}' if hash else ''}]"

@@ -19,10 +19,12 @@ from headroom.scoring import bm25
 from headroom.tokens import Counter
 
 MAX_TOKENS = 1500  # of one block
-SHARE = 0.05  # of the tokens left out, for one block
-LEAST = 300  # a single record needs room, however little was left out
-_ALL_BLOCKS = {True: 0.5, False: 0.2}  # of the tokens left out, for all blocks: up to a user's turn, up to a tool's
+# for a user's turn and for a tool's:
+SHARE = {True: 0.05, False: 0.02}  # of the tokens left out, for one block
+LEAST = {True: 300, False: 150}  # tokens of one block; a single record needs room, however little was left out
+ALL_BLOCKS = {True: 0.5, False: 0.2}  # of the tokens left out, for all blocks so far
 _RARE = 5  # places that hold a name; what stands in more places is no name for a place
+_NEWS = 24  # characters that a line must hold beside the name: a bare path in a listing tells nothing
 _CLOSE_TO_BEST = 0.45  # of the best score
 _MAX_EXCERPTS = 24
 _AROUND = 240  # characters shown behind a word of the query in a unit too long to be shown
@@ -84,7 +86,7 @@ class _Relevance:
         for name in named.names(query):
             holders = named.holding(text, offsets, name, _RARE + 1)
             if len(holders) <= _RARE:
-                self.named.update(holders)
+                self.named.update(index for index in holders if len(units[index].strip()) - len(name) >= _NEWS)
         words = [term for term in bm25.terms(query) if term in lower]
         self.scores = bm25.scores(" ".join(words), units) if words else [0.0] * len(units)
         self.least = 2 if len(words) > 2 else 1
@@ -137,8 +139,8 @@ class _Page:
     def __init__(self, sources: Sequence[Source], shown: Sequence[str], counter: Counter, spoken: bool) -> None:
         left_out = sum(source.tokens_left_out for source in sources)
         spent = sum(counter.count(block) for block in shown)
-        one = min(MAX_TOKENS, max(round(SHARE * left_out), LEAST))
-        self.room = min(one, round(_ALL_BLOCKS[spoken] * left_out) - spent) - counter.count(_HEAD)
+        one = min(MAX_TOKENS, max(round(SHARE[spoken] * left_out), LEAST[spoken]))
+        self.room = min(one, round(ALL_BLOCKS[spoken] * left_out) - spent) - counter.count(_HEAD)
         self._sources, self._shown, self._counter = sources, shown, counter
 
     def unit(self, place: _Place) -> Unit | None:

@@ -135,7 +135,7 @@ def _with_head(encoded: Encoded, body: str, what: str, hash: str) -> str:
 
 def _complete(encoded: Encoded) -> str:
     legend = _legend(encoded)
-    return f"{encoded.what}, complete{'; ' if legend else ''}{legend}"
+    return f"{encoded.what}, complete; {legend}" if legend else encoded.what
 
 
 def _legend(encoded: Encoded) -> str:
