@@ -41,7 +41,7 @@ async def compressed(services: Services, talk: Conversation, *, model: str, time
     found = by_key(job, done)
     lost = [key for key, result in found.items() if result.reason == "store_unavailable"]
     services.replay.remember({key: result for key, result in found.items() if key not in lost})
-    if lost:
-        await services.replay.pin(lost, Compressed(None, reason="store_unavailable"))
     known |= found
+    if lost:
+        known |= await services.replay.pin(lost, Compressed(None, reason="store_unavailable"))
     return Compression(talk.results(known), talk.recalled(known), done.counted)
