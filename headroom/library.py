@@ -12,7 +12,7 @@ from typing import Any
 from headroom import worker
 from headroom.conversation import by_key, read_conversation
 from headroom.dialects import dialect_of
-from headroom.dialects.base import read_call, splice
+from headroom.dialects.base import read_call, splice, understood
 from headroom.errors import InvalidRequest
 from headroom.model import LOCAL
 from headroom.settings import Settings, load
@@ -62,7 +62,7 @@ def compress(
         raw = json.dumps(body).encode()
     except (TypeError, ValueError, RecursionError) as failure:
         raise InvalidRequest(f"messages: must be what JSON can say: {failure}") from None
-    call = read_call("", raw)
+    call = understood(read_call("", raw))
     dialect = dialect_of(call)
     talk = read_conversation(dialect, call, settings.compression.policy, LOCAL.scope)
     job = talk.job({}, model, tuple(dialect.texts(call)))

@@ -19,6 +19,7 @@ from headroom.model import Call, Compressed, Segment, Turn, Usage
 from headroom.sections import Section, sections
 
 _END = (-1, -1)  # the part behind the last character of a string
+TOO_MANY_VALUES = "too_many_values"
 _MODEL_CHARS = 200  # of a model name; a longer one is none
 _MAX_COUNT = 1 << 53
 _QUESTION_CHARS = 4000  # of a user's words, half from the beginning and half from the end
@@ -50,7 +51,7 @@ class Dialect(Protocol):
 
 
 def read_call(dialect: str, raw: bytes) -> Call:
-    """A body that must be a JSON object with messages."""
+    """A body that must be a JSON object with messages. One that is too intricate to be read is a call without any."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as failure:
@@ -61,6 +62,8 @@ def read_call(dialect: str, raw: bytes) -> Call:
         raise InvalidRequest(
             f"The request body is not valid JSON: {failure.msg} at line {failure.lineno}, column {failure.colno}."
         ) from None
+    except wire.TooManyValues:
+        return Call(dialect, raw, text, body=wire.Obj(messages=wire.Arr()), reason=TOO_MANY_VALUES)
     body = document.root
     if not isinstance(body, dict):
         raise InvalidRequest("The request body must be a JSON object.")
@@ -79,6 +82,13 @@ def read_call(dialect: str, raw: bytes) -> Call:
         stream=body.get("stream") is True,
         reason="duplicate_keys" if document.duplicate_keys else "",
     )
+
+
+def understood(call: Call) -> Call:
+    """Raises InvalidRequest for a call that was not read; it can be passed on, but not answered."""
+    if call.reason == TOO_MANY_VALUES:
+        raise InvalidRequest(f"The request body holds more than {wire.MOST_VALUES:,} values.")
+    return call
 
 
 def splice(

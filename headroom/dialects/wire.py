@@ -2,7 +2,8 @@
 
 `parse` accepts what RFC 8259 allows (and, leniently, control characters inside strings) and gives
 ordinary values whose `start` and `end` are positions in the text, brackets and quotes included.
-Numbers stay the literals they were (`Number`). It is iterative: nesting is limited by memory only.
+Numbers stay the literals they were (`Number`). It is iterative, so nesting has no limit; the number
+of values has one, because a value takes fifty times the memory of its shortest text.
 `splice` replaces ranges; every character outside them stays.
 """
 
@@ -58,6 +59,11 @@ class Document:
     duplicate_keys: bool
 
 
+class TooManyValues(Exception):
+    """The text holds more values than the reader takes; it may be valid all the same."""
+
+
+MOST_VALUES = 1_000_000
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -65,8 +71,9 @@ _WORDS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", False)
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most: int) -> None:
         self.text = text
+        self.left = most
         self.pos = 0
         self.duplicates = False
 
@@ -113,6 +120,9 @@ class _Parser:
         open: list[Arr | Obj] = []
         keys: list[str] = []
         while True:
+            self.left -= 1
+            if self.left < 0:
+                raise TooManyValues
             char = self.peek()
             if char and char in "[{":
                 container: Arr | Obj = Arr() if char == "[" else Obj()
@@ -154,9 +164,9 @@ class _Parser:
         return container
 
 
-def parse(text: str) -> Document:
-    """Raises json.JSONDecodeError with the position of what is wrong."""
-    parser = _Parser(text)
+def parse(text: str, most: int = MOST_VALUES) -> Document:
+    """Raises json.JSONDecodeError with the position of what is wrong, TooManyValues beyond `most` values."""
+    parser = _Parser(text, most)
     root = parser.run()
     if parser.peek():
         raise parser.fail("Extra data")

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from headroom import tokens
 from headroom.conversation import read_conversation
 from headroom.dialects import OPENAI_CHAT, dialect_of, wire
-from headroom.dialects.base import splice
+from headroom.dialects.base import splice, understood
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.compression import compressed
@@ -46,7 +46,7 @@ def _estimated(texts: Sequence[str]) -> Sequence[int]:
 
 
 def _read(raw: bytes) -> Call:
-    call = OPENAI_CHAT.read(raw)
+    call = understood(OPENAI_CHAT.read(raw))
     if not call.model:
         raise InvalidRequest('model: the name of the model is required, for example "gpt-4o" or "claude-sonnet-4-5".')
     return call

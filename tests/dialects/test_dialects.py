@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT, Dialect, dialect_of
-from headroom.dialects.base import splice
+from headroom.dialects.base import TOO_MANY_VALUES, splice, understood
 from headroom.errors import InvalidRequest
-from headroom.model import Compressed, Segment, Usage
+from headroom.model import Call, Compressed, Segment, Usage
 
 _TEXT = st.text(max_size=12)
 _BLOCK = st.fixed_dictionaries({"type": st.just("text"), "text": _TEXT}, optional={"cache_control": st.just({"type": "ephemeral"})})
@@ -171,3 +171,10 @@ def test_a_replacement_may_name_what_utf8_cannot_say() -> None:
     segments = OPENAI_CHAT.segments(call)
     spliced = splice(call, segments, [Compressed("see read\ud800(é)"), *([Compressed(None)] * (len(segments) - 1))])
     assert json.loads(spliced)["messages"][3]["content"] == "see read\ud800(é)"
+
+
+def test_a_call_that_was_not_read_is_not_answered() -> None:
+    call = ANTHROPIC.read(json.dumps(ANTHROPIC_CALL).encode())
+    assert understood(call) is call
+    with pytest.raises(InvalidRequest, match="more than 1,000,000 values"):
+        understood(Call("anthropic", b"", reason=TOO_MANY_VALUES))

@@ -97,6 +97,13 @@ def test_nesting_has_no_limit() -> None:
     assert root == {"a": "b"}
 
 
+@pytest.mark.parametrize("text", ["[[],[],[]]", '{"a":1,"b":[2]}', '["","",""]', "[1,[[]]]"])
+def test_the_number_of_values_has_a_limit(text: str) -> None:
+    assert wire.parse(text, most=4).root == wire.parse(text).root
+    with pytest.raises(wire.TooManyValues):
+        wire.parse(text, most=3)
+
+
 @given(st.text() | st.text(alphabet='a\ud800\x00"é'))
 def test_a_quoted_text_is_read_back(text: str) -> None:
     assert wire.parse(wire.quote(text)).root == text

@@ -81,6 +81,13 @@ def test_deep_nesting_is_passed_on(small: str, provider: Provider, route: str) -
         assert provider.requests[-1].body == body
 
 
+def test_what_would_fill_the_memory_is_passed_on_unread(proxy: str, provider: Provider) -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"metadata":[' + b"[]," * 1_100_000 + b"[]]}"
+    answer = post(f"{proxy}/v1/messages", body)
+    assert (answer.status_code, answer.headers["x-headroom-skip-reason"]) == (200, "too_many_values")
+    assert provider.requests[0].body == body
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_body_over_the_limit(small: str, provider: Provider, route: str) -> None:
     large = json.dumps(asking([{"role": "user", "content": "x" * 1_000_000}])).encode()
