@@ -129,12 +129,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Lines start..end (from 0, end excluded) of a text stand in the text numbered `source`, from line `at` on."""
+    """Lines start..end (from 0, end excluded) of a text stand in the text numbered `source`, from line `at` on.
+
+    `whole` says that the two texts are equal.
+    """
 
     start: int
     end: int
     source: int
     at: int
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

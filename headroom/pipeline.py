@@ -35,9 +35,11 @@ class Earlier:
     name: str
     result: Compressed
 
-    def shows(self, lines: Sequence[str]) -> bool:
-        """Whether these lines of it can be read where it stands."""
-        return self.result.text is None or set(self.result.text.split("\n")).issuperset(lines)
+    def shows(self, run: Repeat, lines: Sequence[str]) -> bool:
+        """Whether these lines of it can be read where it stands; what was only re-encoded can, as a whole."""
+        if self.result.text is None or (run.whole and not self.result.cut):
+            return True
+        return set(self.result.text.split("\n")).issuperset(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def refer(
     `earlier` says, by number, what became of the texts that the runs refer to.
     """
     started, lines = time.perf_counter(), segment.text.split("\n")
-    runs = [run for run in runs if earlier[run.source].shows(lines[run.start : run.end])]
+    runs = [run for run in runs if earlier[run.source].shows(run, lines[run.start : run.end])]
     if not runs:
         return result
     digest = content_hash(segment.text)

@@ -42,6 +42,6 @@ def _runs(own: Sequence[str], lines: Sequence[Sequence[str]], first: dict[str, t
         while end < len(own) and behind < len(earlier) and own[end] == earlier[behind]:
             end, behind = end + 1, behind + 1
         if sum(map(len, own[start:end])) + end - start > MIN_CHARS:
-            yield Repeat(start, end, source, at)
+            yield Repeat(start, end, source, at, end - start == len(own) == len(earlier))
             covered = end
         position = end
