@@ -15,6 +15,7 @@ from headroom.stats.exposition import Exposition
 
 _WINDOW = 2048  # outcomes that the latency figures and the recent list look back on
 _FAILED = 500
+_MODELS = 500  # further model names are counted as "other": callers choose them
 
 
 def figures(values: Iterable[float]) -> dict[str, float | None]:
@@ -64,7 +65,9 @@ class Ledger:
         self._totals["saved"] += outcome.tokens_saved
         self._totals["output"] += outcome.usage.output_tokens or 0
         self._by["provider"][outcome.provider] += 1
-        self._by["model"][outcome.model or "unknown"] += 1
+        models = self._by["model"]
+        name = outcome.model or "unknown"
+        models[name if name in models or len(models) < _MODELS else "other"] += 1
         self._by["mode"][outcome.mode] += 1
         for reason in outcome.reasons or ((outcome.skip_reason,) if outcome.skip_reason else ()):
             self._by["skip"][reason] += 1
