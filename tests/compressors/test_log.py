@@ -167,13 +167,6 @@ def test_lossless_decodes_to_the_same_bytes() -> None:
     assert log_fold.decode(draft.text) == "\n".join(lines)
 
 
-def test_decoding_something_else_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no template"):
-        log_fold.decode("head\n@7 a b")
-    with pytest.raises(ValueError, match="as many values"):
-        log_fold.decode("head\n@1 = a <*> b\n@1 x y")
-
-
 def test_short_texts_are_left_alone() -> None:
     assert render("one\ntwo\nthree") is None
 
