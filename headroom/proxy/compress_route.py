@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from headroom import tokens
@@ -30,18 +30,25 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
     if bypass or call.reason:
         policy = dataclasses.replace(policy, fidelity="off")
     talk = await offload(len(raw), read_conversation, dialect, call, policy, caller.scope)
-    done = await compressed(services, talk, model=call.model, timeout_s=_TIMEOUT_S, count=texts)
-    counted = done.counted if done.counted is not None else await offload(len(raw), _estimated, texts)
+    digests = await offload(len(raw), services.counts.digests, texts, call.model)
+    counts = services.counts.lookup(digests)
+    new = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in counts}
+    done = await compressed(services, talk, model=call.model, timeout_s=_TIMEOUT_S, count=tuple(new.values()))
+    estimated = bool(new) and done.counted is None
+    counted = await offload(len(raw), _estimated, new.values()) if estimated else done.counted or ()
+    counts |= zip(new, counted, strict=True)
+    if not estimated:
+        services.counts.remember(counts)
     spliced = await offload(len(raw), splice, call, talk.segments, done.results, talk.turns, done.recalled)
-    rest = _figures(sum(counted), [*done.results, *done.recalled])
+    rest = _figures(sum(counts[digest] for digest in digests), [*done.results, *done.recalled])
     if reason := "bypass" if bypass else call.reason:
         rest["skip_reason"] = reason
-    if done.counted is None:
+    if estimated:
         rest["tokens_estimated"] = True
     return _render(call, spliced, rest)
 
 
-def _estimated(texts: Sequence[str]) -> Sequence[int]:
+def _estimated(texts: Iterable[str]) -> Sequence[int]:
     return [tokens.Estimate().count(text) for text in texts]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headroom.errors import SettingsError
 from headroom.proxy.compress import Compress
+from headroom.proxy.counts import TokenCounts
 from headroom.proxy.recorder import Recorder
 from headroom.proxy.replay import Replay
 from headroom.proxy.upstream import Upstream
@@ -29,6 +30,7 @@ class Services:
     ledger: Ledger
     recorder: Recorder
     salt: bytes
+    counts: TokenCounts = field(default_factory=TokenCounts)
 
 
 def open_services(settings: Settings, compress: Compress) -> Services:
