@@ -117,5 +117,5 @@ def test_a_log_of_other_lines_marks_the_few_that_have_a_template() -> None:
 
 @pytest.mark.parametrize("folded", _REFUSED)
 def test_what_was_not_written_here_is_an_error(folded: str) -> None:
-    with pytest.raises(ValueError, match="no |more "):
+    with pytest.raises(ValueError, match=r"no |more "):
         log_fold.decode(folded)
