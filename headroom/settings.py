@@ -158,11 +158,15 @@ def load(
     flags: Mapping[tuple[str, ...], Any] | None = None,
     env: Mapping[str, str] | None = None,
     config: Path | None = None,
+    *,
+    binds: bool = True,
 ) -> Settings:
     """Build the settings from flags (path in the tree -> value), the environment and a TOML file.
 
     `config` must exist when given; without it `config.toml` in the home directory is read if there
-    is one. Raises SettingsError naming the field, its source and what is allowed.
+    is one. `binds` is False when another server listens (gunicorn): the default host says nothing
+    then, and `callers: auto` means credential unless a host is set. Raises SettingsError naming the
+    field, its source and what is allowed.
     """
     env = os.environ if env is None else env
     tree, sources = _read_toml(env, config)
@@ -175,9 +179,12 @@ def load(
             _put(tree, path, flags[path])
             sources[path] = extra(info, "flag").split("/")[0] or ".".join(path)
     try:
-        return Settings.model_validate(tree)
+        settings = Settings.model_validate(tree)
     except ValidationError as failure:
         raise SettingsError(_explain(failure, sources)) from None
+    if binds or "host" in tree or settings.access.callers != "auto":
+        return settings
+    return settings.model_copy(update={"access": settings.access.model_copy(update={"callers": "credential"})})
 
 
 def _read_toml(env: Mapping[str, str], config: Path | None) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:

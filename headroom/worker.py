@@ -23,6 +23,7 @@ from headroom.store.base import Store
 
 _UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
 _NOUNS = {"log": "line", "search": "line", "diff": "line", "code": "line", "text": "line", "table": "row"}
+STORE_UNAVAILABLE = "store_unavailable"  # the reason of a result whose original could not be stored
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +50,7 @@ class Worker:
             self._store.put_originals(job.scope, originals(job.segments, results))
         except StoreUnavailable as failure:
             _log.warning("originals could not be stored, segments stay as they came: %s", failure)
-            kept = tuple(_kept(result, "store_unavailable") for result in results)
+            kept = tuple(_kept(result, STORE_UNAVAILABLE) for result in results)
             return JobResult(kept, counted, tuple(Compressed(None) for item in job.recalls if item.known is None))
         compressed = self._first(keys, results)
         return JobResult(tuple(compressed), counted, tuple(self._recall(job, dict(zip(keys, compressed, strict=True)), counter)))

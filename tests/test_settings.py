@@ -208,3 +208,11 @@ def test_settings_are_frozen_and_hide_the_key() -> None:
 )
 def test_who_is_told_apart(host: str, callers: str, open_to_all: bool, home: dict[str, str]) -> None:
     assert load({("host",): host, ("access", "callers"): callers}, env=home).open_access is open_to_all
+
+
+def test_behind_another_server_auto_means_credential_unless_a_host_is_set(tmp_path: Path) -> None:
+    env = {"HEADROOM_HOME": str(tmp_path)}
+    assert load(env=env).open_access
+    assert not load(env=env, binds=False).open_access
+    assert load(env={**env, "HEADROOM_HOST": "127.0.0.1"}, binds=False).open_access
+    assert load(env={**env, "HEADROOM_CALLERS": "open"}, binds=False).open_access

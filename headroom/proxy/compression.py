@@ -10,6 +10,7 @@ from headroom.model import Compressed
 from headroom.proxy.compress import Degraded
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
+from headroom.worker import STORE_UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +32,20 @@ async def compressed(services: Services, talk: Conversation, *, model: str, time
     job = await offload(sum(len(segment.text) for segment in talk.segments), talk.job, known, model, count)
     if job.idle:
         return Compression(talk.results(known), talk.recalled(known), None)
+    asked = [*job.keys, *(recall.key for recall in job.recalls if recall.known is None)]
+    counted: Sequence[int] | None = None
     try:
+        if services.replay.is_down:
+            raise Degraded(STORE_UNAVAILABLE)
         done = await services.compress(job, timeout_s)
+        found, counted = by_key(job, done), done.counted
+        if any(result.reason == STORE_UNAVAILABLE for result in found.values()):
+            services.replay.failed("a compressor could not write to it")
+            raise Degraded(STORE_UNAVAILABLE)
+        services.replay.remember(found)
+        known |= found
     except Degraded as degraded:
         services.ledger.degraded("compressor", degraded.reason)
-        asked = [*job.keys, *(recall.key for recall in job.recalls if recall.known is None)]
-        known |= await services.replay.pin(asked, Compressed(None, reason=f"compressor_{degraded.reason}"))
-        return Compression(talk.results(known), talk.recalled(known), None)
-    found = by_key(job, done)
-    lost = [key for key, result in found.items() if result.reason == "store_unavailable"]
-    services.replay.remember({key: result for key, result in found.items() if key not in lost})
-    known |= found
-    if lost:
-        known |= await services.replay.pin(lost, Compressed(None, reason="store_unavailable"))
-    return Compression(talk.results(known), talk.recalled(known), done.counted)
+        reason = degraded.reason if degraded.reason == STORE_UNAVAILABLE else f"compressor_{degraded.reason}"
+        known |= await services.replay.pin(asked, Compressed(None, reason=reason))
+    return Compression(talk.results(known), talk.recalled(known), counted)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from logging.handlers import RotatingFileHandler
 
 import anyio
 import anyio.to_process
@@ -27,11 +28,14 @@ _log = logging.getLogger(__name__)
 
 @functools.cache
 def _worker(settings: Settings) -> Worker:
-    return Worker(open_store(settings), settings.vocabulary_dir)
+    store = open_store(settings)  # makes the home directory
+    handler = RotatingFileHandler(settings.home / "worker.log", maxBytes=1_000_000, backupCount=1, delay=True)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler])
+    return Worker(store, settings.vocabulary_dir)
 
 
 def run_job(job: Job, settings: Settings) -> JobResult:
-    """Runs inside a worker process, which keeps its store and vocabulary."""
+    """Runs inside a worker process, which keeps its store and vocabulary, and logs to a file: it has no terminal."""
     return _worker(settings).run(job)
 
 

@@ -14,6 +14,7 @@ from headroom.errors import StoreUnavailable
 from headroom.model import Compressed, Original, Segment
 from headroom.store.threaded import ThreadedStore
 
+_PAUSE_S = 5.0  # the store is left alone after it failed, so that no request waits for it twice
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +31,17 @@ class Replay:
         self._bytes = 0
         self._known: OrderedDict[str, Compressed] = OrderedDict()
         self._renewed: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._down_until = 0.0
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the store failed a moment ago."""
+        return time.monotonic() < self._down_until
+
+    def failed(self, failure: object) -> None:
+        """The store could not be read or written."""
+        _log.warning("the store is left alone for %.0f s: %s", _PAUSE_S, failure)
+        self._down_until = time.monotonic() + _PAUSE_S
 
     async def lookup(self, scope: str, keys: Sequence[str], segments: Mapping[str, Segment]) -> dict[str, Compressed]:
         """The known results among `keys`; every original they refer to is readable when this returns, or the store is down.
@@ -40,12 +52,14 @@ class Replay:
         for key in found:
             self._known.move_to_end(key)
         missing = [key for key in keys if key not in found]
+        if self.is_down:
+            return found
         try:
             if missing:
                 found.update(await self._store.get_results(missing))
             await self._renew(scope, [(segments[key], result) for key, result in found.items() if key in segments])
         except StoreUnavailable as failure:
-            _log.warning("known results were not looked up or renewed: %s", failure)
+            self.failed(failure)
         self.remember({key: found[key] for key in missing if key in found})
         return found
 
@@ -62,10 +76,11 @@ class Replay:
     async def pin(self, keys: Sequence[str], kept: Compressed) -> dict[str, Compressed]:
         """Remember that these segments were forwarded as they came, so that later turns forward the same."""
         results = dict.fromkeys(keys, kept)
-        try:
-            results = dict(await self._store.put_results(results))
-        except StoreUnavailable as failure:
-            _log.warning("pinned in memory only: %s", failure)
+        if not self.is_down:
+            try:
+                results = dict(await self._store.put_results(results))
+            except StoreUnavailable as failure:
+                self.failed(failure)
         self.remember(results)
         return results
 

@@ -103,5 +103,5 @@ def run(settings: Settings) -> None:
 def __getattr__(name: str) -> FastAPI:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    app = globals()["app"] = embedded_app(load())
+    app = globals()["app"] = embedded_app(load(binds=False))
     return app

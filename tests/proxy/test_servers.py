@@ -17,6 +17,7 @@ from headroom.ccr import marker
 from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import HTTP, anthropic_turns, asking, await_ready
 
+KEY = {"x-api-key": "sk-test"}  # gunicorn binds where we do not know: originals belong to a credential
 GUNICORN = ["gunicorn", "--worker-class", "uvicorn.workers.UvicornWorker", "--workers", "2", "headroom.proxy.server:app", "--bind"]
 
 
@@ -47,10 +48,10 @@ def started(provider: Provider, home: Path, *command: str) -> Iterator[tuple[str
 def test_two_workers_on_one_store(provider: Provider, tmp_path: Path, command: list[str]) -> None:
     with started(provider, tmp_path, *command) as (url, _):
         for _ in range(4):
-            HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1))).raise_for_status()
+            HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1)), headers=KEY).raise_for_status()
         (digest,) = set(marker.hashes(provider.requests[0].body.decode()))
         assert len({request.body for request in provider.requests}) == 1
-        assert {HTTP.get(f"{url}/v1/retrieve/{digest}").status_code for _ in range(4)} == {200}
+        assert {HTTP.get(f"{url}/v1/retrieve/{digest}", headers=KEY).status_code for _ in range(4)} == {200}
 
 
 def test_an_interrupt_ends_everything_quietly(provider: Provider, tmp_path: Path) -> None:
