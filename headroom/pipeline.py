@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from headroom import tokens
 from headroom.ccr import marker
-from headroom.compressors import COMPRESSORS
+from headroom.compressors import COMPRESSORS, fold
 from headroom.compressors.base import Compressor, Parsed
 from headroom.content import detect
 from headroom.model import Compressed, Policy, Repeat, Segment, content_hash
@@ -139,6 +139,8 @@ def _render(item: Plan, before: int, policy: Policy, counter: tokens.Counter, sc
     try:
         scores = score(query_of(segment), item.parsed.units)
         draft = item.compressor.render(segment, item.parsed, scores, policy.fidelity, digest)
+        if policy.fidelity == "lossless":
+            label, draft = fold.shorten(label, segment.text, draft, digest)
     except Exception:  # fence: compression fails open
         _log.exception("%s could not compress a text of %d characters", label, len(segment.text))
         return Compressed(None, reason=f"failed:{label}", tokens_before=before, tokens_after=before)

@@ -57,14 +57,12 @@ def referred(line: str) -> tuple[int, int] | None:
     return None if match is None else (int(match[1]) - 1, int(match[2] or match[1]))
 
 
-def encode(text: str, hash: str, note: str = "") -> str | None:
-    """The text under its marker, or None where no block stands twice; `note` is said before the rule."""
+def encode(text: str, hash: str) -> str:
+    """The text under its marker, whether or not that is smaller."""
     lines = text.split("\n")
     found = blocks(lines)
-    if not found:
-        return None
-    what = f"{note}{len(lines)} lines, complete; [lines a-b again] = a copy of these lines of the original"
-    return "\n".join([marker.re_encoded(what, hash), *_written(lines, found)])
+    rule = "; [lines a-b again] = copy of these lines of the original" if found else ""
+    return "\n".join([marker.re_encoded(f"{len(lines)} lines, complete{rule}", hash), *_written(lines, found)])
 
 
 def decode(folded: str) -> str:

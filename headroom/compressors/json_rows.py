@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from headroom.ccr import marker
+from headroom.compressors import json_decode
 from headroom.compressors.base import Draft, Parsed
 from headroom.compressors.json_sample import asked_for, show
 from headroom.compressors.json_table import Table, alike, tabulate
@@ -25,6 +26,7 @@ from headroom.model import Fidelity, Segment
 _START = re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE)
 _STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 _CLOSING = {"[": "]", "{": "}"}
+_AROUND_RULE = re.compile(r"; (\d+) characters before it and (\d+) behind it as they were", re.ASCII)
 _SPACE = re.compile(r"[ \t\r\n]*")
 _AROUND = 0.2  # share of the text that may stand before and behind the JSON
 _AROUND_LEAST = 500  # characters that may stand there in any case
@@ -111,7 +113,7 @@ class JsonRows:
         body = encoded.body
         units = max(1, len(parsed.units))
         if fidelity == "lossless":
-            return Draft(_with_head(encoded, body, _complete(encoded), hash), units, units)
+            return Draft(_with_head(encoded, body, _complete(encoded) + _around(encoded), hash), units, units)
         if len(body) <= _LARGE:
             verbatim = encoded.verbatim()
             if verbatim is encoded or len(verbatim.body) <= _LARGE:
@@ -131,6 +133,13 @@ class JsonRows:
 
 def _with_head(encoded: Encoded, body: str, what: str, hash: str) -> str:
     return f"{marker.re_encoded(what, hash)}\n{encoded.before}{body}{encoded.behind}"
+
+
+def _around(encoded: Encoded) -> str:
+    """Where in the text the JSON stands, for the way back."""
+    if not encoded.before and not encoded.behind:
+        return ""
+    return f"; {len(encoded.before)} characters before it and {len(encoded.behind)} behind it as they were"
 
 
 def _complete(encoded: Encoded) -> str:
@@ -226,6 +235,23 @@ def _complete_until(text: str, start: int, end: int) -> tuple[int, str]:
             opened.pop()
             place, depth = match.end(), len(opened)
     return place, "".join(reversed(opened[:depth]))
+
+
+def plain(text: str) -> str | None:
+    """The text with its JSON compact: what `decode` gives for its lossless form. None where it has no JSON."""
+    source = _find(text)
+    if source is None:
+        return None
+    value = source.documents if len(source.documents) > 1 else source.documents[0]
+    return f"{source.before}{dump(value)}{source.behind}"
+
+
+def decode(text: str) -> str:
+    """The text that a lossless draft stands for, its JSON compact. Raises ValueError for other texts."""
+    head, _, rest = text.partition("\n")
+    around = _AROUND_RULE.search(head)
+    before, behind = (int(around[1]), len(rest) - int(around[2])) if around else (0, len(rest))
+    return f"{rest[:before]}{dump(json_decode.decode(rest[before:behind]))}{rest[behind:]}"
 
 
 def encode(source: _Source) -> Encoded:
