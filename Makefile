@@ -35,7 +35,7 @@ types: $(VENV)/.dev ## strict type check
 	@$(BIN)/mypy
 
 bench: $(VENV)/.proxy ## how fast compression is on this machine
-	@$(BIN)/python -m benchmarks.compression $(ARGS)
+	@$(BIN)/python -m benchmarks.compress $(ARGS)
 
 clean: ## remove .venv, caches and build outputs
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

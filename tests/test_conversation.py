@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headroom.conversation import by_key, read_conversation
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, Dialect
-from headroom.dialects.base import splice
-from headroom.model import Compressed, Policy
 from headroom.store.sqlite import SqliteStore
-from headroom.worker import Worker
+from tests.forwarding import Face, requests
 
 ROWS = json.dumps([{"id": n, "name": f"service-{n % 9}", "owner": f"team-{n % 7}", "latency_ms": n * 37 % 900} for n in range(300)])
 LOG = "\n".join(f"2026-01-01T00:{n // 60:02d}:{n % 60:02d}Z INFO worker-{n % 9} request {n} took {n * 31 % 700} ms" for n in range(900))
@@ -53,28 +49,8 @@ def openai() -> list[dict[str, Any]]:
     return messages
 
 
-class Face:
-    """A server in small: forwards one request after the other, remembering what it knows or not."""
-
-    def __init__(self, dialect: Dialect, directory: Path) -> None:
-        self.dialect = dialect
-        self.store = SqliteStore(directory / "store.sqlite", ttl_s=3600, max_bytes=10**9)
-        self.known: dict[str, Compressed] = {}
-
-    def forward(self, messages: list[dict[str, Any]]) -> list[Any]:
-        call = self.dialect.read(json.dumps({"model": "m", "messages": messages}).encode())
-        talk = read_conversation(self.dialect, call, Policy(), "local")
-        job = talk.job(self.known, "m")
-        self.known |= by_key(job, Worker(self.store).run(job))
-        sent = splice(call, talk.segments, talk.results(self.known), talk.turns, talk.recalled(self.known))
-        return list(json.loads(sent)["messages"])
-
-
-def requests(messages: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """What an agent sends: everything before each of its answers."""
-    for position, message in enumerate(messages):
-        if message["role"] == "assistant":
-            yield messages[:position]
+def face(dialect: Dialect, directory: Path) -> Face:
+    return Face(dialect, SqliteStore(directory / "store.sqlite", ttl_s=3600, max_bytes=10**9))
 
 
 CASES = [(ANTHROPIC, anthropic()), (OPENAI_CHAT, openai())]
@@ -83,18 +59,18 @@ CASES = [(ANTHROPIC, anthropic()), (OPENAI_CHAT, openai())]
 @pytest.mark.parametrize(("dialect", "messages"), CASES, ids=["anthropic", "openai"])
 @pytest.mark.parametrize("forgets", [False, True], ids=["remembers", "forgets"])
 def test_every_request_begins_with_the_one_before(dialect: Dialect, messages: list[dict[str, Any]], forgets: bool, tmp_path: Path) -> None:
-    face, before = Face(dialect, tmp_path), list[Any]()
+    server, before = face(dialect, tmp_path), list[Any]()
     for request in requests(messages):
         if forgets:
-            face.known.clear()
-        sent = face.forward(request)
+            server.known.clear()
+        sent = server.forward(request)
         assert sent[: len(before)] == before
         before = sent
 
 
 @pytest.mark.parametrize(("dialect", "messages"), CASES, ids=["anthropic", "openai"])
 def test_a_replica_with_a_store_of_its_own_forwards_the_same(dialect: Dialect, messages: list[dict[str, Any]], tmp_path: Path) -> None:
-    one, whole = Face(dialect, tmp_path / "one"), Face(dialect, tmp_path / "two").forward(messages)
+    one, whole = face(dialect, tmp_path / "one"), face(dialect, tmp_path / "two").forward(messages)
     for request in requests(messages):
         sent = one.forward(request)
     assert whole[: len(sent)] == sent
@@ -104,7 +80,7 @@ def test_a_replica_with_a_store_of_its_own_forwards_the_same(dialect: Dialect, m
 def test_later_turns_see_what_they_ask_for_and_a_second_read_is_a_reference(
     dialect: Dialect, messages: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    sent = [json.dumps(message) for message in Face(dialect, tmp_path).forward(messages)]
+    sent = [json.dumps(message) for message in face(dialect, tmp_path).forward(messages)]
     asked = next(text for text in sent if "which service has id 217" in text.lower())
     assert "request 431 took" in asked
     assert "service-1" in asked
@@ -114,7 +90,7 @@ def test_later_turns_see_what_they_ask_for_and_a_second_read_is_a_reference(
 
 @pytest.mark.parametrize(("dialect", "messages"), CASES, ids=["anthropic", "openai"])
 def test_words_and_roles_stay(dialect: Dialect, messages: list[dict[str, Any]], tmp_path: Path) -> None:
-    sent = Face(dialect, tmp_path).forward(messages)
+    sent = face(dialect, tmp_path).forward(messages)
     assert [message["role"] for message in sent] == [message["role"] for message in messages]
     for message, original in zip(sent, messages, strict=True):
         if isinstance(original["content"], str) and original["role"] != "tool":
@@ -123,7 +99,7 @@ def test_words_and_roles_stay(dialect: Dialect, messages: list[dict[str, Any]], 
 
 
 def test_every_hash_redeems_the_exact_original(tmp_path: Path) -> None:
-    face = Face(OPENAI_CHAT, tmp_path)
-    face.forward(openai())
-    originals = {face.store.get_original("local", result.hash).text for result in face.known.values() if result.hash}
+    server = face(OPENAI_CHAT, tmp_path)
+    server.forward(openai())
+    originals = {server.store.get_original("local", result.hash).text for result in server.known.values() if result.hash}
     assert originals == {ROWS, LOG, FILE}
