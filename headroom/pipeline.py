@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from headroom import tokens
 from headroom.ccr import marker
-from headroom.compressors import COMPRESSORS, fold
+from headroom.compressors import COMPRESSORS, fold, numbered
 from headroom.compressors.base import Compressor, Parsed
 from headroom.content import detect
 from headroom.model import Compressed, Policy, Repeat, Segment, content_hash
@@ -23,7 +23,7 @@ from headroom.scoring import bm25
 from headroom.scoring.base import Scorer
 
 _LARGE_TOKENS = 4000  # of code that hardly folds, so that the general compressor is tried
-_HARDLY = 0.85  # of the tokens left
+_HARDLY = 0.75  # of the tokens left
 _MOSTLY = 0.6  # of the lines; a text repeated that far is best referred to, whatever else could be left out
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ class Earlier:
         """Whether these lines of it can be read where it stands; what was only re-encoded can, as a whole."""
         if self.result.text is None or (run.whole and not self.result.cut):
             return True
-        return set(self.result.text.split("\n")).issuperset(lines)
+        readable = {line.lstrip(" ") for line in self.result.text.split("\n")}  # line numbers may have lost their alignment
+        return readable.issuperset(line.lstrip(" ") for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +119,35 @@ def apply(plans: Sequence[Plan], policy: Policy, counter: tokens.Counter, score:
 
 def _apply(item: Plan, policy: Policy, counter: tokens.Counter, score: Scorer) -> Compressed:
     if item.compressor is None or item.parsed is None:
-        return Compressed(None, reason=item.reason)
+        return _unaligned(item, Compressed(None, reason=item.reason), policy, counter)
     before = counter.count(item.segment.text)
     if before < policy.min_tokens:
         return Compressed(None, reason="too_small", tokens_before=before, tokens_after=before)
     result = _render(item, before, policy, counter, score)
-    hardly = result.text is not None and before >= _LARGE_TOKENS and result.tokens_after > _HARDLY * before
+    if result.text is None:
+        return _unaligned(item, result, policy, counter)
+    hardly = before >= _LARGE_TOKENS and result.tokens_after > _HARDLY * before
     if hardly and item.compressor is COMPRESSORS["code"]:  # macros, data, generated code: nothing folds
         general = _render(_take_apart(item.segment, COMPRESSORS["unknown"], "unknown"), before, policy, counter, score)
         if general.text is not None and general.tokens_after < result.tokens_after:
             return general
     return result
+
+
+def _unaligned(item: Plan, kept: Compressed, policy: Policy, counter: tokens.Counter) -> Compressed:
+    """A listing that stays whole, without the alignment of its line numbers."""
+    segment = item.segment
+    if keep_reason(segment, policy):
+        return kept
+    digest = content_hash(segment.text)
+    text = numbered.shorter(segment.text, digest)
+    if text is None:
+        return kept
+    before, after = kept.tokens_before or counter.count(segment.text), counter.count(text)
+    if before < policy.min_tokens or after >= before:
+        return kept
+    lines = segment.text.count("\n") + 1
+    return Compressed(text, numbered.LABEL, "", before, after, digest, lines, lines, kept.ms)
 
 
 def _render(item: Plan, before: int, policy: Policy, counter: tokens.Counter, score: Scorer) -> Compressed:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headroom.ccr import marker
+from headroom.compressors import numbered
 from headroom.compressors.base import Draft, Parsed
 from headroom.compressors.code_grammar import COMMENT_OF, EMPTY_OF
 from headroom.compressors.code_keep import Fold, asks_for_all, folds, points_elsewhere, wanted
@@ -24,6 +25,7 @@ _ELSEWHERE = 3000  # of one when the question names another
 _IN_FULL = 60_000  # of one that was asked for from beginning to end
 _RANGE = 16_000  # characters of a range of lines that stays as it is
 _HEAD = "source code with parts left out as marked by their line numbers, the lines shown are verbatim"
+_HEAD_UNALIGNED = _HEAD + ", their numbers not aligned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ class Code:
         shown += program.lines[position:]
         comment = COMMENT_OF.get(program.sections[0][0].language, "// ")
         opens = shown[0].startswith(("<?", "#!"))  # lines that must be the first of their file
-        shown.insert(int(opens), comment + marker.re_encoded(_HEAD, hash))
+        aligned = numbered.unpad("\n".join(shown))
+        if aligned:
+            shown = aligned[0].split("\n")
+        shown.insert(int(opens), comment + marker.re_encoded(_HEAD_UNALIGNED if aligned else _HEAD, hash))
         return Draft("\n".join(shown), len(program.lines), len(program.lines) - left_out)
 
 
