@@ -1,7 +1,7 @@
 """What lossless compression saves on real conversations, and whether every result decodes to what came in.
 
-`python -m benchmarks.lossless DATA [...]`: files of JSON lines, or folders of them, each line an object with
-`messages` and, as it may be, `system` and `kind`. Exit code 1 when a text does not come back.
+`python -m benchmarks.lossless DATA`, conversations as `benchmarks.corpus` reads them. Exit code 1 when a text does not come
+back. References to what stands earlier in the conversation are not made here.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from benchmarks import corpus
 from headroom import pipeline
 from headroom.compressors import decode
 from headroom.conversation import read_conversation
@@ -27,16 +26,12 @@ _POLICY = Policy(fidelity="lossless")
 _COUNT = counter()
 
 
-def conversations(paths: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(kind, request body) of every line; the kind is the file's name where the line has none."""
-    for path in paths:
-        for file in sorted(path.glob("**/*.jsonl")) if path.is_dir() else [path]:
-            for line in file.read_text(encoding="utf-8").splitlines():
-                record = json.loads(line)
-                body = {"model": "gpt-4o", "messages": record["messages"]}
-                if record.get("format") == "anthropic":
-                    body["system"] = record.get("system") or ""
-                yield str(record.get("kind") or file.stem), body
+def segments(talk: corpus.Conversation) -> tuple[tuple[Segment, ...], int]:
+    """The texts of a conversation that may become smaller, and the tokens of all its texts."""
+    body = {"model": "gpt-4o", "messages": talk.messages} | ({"system": talk.system or ""} if talk.format == "anthropic" else {})
+    call = read_call("", json.dumps(body).encode())
+    dialect = dialect_of(call)
+    return read_conversation(dialect, call, _POLICY, "").segments, sum(map(_COUNT.count, dialect.texts(call)))
 
 
 def fault(segment: Segment, result: Compressed) -> str:
@@ -64,21 +59,21 @@ def _differs(text: str, decoded: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="+", type=Path)
+    parser.add_argument("data", type=Path, help="a .jsonl file of conversations, or a directory of them")
+    parser.add_argument("--limit", type=int, help="at most so many conversations, evenly from all files")
     parser.add_argument("--labels", action="store_true", help="one row per kind and label")
     arguments = parser.parse_args()
     sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
     seconds, chars, faults = 0.0, 0, 0
-    for number, (kind, body) in enumerate(conversations(arguments.data), 1):
-        call = read_call("", json.dumps(body).encode())
-        dialect = dialect_of(call)
-        segments = read_conversation(dialect, call, _POLICY, "").segments
+    for talk in corpus.conversations(arguments.data, arguments.limit):
+        kind = talk.kind
+        found, tokens = segments(talk)
         started = time.process_time()
-        results = pipeline.compress(segments, _POLICY, _COUNT)
+        results = pipeline.compress(found, _POLICY, _COUNT)
         seconds += time.process_time() - started
-        chars += sum(len(segment.text) for segment in segments)
-        sums[kind] += Counter(n=1, tokens=sum(map(_COUNT.count, dialect.texts(call))))
-        for segment, result in zip(segments, results, strict=True):
+        chars += sum(len(segment.text) for segment in found)
+        sums[kind] += Counter(n=1, tokens=tokens)
+        for segment, result in zip(found, results, strict=True):
             if result.text is None:
                 continue
             row = Counter(changed=1, saved=result.tokens_saved)
@@ -88,7 +83,7 @@ def main() -> int:
             if problem := fault(segment, result):
                 faults += 1
                 sums[kind]["failures"] += 1
-                print(f"conversation {number}, {result.label}, {result.hash}: {problem}", file=sys.stderr)
+                print(f"{talk.id}, {result.label}, {result.hash}: {problem}", file=sys.stderr)
     _print(sums)
     print(f"{chars / 1e6 / max(seconds, 1e-9):.1f} MB/s, token counts included")
     return 1 if faults else 0

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from headroom.compressors import fold, fold_phrases, fold_repeats, json_rows, log_fold, search_groups, table_padding, text_rows
+from headroom.compressors import (
+    diff_fold,
+    fold,
+    fold_phrases,
+    fold_repeats,
+    json_rows,
+    log_fold,
+    numbered,
+    search_groups,
+    table_padding,
+    text_rows,
+)
 
 
 def _text(text: str) -> str:
@@ -13,8 +24,10 @@ def _text(text: str) -> str:
 
 
 DECODERS: Final[Mapping[str, Callable[[str], str]]] = {
+    "diff": diff_fold.decode,
     fold.LABEL: fold_repeats.decode,
     "log": log_fold.decode,
+    numbered.LABEL: numbered.decode,
     "search": search_groups.decode,
     "smart_crusher": json_rows.decode,
     "table": table_padding.decode,

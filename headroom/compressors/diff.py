@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from headroom.ccr import marker
+from headroom.compressors import diff_fold
 from headroom.compressors.base import Draft, Parsed
 from headroom.compressors.diff_keep import Kept, choose
 from headroom.compressors.diff_lines import ADDED, BINARY, CHANGES, CONTEXT, HUNK, MESSAGE, NAMES, NOTE, REMOVED, STAT, Patch
@@ -33,9 +34,9 @@ class Diff:
         return Parsed(patch.lines, patch) if patch.hunks else None
 
     def render(self, segment: Segment, parsed: Parsed, scores: Sequence[float], fidelity: Fidelity, hash: str) -> Draft | None:
-        if fidelity == "lossless":
-            return None
         patch: Patch = parsed.structure
+        if fidelity == "lossless":
+            return Draft(diff_fold.encode(patch.lines, hash), len(patch.lines), len(patch.lines))
         question = "\n".join((segment.question, segment.intent, segment.arguments))
         kept = choose(patch, segment.text, question, scores)
         lines = list(_write(patch, kept))

@@ -26,11 +26,8 @@ _LEAST_TOKENS, _LEAST_USES = 8, 3  # of a phrase: what is shorter or rarer stays
 _NAME_TOKENS, _ENTRY_TOKENS = 2, 5  # of a name where it is used, and of what a definition costs beside the phrase
 
 _PIECES = re.compile(r"\w+|[^\w\s]|\s").findall
-_CELLS = re.compile(r"([\n\t])")
 _TOKENS = re.compile(r"[0-9]{1,3}|[^\W\d_]{1,7}| ?[^\w\s]{1,3}|_|[^\S ]")
 _RULE = re.compile(r"\[([§¤¶†‡¦])(\d+)-\1(\d+) stand for the phrases in the next (\d+) lines\]", re.ASCII)
-
-_Phrase = tuple[str, ...]
 
 
 def encode(text: str) -> str | None:
@@ -39,17 +36,16 @@ def encode(text: str) -> str | None:
     if not sign or len(text) > _LONGEST:
         return None
     head, _, body = text.partition("\n")
-    cells = [_PIECES(cell) if len(cell) >= _SHORT else [cell] for cell in _CELLS.split(body)]
-    phrases = _paying(_repeated(cells))
-    phrases = _paying(Counter([part for cell in _parts(cells, phrases) for part in cell if isinstance(part, tuple)]))
-    parts = _parts(cells, phrases)
-    if not phrases:
+    found = _paying(_repeated([_PIECES(cell) for cell in re.split(r"[\n\t]", body) if len(cell) >= _SHORT]))
+    names: list[str] = []
+    for phrase in sorted(found, key=len, reverse=True):
+        if _gain(phrase, body.count(phrase)) > 0:
+            body = body.replace(phrase, f"{sign}{len(names):02}")
+            names.append(f"{sign}{len(names):02}={phrase}")
+    if not names:
         return None
-    width = len(str(len(phrases) - 1))
-    names = {phrase: f"{sign}{number:0{width}}" for number, phrase in enumerate(phrases)}
-    written = "".join([part if isinstance(part, str) else names[part] for cell in parts for part in cell])
-    rule = f"[{names[phrases[0]]}-{names[phrases[-1]]} stand for the phrases in the next {len(phrases)} lines]"
-    return "\n".join([head, rule, *[f"{name}={''.join(phrase)}" for phrase, name in names.items()], written])
+    rule = f"[{sign}00-{sign}{len(names) - 1:02} stand for the phrases in the next {len(names)} lines]"
+    return "\n".join([head, rule, *names, body])
 
 
 def decode(text: str) -> str:
@@ -69,26 +65,29 @@ def named(text: str) -> bool:
     return bool(_RULE.fullmatch(text.split("\n", 2)[1])) if "\n" in text else False
 
 
-def _paying(uses: Counter[_Phrase]) -> list[_Phrase]:
-    """The phrases that save most, those that save nothing dropped."""
-    worth = []
-    for phrase, count in uses.items():
-        tokens = len(_TOKENS.findall("".join(phrase)))
-        gain = count * (tokens - _NAME_TOKENS) - tokens - _ENTRY_TOKENS
-        if gain > 0 and tokens >= _LEAST_TOKENS and count >= _LEAST_USES:
-            worth.append((-gain, phrase))
-    return [phrase for _, phrase in sorted(worth)[:_MOST]]
+def _gain(phrase: str, uses: int) -> int:
+    """The tokens that a name for a phrase saves, about; 0 for one that should stay."""
+    tokens = len(_TOKENS.findall(phrase))
+    if tokens < _LEAST_TOKENS or uses < _LEAST_USES:
+        return 0
+    return uses * (tokens - _NAME_TOKENS) - tokens - _ENTRY_TOKENS
 
 
-def _repeated(cells: Sequence[Sequence[str]]) -> Counter[_Phrase]:
+def _paying(uses: Counter[str]) -> list[str]:
+    """The phrases that save most."""
+    worth = sorted([(-gain, phrase) for phrase, count in uses.items() if (gain := _gain(phrase, count)) > 0])
+    return [phrase for _, phrase in worth[:_MOST]]
+
+
+def _repeated(cells: Sequence[Sequence[str]]) -> Counter[str]:
     """Phrases that stand in two places, and in how many about."""
-    found: Counter[_Phrase] = Counter()
+    found: Counter[str] = Counter()
     stands: dict[str, tuple[Sequence[str], int]] = {}
     for pieces in cells:
-        size = len(pieces)
+        last = len(pieces) - _SEED
         at = 0
-        while at <= size - _SEED:
-            if pieces[at].isspace():
+        while at <= last:
+            if pieces[at] == " ":
                 at += 1
                 continue
             seed = "".join(pieces[at : at + _SEED])
@@ -98,7 +97,7 @@ def _repeated(cells: Sequence[Sequence[str]]) -> Counter[_Phrase]:
             if end - at < _SEED:
                 at += 1
                 continue
-            phrase = tuple(pieces[at:end])
+            phrase = "".join(pieces[at:end])
             found[phrase] += 1 if phrase in found else 2
             at = end
     return found
@@ -113,34 +112,3 @@ def _end(pieces: Sequence[str], at: int, other: Sequence[str], there: int) -> in
     while end > at and pieces[end - 1].isspace():
         end -= 1
     return end
-
-
-def _parts(cells: Sequence[Sequence[str]], phrases: Sequence[_Phrase]) -> list[list[str | _Phrase]]:
-    """The pieces of each cell, those that make up a phrase put together."""
-    begins: dict[str, list[_Phrase]] = {}
-    for phrase in sorted(phrases, key=len, reverse=True):
-        begins.setdefault("".join(phrase[:_SEED]), []).append(phrase)
-    firsts = {phrase[0] for phrase in phrases}
-    found: list[list[str | _Phrase]] = []
-    for pieces in cells:
-        parts: list[str | _Phrase] = []
-        at = 0
-        if firsts.isdisjoint(pieces):
-            parts += pieces
-            at = len(pieces)
-        while at < len(pieces):
-            piece = pieces[at]
-            if piece in firsts:
-                for phrase in begins.get("".join(pieces[at : at + _SEED]), ()):
-                    if tuple(pieces[at : at + len(phrase)]) == phrase:
-                        parts.append(phrase)
-                        at += len(phrase)
-                        break
-                else:
-                    parts.append(piece)
-                    at += 1
-                continue
-            parts.append(piece)
-            at += 1
-        found.append(parts)
-    return found

@@ -14,6 +14,7 @@ from headroom.ccr import marker
 
 _ANCHOR = 8  # characters of a line that may begin the search for a block; shorter ones stand everywhere
 _LEAST_CHARS, _LEAST_LINES = 120, 1  # of a block; a reference costs about 8 tokens
+RULE = "[lines a-b again] = copy of these lines of the original"
 _REFERENCE = re.compile(r"\[lines? (\d+)(?:-(\d+))? again\]", re.ASCII)
 
 
@@ -61,7 +62,7 @@ def encode(text: str, hash: str) -> str:
     """The text under its marker, whether or not that is smaller."""
     lines = text.split("\n")
     found = blocks(lines)
-    rule = "; [lines a-b again] = copy of these lines of the original" if found else ""
+    rule = f"; {RULE}" if found else ""
     return "\n".join([marker.re_encoded(f"{len(lines)} lines, complete{rule}", hash), *_written(lines, found)])
 
 

@@ -70,7 +70,7 @@ def _what(lines: Sequence[str], body: Sequence[str], found: Sequence[Form], bare
     if any(map(_TIMES.fullmatch, body)):
         words.append("*N = line above N more times")
     if any(map(fold_repeats.referred, body)):
-        words.append("[lines a-b again] = copy of these lines of the original")
+        words.append(fold_repeats.RULE)
     return "; ".join(words)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.ccr.marker import hashes
+from headroom.compressors import diff_fold
 from headroom.compressors.base import Draft
 from headroom.compressors.diff import Diff
 from headroom.compressors.diff_lines import ADDED, COMMIT, CONTEXT, HUNK, REMOVED, SUBJECT, Patch
@@ -201,12 +202,15 @@ def test_wrong_counts_do_not_lose_the_hunks() -> None:
     assert compress(text) is not None
 
 
-def test_lossless_is_refused_and_equal_input_gives_equal_bytes() -> None:
+def test_lossless_leaves_nothing_out_and_equal_input_gives_equal_bytes() -> None:
     text = history()
     segment = Segment(text, (0, 0))
     parsed = COMPRESSOR.parse(segment)
     assert parsed is not None
-    assert COMPRESSOR.render(segment, parsed, [0.0] * len(parsed.units), "lossless", HASH) is None
+    draft = COMPRESSOR.render(segment, parsed, [0.0] * len(parsed.units), "lossless", HASH)
+    assert draft is not None
+    assert draft.lossless
+    assert diff_fold.decode(draft.text) == text
     assert smaller(text, "value_9_3") == smaller(text, "value_9_3")
 
 

@@ -33,10 +33,10 @@ def test_a_phrase_stands_once() -> None:
     assert folded is not None
     head, rule, entry, *body = folded.split("\n")
     assert head == "head"
-    assert rule == "[\u00a70-\u00a70 stand for the phrases in the next 1 lines]"
+    assert rule == "[\u00a700-\u00a700 stand for the phrases in the next 1 lines]"
     assert _PHRASE in entry
     assert folded.count(_PHRASE) == 1
-    assert body[0] == "north \u00a70north"
+    assert body[0] == "north \u00a700north"
     assert fold_phrases.named(folded)
 
 
