@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from headroom.compressors.json_bare import quoted
 from headroom.compressors.json_derived import fill
 from headroom.compressors.json_packed import Packing, read_name, read_packing, unpack
 from headroom.compressors.json_table import ABSENT, JSON_START, NUMBER, WORDS
@@ -49,7 +50,7 @@ def decode(text: str) -> Any:
         end = at + 2 + int(match[2])
         tables[match[1]] = _table(lines[at + 1], lines[at + 2 : end], match[3] == "entries")
         at = end
-    return decoder(partial(_object, tables)).decode(_PLACE.sub(_twice, skeleton))
+    return decoder(partial(_object, tables)).decode(_PLACE.sub(_twice, quoted(skeleton)))
 
 
 def _twice(match: re.Match[str]) -> str:

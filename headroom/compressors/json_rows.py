@@ -18,6 +18,7 @@ from typing import Any, Final
 from headroom.ccr import marker
 from headroom.compressors import json_decode
 from headroom.compressors.base import Draft, Parsed
+from headroom.compressors.json_bare import bare
 from headroom.compressors.json_sample import asked_for, show
 from headroom.compressors.json_table import Table, alike, tabulate
 from headroom.compressors.json_text import MAX_DEPTH, dump, quote, read_at
@@ -59,7 +60,7 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A document as `skeleton`, JSON with `<table N>` where a table belongs, and the tables in order.
+    """A document as `skeleton`, bare JSON with `<table N>` where a table belongs, and the tables in order.
 
     `spaced` says that the source has white space behind its colons, `broken` that it ends too early.
     """
@@ -73,7 +74,7 @@ class Encoded:
 
     @property
     def what(self) -> str:
-        return f"compact JSON{' of a source that breaks off' if self.broken else ''}"
+        return f"unquoted JSON{' of a source that breaks off' if self.broken else ''}"
 
     @property
     def body(self) -> str:
@@ -258,7 +259,7 @@ def encode(source: _Source) -> Encoded:
     """Raises ValueError when the documents are nested too deeply."""
     tables: list[Table] = []
     value = source.documents if len(source.documents) > 1 else source.documents[0]
-    skeleton = _skeleton(value, tables, 0)
+    skeleton = bare(_skeleton(value, tables, 0))
     return Encoded(source.before, skeleton, tuple(tables), source.behind, source.spaced, source.broken)
 
 

@@ -294,7 +294,7 @@ def test_a_short_number_asked_for_is_a_whole_cell() -> None:
     assert json.dumps(rows[73]) in draft.text
 
 
-@pytest.mark.parametrize("text", ["<table 2>", "[1]\n<table 1: 1 rows>", "nothing", "[1]\nmore", '<table 1: 1 rows>\n"a\nb'])
+@pytest.mark.parametrize("text", ["<table 2>", "[1]\n<table 1: 1 rows>", "no{thing", "[1]\nmore", '<table 1: 1 rows>\n"a\nb'])
 def test_what_is_no_encoding_is_not_decoded(text: str) -> None:
     with pytest.raises((ValueError, LookupError)):
         decode(text)
