@@ -65,7 +65,7 @@ class Log:
         mined: Mined = parsed.structure
         count = len(mined.lines)
         if fidelity == "lossless" or len(set(mined.lines)) < _FEW * count:
-            folded = log_fold.encode(mined.lines, hash)
+            folded = log_fold.encode(mined.lines, hash, templates=fidelity == "lossless")
             if fidelity == "lossless" or (folded is not None and len(folded) < _ENOUGH * len(segment.text)):
                 return None if folded is None else Draft(folded, count, count)
         kept = _select(segment, mined, scores)

@@ -30,18 +30,21 @@ _DEFINITION = re.compile(r"@([A-Za-z]|\d{1,9}) = ", re.ASCII)
 _TIMES = re.compile(r"\*[1-9]\d{0,8}", re.ASCII)
 
 
-def encode(lines: Sequence[str], hash: str) -> str | None:
-    """The lines folded under its marker, or None when it would not be smaller or could not be read back."""
-    folded = fold(lines, hash)
+def encode(lines: Sequence[str], hash: str, templates: bool = True) -> str | None:
+    """The lines folded under its marker, or None when it would not be smaller or could not be read back.
+
+    Without `templates` every line that is not a repeat stays verbatim.
+    """
+    folded = fold(lines, hash, templates)
     text = "\n".join(lines)
     return folded if len(folded) < _GAIN * len(text) and _reads_back(folded, text) else None
 
 
-def fold(lines: Sequence[str], hash: str) -> str:
+def fold(lines: Sequence[str], hash: str, templates: bool = True) -> str:
     """The lines folded under its marker, whether or not it pays."""
     blocks = fold_repeats.blocks(lines)
     wanted = _written_out(lines, blocks)
-    found = forms(lines, wanted)
+    found = forms(lines, wanted) if templates else []
     rows = {number: (form, row) for form in found for row, number in enumerate(form.lines)}
     bare = 2 * len(rows) >= len(wanted)
     body = list(_body(lines, blocks, rows, _names(found), bare))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headroom.compressors import log_fold
 from headroom.compressors.log_columns import tail, whole
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 
 _REFUSED = ["head\n@a:1", "head\n@a = x <*> y\n@a:1,2", "head\n@a = x <=1> y\n@a", "head\n[lines 1-2 again]", "head\nx\n[lines 2-1 again]"]
 _WORD = st.one_of(
@@ -119,3 +119,10 @@ def test_a_log_of_other_lines_marks_the_few_that_have_a_template() -> None:
 def test_what_was_not_written_here_is_an_error(folded: str) -> None:
     with pytest.raises(ValueError, match=r"no |more "):
         log_fold.decode(folded)
+
+
+@given(logs())
+def test_without_templates_lines_are_verbatim_or_referred_to(lines: list[str]) -> None:
+    folded = log_fold.fold(lines, HASH, templates=False)
+    assert log_fold.decode(folded) == "\n".join(lines)
+    assert {line for line in lines if line[:1] not in ("@", "|", "*", "[")} <= set(folded.split("\n"))
