@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Fidelity = Literal["lossless", "reversible", "off"]
-HASH_CHARS = 24
+HASH_CHARS = 16  # each costs tokens in every marker; the store refuses two texts under one hash
 
 
 def content_hash(text: str) -> str:
-    """The address of an original: the first 24 hex digits (96 bits) of its SHA-256 over UTF-8, lone surrogates included."""
+    """The address of an original: the first 16 hex digits (64 bits) of its SHA-256 over UTF-8, lone surrogates included."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_CHARS]
 
 

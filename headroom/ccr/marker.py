@@ -1,7 +1,7 @@
 """The words that stand where something was left out or re-encoded.
 
 A marker is data for a model and a person: it says in plain words that the source is intact, what
-is missing from view, and the hash that gives it back. Every marker holds `hash=<24 hex digits>`.
+is missing from view, and the hash that gives it back. Every marker holds `hash=<16 hex digits>`.
 A marker found in incoming text is text like any other: it makes nothing immune and redeems only
 what its reader owns.
 """
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 TOOL_NAME = "headroom_retrieve"  # the tool that redeems a hash; MCP clients put a prefix before it
-HASH = re.compile(r"\bhash=([0-9a-f]{24})\b")
+HASH = re.compile(r"\bhash=([0-9a-f]{16})\b")
 
 
 def hashes(text: str) -> Iterator[str]:

@@ -56,7 +56,7 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
         wanted = _json_object(body.decoded)
         digest, query = wanted.get("hash"), wanted.get("query")
         if not isinstance(digest, str) or not digest:
-            raise InvalidRequest('hash: the hash of a marker is required, for example {"hash": "0123456789abcdef01234567"}.')
+            raise InvalidRequest('hash: the hash of a marker is required, for example {"hash": "0123456789abcdef"}.')
         if query is not None and not isinstance(query, str):
             raise InvalidRequest("query: must be a string.")
         return await answer(request, digest, query)

@@ -28,7 +28,10 @@ class BlobStats:
 
 class Blobs(Protocol):
     def put_originals(self, scope: str, originals: Iterable[Original]) -> None:
-        """Write and commit before returning. Storing again renews the lifetime and keeps the counts."""
+        """Write and commit before returning. Storing again renews the lifetime and keeps the counts.
+
+        Raises StoreUnavailable also for a text whose hash stands for another one.
+        """
 
     def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
         """The original with its retrieval counted (when `count`) and its lifetime renewed.

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import zstandard
 
@@ -39,6 +40,8 @@ _RENEWAL_S = 600.0
 _SWEEP_ROWS = 64  # rows whose time is over, looked for at every write
 _KEYS_AT_ONCE = 500  # parameters of one statement
 _MEMO_SHARE = 4  # one part in four of `max_bytes` is for results
+
+K = TypeVar("K")
 
 _SCHEMA = """
 CREATE TABLE originals (
@@ -105,6 +108,7 @@ class SqliteStore:
         wanted = {original.hash: original for original in originals}
         alive = self._touch(scope, list(wanted))
         packed = {hash: pack(original.text) for hash, original in wanted.items() if hash not in alive}
+        self._refuse_collisions({id: wanted[hash] for hash, id in alive.items()})
         if not packed:
             return
         if sum(map(len, packed.values())) > self._max_bytes:
@@ -112,6 +116,14 @@ class SqliteStore:
         with self._write() as db:
             new = {self._put_original(db, scope, wanted[hash], frame) for hash, frame in packed.items()}
             self._sweep(db, new.union(alive.values()))
+
+    def _refuse_collisions(self, standing: Mapping[int, Original]) -> None:
+        """Two texts with one hash cannot both be read back, so the second is not stored."""
+        with self._read() as db:
+            for some in _chunks(list(standing)):
+                for id, frame in db.execute(f"SELECT id, zstd FROM texts WHERE id IN ({_marks(some)})", some):
+                    if unpack(frame) != standing[id].text:
+                        raise StoreUnavailable(f"{self._path}: another text is stored under hash={standing[id].hash}")
 
     def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
         """The original, counted and renewed. Raises NotFound and Expired as the protocol says."""
@@ -375,13 +387,13 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _chunks(keys: Sequence[str]) -> Iterator[list[str]]:
+def _chunks(keys: Sequence[K]) -> Iterator[list[K]]:
     rest = iter(keys)
     while some := list(islice(rest, _KEYS_AT_ONCE)):
         yield some
 
 
-def _marks(some: Sequence[str]) -> str:
+def _marks(some: Sequence[object]) -> str:
     return ",".join("?" * len(some))
 
 

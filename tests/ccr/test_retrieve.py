@@ -16,7 +16,7 @@ ROWS[11] = {"id": 11, "user": "grace", "state": "declined", "amount": 12.5}
 
 
 def of(text: str) -> Original:
-    return Original("0" * 24, text, tool="Bash", tokens=900, items=50, items_kept=7, retrievals=2)
+    return Original("0" * 16, text, tool="Bash", tokens=900, items=50, items_kept=7, retrievals=2)
 
 
 def first(text: str, query: str) -> tuple[str, str]:
@@ -114,7 +114,7 @@ def test_nothing_fits() -> None:
 
 def test_the_whole_original_as_an_answer() -> None:
     whole = {
-        "hash": "0" * 24,
+        "hash": "0" * 16,
         "original_content": "text",
         "original_tokens": 900,
         "original_item_count": 50,
@@ -128,7 +128,7 @@ def test_the_whole_original_as_an_answer() -> None:
 def test_the_answer_to_a_query() -> None:
     told = answer(of("alpha\nbeta\n"), "beta")
     assert told.pop("results") == [{"text": "beta", "place": "line 2", "score": pytest.approx(1.0, abs=1)}]
-    assert told == {"hash": "0" * 24, "query": "beta", "count": 1}
+    assert told == {"hash": "0" * 16, "query": "beta", "count": 1}
 
 
 @pytest.mark.parametrize(

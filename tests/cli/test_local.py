@@ -78,7 +78,7 @@ def test_retrieve_searches(sample: Sample) -> None:
 
 
 def test_retrieve_of_an_unknown_hash_is_one_line() -> None:
-    refused = headroom("retrieve", "0" * 24)
+    refused = headroom("retrieve", "0" * 16)
     assert refused.exit_code == 1
     assert refused.stderr.startswith("Error: ")
     assert refused.stderr.count("\n") == 1

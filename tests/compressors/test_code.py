@@ -16,7 +16,7 @@ from headroom.compressors.code_grammar import LANGUAGE_OF, parser
 from headroom.model import Segment
 from headroom.scoring import bm25
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 COMPRESSOR = Code()
 GAP = re.compile(r"\[lines (\d+)-(\d+) left out here\]")
 

@@ -13,7 +13,7 @@ from headroom.compressors import COMPRESSORS, decode, fold, fold_phrases, fold_r
 from headroom.compressors.base import Draft
 from headroom.model import Compressed, Policy, Segment
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 POLICY = Policy(fidelity="lossless", min_tokens=1)
 
 _CUSTOMERS = [

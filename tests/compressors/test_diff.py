@@ -16,7 +16,7 @@ from headroom.compressors.diff_lines import ADDED, COMMIT, CONTEXT, HUNK, REMOVE
 from headroom.model import Segment
 from headroom.scoring import bm25
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 COMPRESSOR = Diff()
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from headroom.compressors import diff_fold
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 
 _CHANGED = ["diff --git a/src/a b.py b/src/a b.py", "index 1f0c2a..2e9ab0 100644", "--- a/src/a b.py", "+++ b/src/a b.py"]
 _NEW = ["diff --git a/x b/x", "new file mode 100755", "index 0000..2e9a", "--- /dev/null", "+++ b/x"]

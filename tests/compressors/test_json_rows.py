@@ -17,7 +17,7 @@ from headroom.compressors.json_rows import Encoded, JsonRows
 from headroom.compressors.json_text import dump, read
 from headroom.model import Fidelity, Segment
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 COMPRESSOR = JsonRows()
 
 

@@ -14,7 +14,7 @@ from headroom.compressors.base import Draft
 from headroom.compressors.log import Log, budget_of
 from headroom.model import Fidelity, Segment
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 
 
 def render(text: str, question: str = "", fidelity: Fidelity = "reversible", scores: list[float] | None = None) -> Draft | None:

@@ -12,7 +12,7 @@ from headroom.compressors.base import Draft
 from headroom.compressors.search import Search
 from headroom.model import Fidelity, Segment
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 
 
 def render(

@@ -15,7 +15,7 @@ from headroom.compressors.text import Text, budget_of
 from headroom.compressors.text_units import take_apart
 from headroom.model import Fidelity, Segment
 
-HASH = "0123456789abcdef01234567"
+HASH = "0123456789abcdef"
 COLOURS = ["amber", "beige", "coral", "denim", "ebony", "flax", "green"]
 
 

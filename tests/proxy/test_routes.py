@@ -131,8 +131,8 @@ def test_without_a_credential_nothing_is_stored(shared: Settings, provider: Prov
         assert answer.headers["x-headroom-skip-reason"] == "no_credential"
         assert provider.requests[0].body == body
         for refused in (
-            HTTP.get(f"{url}/v1/retrieve/{'0' * 24}", headers=headers),
-            HTTP.post(f"{url}/v1/retrieve", json={"hash": "0" * 24}, headers=headers),
+            HTTP.get(f"{url}/v1/retrieve/{'0' * 16}", headers=headers),
+            HTTP.post(f"{url}/v1/retrieve", json={"hash": "0" * 16}, headers=headers),
             HTTP.get(f"{url}/v1/retrieve/stats", headers=headers),
             HTTP.post(f"{url}/v1/compress", content=body, headers=headers),
         ):

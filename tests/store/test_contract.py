@@ -246,10 +246,18 @@ def test_a_closed_store_says_so(store: Store) -> None:
 @given(st.text(st.characters()) | st.text(st.characters(categories=["Cs", "L"])))
 def test_texts_survive_the_codec(text: str) -> None:
     assert unpack(pack(text)) == text
-    result = Compressed(text, "log", text, 3, 2, "0" * 24, 0.25)
+    result = Compressed(text, "log", text, 3, 2, "0" * 16, 0.25)
     assert join_result(*split_result(result)) == result
 
 
 @pytest.mark.parametrize("small", ["", "null", "[]", "{}", '{"transform":"log"}', "not json", '{"unknown":1}'])
 def test_a_result_of_another_version_is_unknown(small: str) -> None:
     assert join_result(small, b"text") is None
+
+
+def test_two_texts_under_one_hash_are_refused_and_the_first_stays(store: Store) -> None:
+    store.put_originals("a", [Original("f" * 16, "the first text")])
+    with pytest.raises(StoreUnavailable, match="another text"):
+        store.put_originals("a", [Original("f" * 16, "another text")])
+    assert store.get_original("a", "f" * 16).text == "the first text"
+    store.put_originals("b", [Original("f" * 16, "another text")])
