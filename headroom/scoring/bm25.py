@@ -19,11 +19,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import accumulate
+from operator import add
 
 K1 = 1.2
 B = 0.75
 MAX_TERMS = 40
 _MAX_QUERY_CHARS = 20_000
+_SHORT_CHARS = 40  # of a word whose terms are remembered
 _ASKING_CHARS = 300  # longer lines are pasted text, at most with a question at their end
 
 _STOP = frozenset(
@@ -54,12 +56,14 @@ def scores(query: str, units: Sequence[str]) -> list[float]:
     wanted = terms(query)
     if not wanted or not units:
         return result
-    text = "\n".join(units).replace("\u0130", "I")  # the one sign whose lower case is longer than itself
+    text = "\n".join((*units, "")).replace("\u0130", "I")  # the one sign whose lower case is longer than itself
     lower = text.lower()
-    starts = list(accumulate((len(unit) + 1 for unit in units[:-1]), initial=0))
-    mean = max(1.0, (len(text) - len(units) + 1) / len(units))
+    starts = list(map(add, accumulate(map(len, units), initial=0), range(len(units))))
+    mean = max(1.0, (len(text) - len(units)) / len(units))
     norms = [K1 * (1 - B + B * len(unit) / mean) for unit in units]
     for term in wanted:
+        if term not in lower:
+            continue
         found = Counter(map(partial(bisect_right, starts), _places(term, text, lower)))
         gain = (K1 + 1) * math.log(1 + (len(units) - len(found) + 0.5) / (len(found) + 0.5))
         for place, count in found.items():
@@ -101,21 +105,30 @@ def _terms_of(query: str) -> Iterator[tuple[str, bool]]:
     """Every term of a text with whether it names something: an identifier, a number, a path, an address."""
     for match in _CHUNK.finditer(query):
         chunk = match[0]
-        if _UNSPACED_RUN.search(chunk):
-            yield from ((pair, False) for pair in _pairs(chunk))
-            chunk = _UNSPACED_RUN.sub(" ", chunk)
-        parts = [part for run in _RUN.findall(chunk) for part in _CAMEL_PART.findall(run)]
-        whole = chunk.lower().strip()
-        if len(parts) > 1 and " " not in whole:
-            yield whole, True
-            for piece in {**dict.fromkeys(_PATH_PART.findall(whole)), **dict.fromkeys(_RUN.findall(whole))}:
-                if _worth(piece):
-                    yield _singular(piece), piece != whole and not piece.isalpha()
-        digits = any(map(str.isdigit, whole))
-        for part in parts:
-            piece = part.lower()
-            if _worth(piece) or (digits and len(parts) == 1):
-                yield _singular(piece), digits and len(whole) > 2 and len(parts) == 1
+        yield from _short_chunk_terms(chunk) if len(chunk) <= _SHORT_CHARS else _chunk_terms(chunk)
+
+
+def _chunk_terms(chunk: str) -> list[tuple[str, bool]]:
+    found: list[tuple[str, bool]] = []
+    if _UNSPACED_RUN.search(chunk):
+        found += [(pair, False) for pair in _pairs(chunk)]
+        chunk = _UNSPACED_RUN.sub(" ", chunk)
+    parts = [part for run in _RUN.findall(chunk) for part in _CAMEL_PART.findall(run)]
+    whole = chunk.lower().strip()
+    if len(parts) > 1 and " " not in whole:
+        found.append((whole, True))
+        for piece in {**dict.fromkeys(_PATH_PART.findall(whole)), **dict.fromkeys(_RUN.findall(whole))}:
+            if _worth(piece):
+                found.append((_singular(piece), piece != whole and not piece.isalpha()))
+    digits = any(map(str.isdigit, whole))
+    for part in parts:
+        piece = part.lower()
+        if _worth(piece) or (digits and len(parts) == 1):
+            found.append((_singular(piece), digits and len(whole) > 2 and len(parts) == 1))
+    return found
+
+
+_short_chunk_terms = lru_cache(maxsize=4096)(_chunk_terms)  # the same words stand in every question
 
 
 def _worth(piece: str) -> bool:
@@ -133,20 +146,31 @@ def _pairs(chunk: str) -> Iterator[str]:
         yield from (run[start : start + 2] for start in range(max(1, len(run) - 1)))
 
 
-def _places(term: str, text: str, lower: str) -> Iterator[int]:
-    """Where the term stands, ascending. The pattern begins with the literal, which `re` finds fast."""
-    literal = re.escape(term)
-    if _UNSPACED_RUN.match(term):
-        return (match.start() for match in re.finditer(literal, lower))
+def _places(term: str, text: str, lower: str) -> list[int]:
+    """Where the term stands, ascending: alone (a word also with an `s` behind it) or as a part of an identifier.
+
+    `text` and `lower` end with a line end. Of occurrences that overlap the first one counts.
+    """
+    found: list[int] = []
+    find, size, unspaced = lower.find, len(term), bool(_UNSPACED_RUN.match(term))
     word = term.isalpha() and len(term) > 2
-    alone = rf"(?<![^\W_]{literal}){'s?' if word else ''}(?![^\W_])()"
-    if not word:
-        return (match.start() for match in re.finditer(literal + alone, lower))
-    matches = re.finditer(f"{literal}(?:{alone}|)", lower)
-    return (match.start() for match in matches if match.lastindex or _is_camel_part(text, match.start(), match.end()))
+    at = find(term)
+    while at >= 0:
+        end = at + size
+        holds = unspaced or (
+            not lower[at - 1].isalnum()
+            and (not (after := lower[end]).isalnum() or (word and after == "s" and not lower[end + 1].isalnum()))
+        )
+        holds = holds or (word and _is_camel_part(text, at, end))
+        if holds:
+            found.append(at)
+        at = find(term, end if word or holds else at + 1)
+    return found
 
 
 def _is_camel_part(text: str, start: int, end: int) -> bool:
+    if text[start].islower() and text[start - 1].isalnum():
+        return False
     return _is_border(text, start) and (_is_border(text, end) or (text[end : end + 1] == "s" and _is_border(text, end + 1)))
 
 
