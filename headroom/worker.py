@@ -66,19 +66,29 @@ class Worker:
 
     def _recall(self, job: Job, fresh: Mapping[str, Compressed], counter: tokens.Counter) -> list[Compressed]:
         """The blocks of the turns that have none yet, each knowing those before it."""
+        open_turns = [item for item in job.recalls if item.known is None]
+        if not open_turns:
+            return []
+        last = max(item.before for item in open_turns)
+        sources = [
+            (item.number, source)
+            for item in job.sources
+            if item.number < last and (source := self._source(job, item.known or fresh.get(item.key)))
+        ]
         shown: list[str] = []
+        spent = 0
         found: list[Compressed] = []
-        sources = [(item.number, source) for item in job.sources if (source := self._source(job, item.known or fresh.get(item.key)))]
         for item in job.recalls:
             block = item.known
             if block is None:
                 before = [source for number, source in sources if number < item.before]
-                text = recall.recall(item.query, before, shown, counter, spoken=item.spoken) if before else ""
+                text = recall.recall(item.query, before, shown, counter, spoken=item.spoken, spent=spent) if before else ""
                 block = Compressed(text or None, "recall", tokens_after=counter.count(text) if text else 0)
-                block = self._first([item.key], [block])[0]
                 found.append(block)
-            shown += [block.text] if block.text else []
-        return found
+            if block.text:
+                shown.append(block.text)
+                spent += counter.count(block.text)
+        return self._first([item.key for item in open_turns], found)
 
     def _source(self, job: Job, result: Compressed | None) -> recall.Source | None:
         if result is None or not result.cut:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from headroom.compressors import named
 from headroom.scoring import bm25
@@ -34,8 +35,7 @@ _PART = re.compile(r"[^.\[\]/\\:]{4,}")  # of a path into a record
 _HEAD = "[Headroom recall: verbatim excerpts of earlier results that are not shown in full above, picked for this message]"
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """A piece of an original and where it stands: "line 41", "item 12"."""
 
     place: str
@@ -52,23 +52,25 @@ class Source:
     tokens_left_out: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     source: int
     unit: int
 
 
-def recall(query: str, sources: Sequence[Source], shown: Sequence[str], counter: Counter, *, spoken: bool) -> str:
+def recall(query: str, sources: Sequence[Source], shown: Sequence[str], counter: Counter, *, spoken: bool, spent: int | None = None) -> str:
     """The block to append, or an empty string when nothing left out has to do with the query.
 
-    `shown` are the blocks of earlier turns of the same conversation; `spoken` says that the query
-    is a user's words. A tool's arguments recall only what they name.
+    `shown` are the blocks of earlier turns of the same conversation, `spent` their tokens where they
+    are counted already; `spoken` says that the query is a user's words. A tool's arguments recall
+    only what they name.
     """
-    page = _Page(sources, shown, counter, spoken)
+    if not spoken and not named.names(query) and not _INDEX.search(query):
+        return ""
+    page = _Page(sources, shown, counter, spoken, sum(map(counter.count, shown)) if spent is None else spent)
     if page.room <= 0:
         return ""
     places = [_Place(number, unit) for number, source in enumerate(sources) for unit in range(len(source.units))]
-    relevance = _Relevance(query, [sources[place.source].units[place.unit] for place in places])
+    relevance = _Relevance(query, [unit for source in sources for unit in source.units], spoken)
     picked = dict(_pick(places, relevance, page, spoken))
     return _render(sources, picked) if picked else ""
 
@@ -76,21 +78,28 @@ def recall(query: str, sources: Sequence[Source], shown: Sequence[str], counter:
 class _Relevance:
     """Which units the query points at: those that hold a rare name of it, and those that share its words."""
 
-    def __init__(self, query: str, found: Sequence[Unit]) -> None:
+    def __init__(self, query: str, found: Sequence[Unit], spoken: bool) -> None:
         units = [unit.text for unit in found]
         text = "\n".join(units)
-        lower = text.lower()
-        offsets = named.starts(units)
-        indexed = {f'item {int(number) + 1} of "{key}"' for key, number in _INDEX.findall(query)}
-        self.named = {index for index, unit in enumerate(found) if unit.place in indexed}
-        for name in named.names(query):
-            holders = named.holding(text, offsets, name, _RARE + 1)
-            if len(holders) <= _RARE:
-                self.named.update(index for index in holders if len(units[index].strip()) - len(name) >= _NEWS)
-        words = [term for term in bm25.terms(query) if term in lower]
+        self._units, self._names = units, named.names(query)
+        self.named = _indexed(query, found) | self._holders(text)
+        words: list[str] = []
+        if spoken or self.named:
+            lower = text.lower()
+            words = [term for term in bm25.terms(query) if term in lower]
         self.scores = bm25.scores(" ".join(words), units) if words else [0.0] * len(units)
         self.least = 2 if len(words) > 2 else 1
-        self._words, self._units, self._names = words, units, named.names(query)
+        self._words = words
+
+    def _holders(self, text: str) -> set[int]:
+        """The units that hold a rare name of the query, and more than that."""
+        found: set[int] = set()
+        offsets = named.starts(self._units) if self._names else []
+        for name in self._names:
+            holders = named.holding(text, offsets, name, _RARE + 1)
+            if len(holders) <= _RARE:
+                found.update(index for index in holders if len(self._units[index].strip()) - len(name) >= _NEWS)
+        return found
 
     def matches(self, index: int) -> bool:
         """Whether enough of the query's words stand in the unit."""
@@ -119,6 +128,12 @@ class _Relevance:
         return sorted(touched, key=lambda index: (index not in self.named, -self.scores[index], index))
 
 
+def _indexed(query: str, found: Sequence[Unit]) -> set[int]:
+    """The units that a path in the query counts out."""
+    places = {f'item {int(number) + 1} of "{key}"' for key, number in _INDEX.findall(query)}
+    return {index for index, unit in enumerate(found) if unit.place in places} if places else set()
+
+
 def _joined(windows: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """The windows in order, those that touch as one."""
     current: tuple[int, int] | None = None
@@ -136,9 +151,8 @@ def _joined(windows: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 class _Page:
     """What fits on the block: room left, and whether a text is readable already."""
 
-    def __init__(self, sources: Sequence[Source], shown: Sequence[str], counter: Counter, spoken: bool) -> None:
+    def __init__(self, sources: Sequence[Source], shown: Sequence[str], counter: Counter, spoken: bool, spent: int) -> None:
         left_out = sum(source.tokens_left_out for source in sources)
-        spent = sum(counter.count(block) for block in shown)
         one = min(MAX_TOKENS, max(round(SHARE[spoken] * left_out), LEAST[spoken]))
         self.room = min(one, round(ALL_BLOCKS[spoken] * left_out) - spent) - counter.count(_HEAD)
         self._sources, self._shown, self._counter = sources, shown, counter

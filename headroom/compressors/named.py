@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from operator import add
 
 _LOOKED_AT = 6000  # characters of a question; beyond them it is data, not a question
 _MOST_NAMES = 48
@@ -23,6 +26,11 @@ def names(question: str) -> tuple[str, ...]:
     """Literal names in the order of their first mention, at most 48; short numbers and plain words are none."""
     if len(question) > _LOOKED_AT:
         question = question[: _LOOKED_AT // 2] + "\n" + question[-_LOOKED_AT // 2 :]
+    return _names(question)
+
+
+@lru_cache(maxsize=64)  # the segments of a turn share their question
+def _names(question: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for match in _QUOTED.finditer(question):
         text = (match[1] or match[2] or match[3]).strip()
@@ -37,11 +45,7 @@ def names(question: str) -> tuple[str, ...]:
 
 def starts(lines: Sequence[str]) -> list[int]:
     """The offset at which each line starts in the text that is the lines joined by one character."""
-    offsets, position = [], 0
-    for line in lines:
-        offsets.append(position)
-        position += len(line) + 1
-    return offsets
+    return list(map(add, accumulate(map(len, lines), initial=0), range(len(lines))))
 
 
 def holding(text: str, offsets: Sequence[int], name: str, most: int) -> list[int]:

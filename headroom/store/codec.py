@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 import zstandard
 
@@ -32,7 +32,7 @@ def unpack(frame: bytes) -> str:
 
 def split_result(result: Compressed) -> tuple[str, bytes | None]:
     """The small fields as JSON, and the text, which is not compressed: results are read far more often than written."""
-    small = {name: value for name, value in asdict(result).items() if name != "text"}
+    small = {name: getattr(result, name) for name in _NAMES}
     return json.dumps(small, separators=(",", ":")), None if result.text is None else encode(result.text)
 
 
