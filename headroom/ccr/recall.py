@@ -25,7 +25,8 @@ SHARE = {True: 0.05, False: 0.02}  # of the tokens left out, for one block
 LEAST = {True: 300, False: 150}  # tokens of one block; a single record needs room, however little was left out
 ALL_BLOCKS = {True: 0.5, False: 0.2}  # of the tokens left out, for all blocks so far
 _RARE = 5  # places that hold a name; what stands in more places is no name for a place
-_NEWS = 24  # characters that a line must hold beside the name: a bare path in a listing tells nothing
+_NEWS = 24  # characters that a line must hold beside the name
+_LONGEST_QUESTION = 1500  # characters; a longer message is pasted text or a summary
 _CLOSE_TO_BEST = 0.45  # of the best score
 _MAX_EXCERPTS = 24
 _AROUND = 240  # characters shown behind a word of the query in a unit too long to be shown
@@ -61,30 +62,31 @@ def recall(query: str, sources: Sequence[Source], shown: Sequence[str], counter:
     """The block to append, or an empty string when nothing left out has to do with the query.
 
     `shown` are the blocks of earlier turns of the same conversation, `spent` their tokens where they
-    are counted already; `spoken` says that the query is a user's words. A tool's arguments recall
-    only what they name.
+    are counted already; `spoken` says that the query is a user's words. A tool's arguments, and a
+    message too long to be a question, recall only what they name.
     """
-    if not spoken and not named.names(query) and not _INDEX.search(query):
+    asks = spoken and len(query) <= _LONGEST_QUESTION
+    if not asks and not named.names(query) and not _INDEX.search(query):
         return ""
     page = _Page(sources, shown, counter, spoken, sum(map(counter.count, shown)) if spent is None else spent)
     if page.room <= 0:
         return ""
     places = [_Place(number, unit) for number, source in enumerate(sources) for unit in range(len(source.units))]
-    relevance = _Relevance(query, [unit for source in sources for unit in source.units], spoken)
-    picked = dict(_pick(places, relevance, page, spoken))
+    relevance = _Relevance(query, [unit for source in sources for unit in source.units], asks)
+    picked = dict(_pick(places, relevance, page, asks))
     return _render(sources, picked) if picked else ""
 
 
 class _Relevance:
     """Which units the query points at: those that hold a rare name of it, and those that share its words."""
 
-    def __init__(self, query: str, found: Sequence[Unit], spoken: bool) -> None:
+    def __init__(self, query: str, found: Sequence[Unit], asks: bool) -> None:
         units = [unit.text for unit in found]
         text = "\n".join(units)
         self._units, self._names = units, named.names(query)
         self.named = _indexed(query, found) | self._holders(text)
         words: list[str] = []
-        if spoken or self.named:
+        if asks or self.named:
             lower = text.lower()
             words = [term for term in bm25.terms(query) if term in lower]
         self.scores = bm25.scores(" ".join(words), units) if words else [0.0] * len(units)
@@ -98,7 +100,7 @@ class _Relevance:
         for name in self._names:
             holders = named.holding(text, offsets, name, _RARE + 1)
             if len(holders) <= _RARE:
-                found.update(index for index in holders if len(self._units[index].strip()) - len(name) >= _NEWS)
+                found.update(index for index in holders if _tells_more(self._units[index].strip(), name))
         return found
 
     def matches(self, index: int) -> bool:
@@ -126,6 +128,12 @@ class _Relevance:
         """All units that have to do with the query, those with a name first."""
         touched = [index for index, score in enumerate(self.scores) if score > 0 or index in self.named]
         return sorted(touched, key=lambda index: (index not in self.named, -self.scores[index], index))
+
+
+def _tells_more(text: str, name: str) -> bool:
+    """Whether a unit says something beside the name: a listing's line with the very path that was named does not."""
+    bare_path = "/" in name and not any(map(str.isspace, text))
+    return not bare_path and len(text) - len(name) >= _NEWS
 
 
 def _indexed(query: str, found: Sequence[Unit]) -> set[int]:
@@ -156,6 +164,7 @@ class _Page:
         one = min(MAX_TOKENS, max(round(SHARE[spoken] * left_out), LEAST[spoken]))
         self.room = min(one, round(ALL_BLOCKS[spoken] * left_out) - spent) - counter.count(_HEAD)
         self._sources, self._shown, self._counter = sources, shown, counter
+        self._opened: set[int] = set()
 
     def unit(self, place: _Place) -> Unit | None:
         units = self._sources[place.source].units
@@ -165,18 +174,20 @@ class _Page:
         bare = text.strip()
         return not bare or bare in self._sources[place.source].visible or any(bare in block for block in self._shown)
 
-    def fits(self, unit: Unit) -> bool:
-        """Takes the room when there is enough."""
+    def fits(self, unit: Unit, source: int) -> bool:
+        """Takes the room when there is enough, also for the line that names the source."""
         if len(unit.text) > 8 * self.room:
             return False
-        cost = self._counter.count(f"{unit.place}: {unit.text}\n")
+        opening = "" if source in self._opened else f"{_opening(self._sources[source])}\n"
+        cost = self._counter.count(f"{opening}{unit.place}: {unit.text}\n")
         if cost > self.room:
             return False
         self.room -= cost
+        self._opened.add(source)
         return True
 
 
-def _pick(places: Sequence[_Place], relevance: _Relevance, page: _Page, spoken: bool) -> Iterator[tuple[_Place, Unit]]:
+def _pick(places: Sequence[_Place], relevance: _Relevance, page: _Page, asks: bool) -> Iterator[tuple[_Place, Unit]]:
     """The hidden units that the query points at, then their neighbours where they are short."""
     ranked = relevance.ranked()
     best = max((relevance.scores[index] for index in ranked), default=0.0)
@@ -184,14 +195,14 @@ def _pick(places: Sequence[_Place], relevance: _Relevance, page: _Page, spoken: 
     for index in ranked:
         if len(hits) == _MAX_EXCERPTS:
             break
-        if index not in relevance.named and not (spoken and relevance.scores[index] >= _CLOSE_TO_BEST * best and relevance.matches(index)):
+        if index not in relevance.named and not (asks and relevance.scores[index] >= _CLOSE_TO_BEST * best and relevance.matches(index)):
             continue
         unit = page.unit(places[index])
         if unit is None or page.is_visible(places[index], unit.text):
             continue
-        if not page.fits(unit):
+        if not page.fits(unit, places[index].source):
             unit = Unit(unit.place, relevance.excerpt(unit.text, 3 * page.room))
-            if not unit.text or not page.fits(unit):
+            if not unit.text or not page.fits(unit, places[index].source):
                 continue
         hits.append(places[index])
         yield places[index], unit
@@ -201,7 +212,7 @@ def _pick(places: Sequence[_Place], relevance: _Relevance, page: _Page, spoken: 
             unit = page.unit(near)
             if unit is None or near in taken or len(unit.text) > _NEIGHBOUR_CHARS or page.is_visible(near, unit.text):
                 continue
-            if page.fits(unit):
+            if page.fits(unit, near.source):
                 taken.add(near)
                 yield near, unit
 
@@ -210,6 +221,10 @@ def _render(sources: Sequence[Source], picked: dict[_Place, Unit]) -> str:
     lines = [_HEAD]
     order = sorted(picked, key=lambda place: (place.source, place.unit))
     for number, group in groupby(order, key=lambda place: place.source):
-        lines.append(f"From hash={sources[number].hash}:")
+        lines.append(_opening(sources[number]))
         lines += [f"{picked[place].place}: {picked[place].text}" for place in group]
     return "\n".join(lines)
+
+
+def _opening(source: Source) -> str:
+    return f"From hash={source.hash}:"

@@ -14,7 +14,7 @@ COUNTER = Estimate()
 
 
 def source(lines: Sequence[str] = LINES, visible: str = VISIBLE, left_out: int = 12_000) -> Source:
-    return Source("0" * 24, [Unit(f"line {n}", line) for n, line in enumerate(lines, 1)], visible, left_out)
+    return Source("0" * 16, [Unit(f"line {n}", line) for n, line in enumerate(lines, 1)], visible, left_out)
 
 
 def ask(query: str, *shown: str, spoken: bool = True, sources: Sequence[Source] = ()) -> str:
@@ -24,7 +24,7 @@ def ask(query: str, *shown: str, spoken: bool = True, sources: Sequence[Source] 
 def test_a_named_line_comes_back_verbatim_with_its_place_and_hash() -> None:
     block = ask("What happened to session qx-81723? Quote the line.")
     assert f"line 401: {LINES[400]}" in block
-    assert "hash=" + "0" * 24 in block
+    assert "hash=" + "0" * 16 in block
 
 
 def test_plain_words_find_the_line_that_holds_most_of_them() -> None:
@@ -60,12 +60,12 @@ def test_a_record_too_long_to_show_is_shown_around_what_is_asked() -> None:
     record = (
         '{"id": "HAT142", ' + ", ".join(f'"2024-05-{n:02d}": {{"departed": "2024-05-{n:02d}T18:{n:02d}:00"}}' for n in range(1, 29)) + "}"
     )
-    records = Source("1" * 24, [Unit(f"item {n}", record.replace("HAT142", f"HAT{n + 100}")) for n in range(1, 60)], "", 5000)
+    records = Source("1" * 16, [Unit(f"item {n}", record.replace("HAT142", f"HAT{n + 100}")) for n in range(1, 60)], "", 5000)
     block = recall("When did `dates.2024-05-17.departed` happen for HAT142?", [records], (), COUNTER, spoken=True)
     assert "item 42: " in block
     assert "2024-05-17T18:17:00" in block
 
 
 def test_a_path_into_a_list_finds_its_item() -> None:
-    records = Source("1" * 24, [Unit(f'item {n} of "tree"', f"blob number {n} ......") for n in range(1, 60)], "", 5000)
+    records = Source("1" * 16, [Unit(f'item {n} of "tree"', f"blob number {n} ......") for n in range(1, 60)], "", 5000)
     assert "blob number 6 " in recall("what is tree[5]?", [records], (), COUNTER, spoken=True)
