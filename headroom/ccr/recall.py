@@ -201,7 +201,7 @@ def _pick(places: Sequence[_Place], relevance: _Relevance, page: _Page, asks: bo
         if unit is None or page.is_visible(places[index], unit.text):
             continue
         if not page.fits(unit, places[index].source):
-            unit = Unit(unit.place, relevance.excerpt(unit.text, 3 * page.room))
+            unit = Unit(unit.place, relevance.excerpt(unit.text, 2 * page.room))
             if not unit.text or not page.fits(unit, places[index].source):
                 continue
         hits.append(places[index])
