@@ -37,13 +37,13 @@ def shorter(text: str, hash: str) -> str | None:
     found = unpad(text)
     if found is None:
         return None
-    return f"{marker.re_encoded(f'line numbers not aligned to {found[1]} as they were', hash)}\n{found[0]}"
+    return f"{marker.re_encoded(f'line numbers unpadded from {found[1]}', hash)}\n{found[0]}"
 
 
 def decode(text: str) -> str:
     """The exact text from what `shorter` made of it; raises ValueError for anything else."""
     head, _, bare = text.partition("\n")
-    width = re.match(r"\[line numbers not aligned to (\d+) as they were; ", head)
+    width = re.match(r"\[line numbers unpadded from (\d+); ", head)
     if width is None:
         raise ValueError("no head of a listing without alignment")
     return pad(bare, int(width[1]))
