@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ class Unit(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """A text that was cut: its units, what remained visible, and the tokens that did not."""
 
@@ -51,6 +52,16 @@ class Source:
     units: Sequence[Unit]
     visible: str
     tokens_left_out: int
+
+    @cached_property
+    def text(self) -> str:
+        """All units, one behind the other; searched by every turn, so made once."""
+        return "\n".join(unit.text for unit in self.units)
+
+    @cached_property
+    def offsets(self) -> Sequence[int]:
+        """Where each unit starts in `text`."""
+        return named.starts([unit.text for unit in self.units])
 
 
 class _Place(NamedTuple):
@@ -71,42 +82,52 @@ def recall(query: str, sources: Sequence[Source], shown: Sequence[str], counter:
     page = _Page(sources, shown, counter, spoken, sum(map(counter.count, shown)) if spent is None else spent)
     if page.room <= 0:
         return ""
-    places = [_Place(number, unit) for number, source in enumerate(sources) for unit in range(len(source.units))]
-    relevance = _Relevance(query, [unit for source in sources for unit in source.units], asks)
-    picked = dict(_pick(places, relevance, page, asks))
+    picked = dict(_pick(_Relevance(query, sources, asks), page))
     return _render(sources, picked) if picked else ""
 
 
 class _Relevance:
-    """Which units the query points at: those that hold a rare name of it, and those that share its words."""
+    """Which units the query points at: those that hold a rare name of it and, when it asks, those that share its words."""
 
-    def __init__(self, query: str, found: Sequence[Unit], asks: bool) -> None:
-        units = [unit.text for unit in found]
-        text = "\n".join(units)
-        self._units, self._names = units, named.names(query)
-        self.named = _indexed(query, found) | self._holders(text)
-        words: list[str] = []
-        if asks or self.named:
-            lower = text.lower()
-            words = [term for term in bm25.terms(query) if term in lower]
-        self.scores = bm25.scores(" ".join(words), units) if words else [0.0] * len(units)
-        self.least = 2 if len(words) > 2 else 1
-        self._words = words
+    def __init__(self, query: str, sources: Sequence[Source], asks: bool) -> None:
+        self._sources, self._names = sources, named.names(query)
+        self.named = _indexed(query, sources) | self._holders()
+        self.scores: dict[_Place, float] = {}
+        self._words: Sequence[str] = bm25.terms(query)
+        if asks:
+            lower = "\n".join(source.text for source in sources).lower()
+            self._words = [term for term in self._words if term in lower]
+            places = [_Place(number, unit) for number, source in enumerate(sources) for unit in range(len(source.units))]
+            scores = bm25.scores(" ".join(self._words), [unit.text for source in sources for unit in source.units])
+            self.scores = {place: score for place, score in zip(places, scores, strict=True) if score > 0}
+        self.best = max(self.scores.values(), default=0.0)
+        self._least = 2 if len(self._words) > 2 else 1
 
-    def _holders(self, text: str) -> set[int]:
+    def _holders(self) -> set[_Place]:
         """The units that hold a rare name of the query, and more than that."""
-        found: set[int] = set()
-        offsets = named.starts(self._units) if self._names else []
+        found: set[_Place] = set()
         for name in self._names:
-            holders = named.holding(text, offsets, name, _RARE + 1)
-            if len(holders) <= _RARE:
-                found.update(index for index in holders if _tells_more(self._units[index].strip(), name))
+            holders: list[_Place] = []
+            for number, source in enumerate(self._sources):
+                most = _RARE + 1 - len(holders)
+                holders += [_Place(number, unit) for unit in named.holding(source.text, source.offsets, name, most)]
+                if len(holders) > _RARE:
+                    break
+            else:
+                found.update(place for place in holders if _tells_more(self.text(place).strip(), name))
         return found
 
-    def matches(self, index: int) -> bool:
-        """Whether enough of the query's words stand in the unit."""
-        unit = self._units[index].lower()
-        return sum(word in unit for word in self._words) >= self.least
+    def text(self, place: _Place) -> str:
+        return self._sources[place.source].units[place.unit].text
+
+    def points_at(self, place: _Place) -> bool:
+        """Whether the unit is named, or close to the best and holding enough of the query's words."""
+        if place in self.named:
+            return True
+        if self.scores.get(place, 0.0) < _CLOSE_TO_BEST * self.best:
+            return False
+        unit = self.text(place).lower()
+        return sum(word in unit for word in self._words) >= self._least
 
     def excerpt(self, text: str, most: int) -> str:
         """The surroundings of what the query names in a text too long to be shown, at most `most` characters."""
@@ -124,10 +145,10 @@ class _Relevance:
             windows.append((start, end))
         return " ... ".join(text[start:end] for start, end in _joined(windows))
 
-    def ranked(self) -> list[int]:
+    def ranked(self) -> list[_Place]:
         """All units that have to do with the query, those with a name first."""
-        touched = [index for index, score in enumerate(self.scores) if score > 0 or index in self.named]
-        return sorted(touched, key=lambda index: (index not in self.named, -self.scores[index], index))
+        touched = self.named.union(self.scores)
+        return sorted(touched, key=lambda place: (place not in self.named, -self.scores.get(place, 0.0), place))
 
 
 def _tells_more(text: str, name: str) -> bool:
@@ -136,10 +157,12 @@ def _tells_more(text: str, name: str) -> bool:
     return not bare_path and len(text) - len(name) >= _NEWS
 
 
-def _indexed(query: str, found: Sequence[Unit]) -> set[int]:
+def _indexed(query: str, sources: Sequence[Source]) -> set[_Place]:
     """The units that a path in the query counts out."""
     places = {f'item {int(number) + 1} of "{key}"' for key, number in _INDEX.findall(query)}
-    return {index for index, unit in enumerate(found) if unit.place in places} if places else set()
+    if not places:
+        return set()
+    return {_Place(n, m) for n, source in enumerate(sources) for m, unit in enumerate(source.units) if unit.place in places}
 
 
 def _joined(windows: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -187,25 +210,21 @@ class _Page:
         return True
 
 
-def _pick(places: Sequence[_Place], relevance: _Relevance, page: _Page, asks: bool) -> Iterator[tuple[_Place, Unit]]:
+def _pick(relevance: _Relevance, page: _Page) -> Iterator[tuple[_Place, Unit]]:
     """The hidden units that the query points at, then their neighbours where they are short."""
-    ranked = relevance.ranked()
-    best = max((relevance.scores[index] for index in ranked), default=0.0)
     hits: list[_Place] = []
-    for index in ranked:
+    for place in relevance.ranked():
         if len(hits) == _MAX_EXCERPTS:
             break
-        if index not in relevance.named and not (asks and relevance.scores[index] >= _CLOSE_TO_BEST * best and relevance.matches(index)):
+        unit = page.unit(place)
+        if unit is None or not relevance.points_at(place) or page.is_visible(place, unit.text):
             continue
-        unit = page.unit(places[index])
-        if unit is None or page.is_visible(places[index], unit.text):
-            continue
-        if not page.fits(unit, places[index].source):
+        if not page.fits(unit, place.source):
             unit = Unit(unit.place, relevance.excerpt(unit.text, 2 * page.room))
-            if not unit.text or not page.fits(unit, places[index].source):
+            if not unit.text or not page.fits(unit, place.source):
                 continue
-        hits.append(places[index])
-        yield places[index], unit
+        hits.append(place)
+        yield place, unit
     taken = set(hits)
     for hit in hits:
         for near in (_Place(hit.source, hit.unit + 1), _Place(hit.source, hit.unit - 1)):
