@@ -22,6 +22,7 @@ from headroom.model import Compressed, Job, JobResult, Original, Segment
 from headroom.store.base import Store
 
 _UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
+_BY_LINE = frozenset(("code", "diff", "log", "search"))  # whose compressors' units are the lines
 _NOUNS = {"log": "line", "search": "line", "diff": "line", "code": "line", "text": "line", "table": "row"}
 STORE_UNAVAILABLE = "store_unavailable"  # the reason of a result whose original could not be stored
 _log = logging.getLogger(__name__)
@@ -138,7 +139,8 @@ def units_of(text: str, transform: str) -> list[recall.Unit]:
     if transform == "smart_crusher":
         return [recall.Unit(place, piece) for place, piece in retrieve.parts(text)]
     noun = _NOUNS.get(transform, "part")
-    return [recall.Unit(f"{noun} {number}", unit) for number, unit in enumerate(pipeline.units(text, transform), 1)]
+    units = text.split("\n") if transform in _BY_LINE else pipeline.units(text, transform)
+    return [recall.Unit(f"{noun} {number}", unit) for number, unit in enumerate(units, 1)]
 
 
 def originals(segments: Sequence[Segment], results: Sequence[Compressed]) -> list[Original]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headroom import worker
+from headroom import pipeline, worker
 from headroom.errors import StoreUnavailable
 from headroom.model import Compressed, Job, Original, Policy, Segment, content_hash
 from headroom.store.sqlite import SqliteStore
@@ -90,3 +90,17 @@ def test_a_worker_remembers_nothing_that_changes_a_result(tmp_path: Path) -> Non
     for asked in (job(rows(1), rows(2)), job(rows(2)), job(rows(3), rows(1))):
         ours = [result.text for result in kept.run(asked).compressed]
         assert ours == [result.text for result in worker.run(asked, Recording(tmp_path / "b")).compressed]
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("log", "\n".join(f"2026-01-01T00:00:{n % 60:02d}Z INFO request {n} took {n} ms\r" for n in range(400)) + "\n"),
+        ("search", "".join(f"src/a{n // 9}.py:{n}:    call({n})\x0c\n" for n in range(400))),
+        ("diff", "--- a/x.py\n+++ b/x.py\n" + "".join(f"@@ -{n},3 +{n},3 @@\n one\n-two\n+three\n four\n" for n in range(1, 4000, 9))),
+        ("code", "".join(f"def function_{n}(value):\n" + "    value += 1\n" * 30 + "    return value\n\n" for n in range(90))),
+    ],
+)
+def test_what_is_searched_by_line_is_what_its_compressor_counts(label: str, text: str) -> None:
+    units = [unit.text for unit in worker.units_of(text, label)]
+    assert units == list(pipeline.units(text, label)) == text.split("\n")
