@@ -20,7 +20,7 @@ from typing import Any
 
 import uvicorn
 
-WAIT_S = 30.0  # a bound for what happens at once, or never
+WAIT_S = 60.0  # a bound for what happens at once, or never
 
 
 @dataclass(frozen=True, slots=True)
