@@ -32,7 +32,7 @@ from headroom.ccr import marker
 from headroom.dialects import DIALECTS, Dialect, dialect_of
 from headroom.dialects.base import read_call
 from headroom.errors import HeadroomError, InvalidRequest
-from headroom.model import Caller, content_hash
+from headroom.model import LOCAL, Caller, content_hash
 from headroom.store import Store
 from headroom.store.sqlite import SqliteStore
 from tests.forwarding import Face, requests
@@ -119,7 +119,7 @@ def _redeemed(dialect: Dialect, store: Store, raw: bytes, sent: bytes) -> Iterat
         if hash in theirs:
             continue
         try:
-            yield hash, store.get_original("local", hash, count=False).text == came.get(hash)
+            yield hash, store.get_original(LOCAL.scope, hash, count=False).text == came.get(hash)
         except HeadroomError:
             yield hash, False
 
