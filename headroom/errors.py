@@ -7,9 +7,7 @@
     +-- Forbidden             403  a credential that may not do this
     +-- NotFound              404  never stored, or not yours
     +-- Expired               410  stored once, its lifetime is over
-    +-- Unprocessable         422  a parameter outside its range
     +-- UpstreamUnreachable   502  the provider could not be reached or broke off before its answer
-    +-- Overloaded            503  no room for another request
     +-- StoreUnavailable      503  the reversible store cannot be read or written
     +-- SettingsError          -   the process does not start
 
@@ -63,20 +61,9 @@ class Expired(HeadroomError):
     kind = "expired"
 
 
-class Unprocessable(HeadroomError):
-    status = 422
-    kind = "invalid_request"
-
-
 class UpstreamUnreachable(HeadroomError):
     status = 502
     kind = "api_error"
-
-
-class Overloaded(HeadroomError):
-    status = 503
-    kind = "overloaded_error"
-    retry_after_s = 1
 
 
 class StoreUnavailable(HeadroomError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from headroom.dialects import wire
-from headroom.dialects.base import Walk, end_of_content, read_call, text_parts, token_count, word
+from headroom.dialects.base import Dialect, Walk, end_of_content, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn, Usage
 
 _KINDS = {
@@ -24,7 +24,7 @@ _KINDS = {
 }
 
 
-class AnthropicMessages:
+class AnthropicMessages(Dialect):
     name: ClassVar[str] = "anthropic"
     provider: ClassVar[str] = "anthropic"
 
@@ -33,9 +33,6 @@ class AnthropicMessages:
 
     def walk(self, call: Call) -> Iterator[Segment | Turn]:
         return _walk(call)
-
-    def segments(self, call: Call) -> tuple[Segment, ...]:
-        return tuple(item for item in _walk(call) if isinstance(item, Segment))
 
     def texts(self, call: Call) -> Iterator[str]:
         for message in call.body["messages"]:

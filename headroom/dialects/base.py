@@ -39,6 +39,7 @@ class Dialect(Protocol):
 
     def segments(self, call: Call) -> tuple[Segment, ...]:
         """Only the texts."""
+        return tuple(item for item in self.walk(call) if isinstance(item, Segment))
 
     def texts(self, call: Call) -> Iterator[str]:
         """Every text a model reads in the messages, segments included; what token counts are about."""

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from headroom.dialects import wire
-from headroom.dialects.base import Walk, end_of_content, read_call, text_parts, token_count, word
+from headroom.dialects.base import Dialect, Walk, end_of_content, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn, Usage
 
 _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
-class OpenAIChat:
+class OpenAIChat(Dialect):
     name: ClassVar[str] = "openai"
     provider: ClassVar[str] = "openai"
 
@@ -25,9 +25,6 @@ class OpenAIChat:
 
     def walk(self, call: Call) -> Iterator[Segment | Turn]:
         return _walk(call)
-
-    def segments(self, call: Call) -> tuple[Segment, ...]:
-        return tuple(item for item in _walk(call) if isinstance(item, Segment))
 
     def texts(self, call: Call) -> Iterator[str]:
         for message in call.body["messages"]:

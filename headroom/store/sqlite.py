@@ -32,8 +32,8 @@ from headroom.errors import Expired, NotFound, StoreUnavailable
 from headroom.model import Compressed, Original
 from headroom.store.base import BlobStats
 from headroom.store.codec import decode, encode, join_result, pack, split_result, unpack
+from headroom.store.schema import SCHEMA, SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
 TOMBSTONE_S = 7 * 86400.0
 MAX_TOMBSTONES = 100_000
 _RENEWAL_S = 600.0
@@ -43,34 +43,6 @@ _MEMO_SHARE = 4  # one part in four of `max_bytes` is for results
 
 K = TypeVar("K")
 
-_SCHEMA = """
-CREATE TABLE originals (
-    id INTEGER PRIMARY KEY, scope TEXT NOT NULL, hash TEXT NOT NULL, tool BLOB NOT NULL, tokens INTEGER NOT NULL,
-    items INTEGER NOT NULL, items_kept INTEGER NOT NULL, retrievals INTEGER NOT NULL, bytes INTEGER NOT NULL, used REAL NOT NULL,
-    UNIQUE (scope, hash));
-CREATE INDEX originals_alive ON originals (used) WHERE bytes > 0;
-CREATE INDEX originals_dead ON originals (used) WHERE bytes = 0;
-CREATE TABLE texts (id INTEGER PRIMARY KEY, zstd BLOB NOT NULL);
-CREATE TABLE results (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, fields TEXT NOT NULL, text BLOB, bytes INTEGER NOT NULL, used REAL NOT NULL);
-CREATE INDEX results_used ON results (used);
-CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE totals (entries INTEGER, bytes INTEGER, dead INTEGER, retrievals INTEGER, results_bytes INTEGER);
-INSERT INTO totals VALUES (0, 0, 0, 0, 0);
-CREATE TRIGGER originals_added AFTER INSERT ON originals BEGIN
-    UPDATE totals SET entries = entries + 1, bytes = bytes + new.bytes; END;
-CREATE TRIGGER originals_changed AFTER UPDATE OF bytes, retrievals ON originals BEGIN
-    UPDATE totals SET entries = entries + (new.bytes > 0) - (old.bytes > 0), bytes = bytes + new.bytes - old.bytes,
-        dead = dead + (new.bytes = 0) - (old.bytes = 0), retrievals = retrievals + new.retrievals - old.retrievals; END;
-CREATE TRIGGER originals_buried AFTER UPDATE OF bytes ON originals WHEN new.bytes = 0 BEGIN
-    DELETE FROM texts WHERE id = new.id; END;
-CREATE TRIGGER originals_forgotten AFTER DELETE ON originals BEGIN
-    UPDATE totals SET dead = dead - 1; END;
-CREATE TRIGGER results_added AFTER INSERT ON results BEGIN
-    UPDATE totals SET results_bytes = results_bytes + new.bytes; END;
-CREATE TRIGGER results_gone AFTER DELETE ON results BEGIN
-    UPDATE totals SET results_bytes = results_bytes - old.bytes; END;
-"""
 _CAUSES = {
     "SQLITE_BUSY": "locked by another process",
     "SQLITE_LOCKED": "locked by another process",
@@ -345,7 +317,7 @@ def _create(db: sqlite3.Connection) -> int:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             statement = ""
-            for line in _SCHEMA.splitlines(keepends=True):
+            for line in SCHEMA.splitlines(keepends=True):
                 statement += line
                 if sqlite3.complete_statement(statement):
                     db.execute(statement)
