@@ -9,6 +9,7 @@
     +-- Expired               410  stored once, its lifetime is over
     +-- UpstreamUnreachable   502  the provider could not be reached or broke off before its answer
     +-- StoreUnavailable      503  the reversible store cannot be read or written
+    +-- ModelUnavailable      503  a model cannot be loaded on this machine; requests go on without it
     +-- SettingsError          -   the process does not start
 
 Messages are read by a person at a terminal: they name what is wrong and what to do.
@@ -70,6 +71,20 @@ class StoreUnavailable(HeadroomError):
     status = 503
     kind = "store_unavailable"
     retry_after_s = 1
+
+
+class ModelUnavailable(HeadroomError):
+    """`reason` is one word: not_installed, no_model or failed."""
+
+    status = 503
+    kind = "model_unavailable"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ModelUnavailable], tuple[str, str]]:
+        return type(self), (self.reason, self.message)
 
 
 class SettingsError(HeadroomError):

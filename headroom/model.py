@@ -45,6 +45,20 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """An embedding model: a directory or a name of the Hugging Face hub, where it runs and with how many threads.
+
+    Without `download` only files on this machine are used, and no socket is opened.
+    """
+
+    name: str
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    batch_size: int = 32
+    threads: int = 1
+    download: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A compressible text with what stands before and at it, and its address in the call.
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from headroom.errors import SettingsError
-from headroom.model import Fidelity, Policy
+from headroom.model import Fidelity, ModelSpec, Policy
 
 
 def _api_url(value: Any) -> Any:
@@ -65,6 +65,30 @@ class CompressionSettings(_Section):
     @property
     def policy(self) -> Policy:
         return Policy(self.fidelity, self.min_tokens)
+
+
+class ScoringSettings(_Section):
+    model: str = _field(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "embedding model: a directory or a name of the Hugging Face hub; off: scores by words alone. Needs headroom[embed]",
+        env="HEADROOM_EMBED_MODEL",
+        min_length=1,
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = _field("auto", "where the model runs", env="HEADROOM_EMBED_DEVICE")
+    batch_size: int = _field(32, "texts the model takes at once", env="HEADROOM_EMBED_BATCH_SIZE", ge=1)
+    threads: int = _field(1, "threads of one model", env="HEADROOM_EMBED_THREADS", ge=1)
+    cache_entries: int = _field(20_000, "vectors kept in memory, about 2 KB each", env="HEADROOM_EMBED_CACHE_ENTRIES", ge=0)
+    download: bool = _field(
+        False, "whether a model that is not on this machine is downloaded when it is first needed", env="HEADROOM_EMBED_DOWNLOAD"
+    )
+
+    @property
+    def enabled(self) -> bool:
+        return self.model != "off"
+
+    @property
+    def spec(self) -> ModelSpec:
+        return ModelSpec(self.model, self.device, self.batch_size, self.threads, self.download)
 
 
 class StoreSettings(_Section):
@@ -118,6 +142,7 @@ class Settings(_Section):
         None, "directory with tiktoken's vocabularies, for machines without a network", env="TIKTOKEN_CACHE_DIR"
     )
     compression: CompressionSettings = CompressionSettings()
+    scoring: ScoringSettings = ScoringSettings()
     store: StoreSettings = StoreSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     access: AccessSettings = AccessSettings()

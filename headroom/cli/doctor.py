@@ -21,7 +21,7 @@ from headroom.cli.options import load
 from headroom.cli.remote import ask, loopback
 from headroom.cli.terminal import console
 from headroom.cli.vocabulary import NAMES, fetch, missing
-from headroom.errors import SettingsError, StoreUnavailable
+from headroom.errors import ModelUnavailable, SettingsError, StoreUnavailable
 from headroom.model import Original, content_hash
 from headroom.settings import Settings
 
@@ -82,6 +82,7 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
         return
     yield Finding("settings", "ok", sources(config, settings))
     yield vocabulary(settings)
+    yield embeddings(settings)
     yield store(settings)
     yield port(settings)
     if not offline:
@@ -135,6 +136,21 @@ def vocabulary(settings: Settings) -> Finding:
         return Finding("tokens", "ok", f"counted exactly ({', '.join(NAMES)})")
     mend = "`headroom doctor --fetch` on a machine with a network, or set TIKTOKEN_CACHE_DIR"
     return Finding("tokens", "note", f"estimated: no vocabulary {', '.join(absent)} on this machine", mend)
+
+
+def embeddings(settings: Settings) -> Finding:
+    """Whether texts can be compared by meaning, or by their words alone."""
+    from headroom.scoring.embedding import check
+
+    scoring = settings.scoring
+    if not scoring.enabled:
+        return Finding("embeddings", "ok", "off; texts are compared by their words")
+    try:
+        check(scoring.spec)
+    except ModelUnavailable as failure:
+        detail, _, mend = failure.message.partition(": ")
+        return Finding("embeddings", "note", f"{detail}; texts are compared by their words", mend)
+    return Finding("embeddings", "ok", scoring.model)
 
 
 def store(settings: Settings) -> Finding:

@@ -76,9 +76,10 @@ def _health_routes(router: APIRouter, services: Services) -> None:
     settings, ledger = services.settings, services.ledger
 
     def checks() -> dict[str, dict[str, Any]]:
-        ready = services.compress.ready
+        ready, embed = services.compress.ready, services.embed
         return {
             "compressor": {"enabled": settings.optimize, "ready": ready, "status": "ready" if ready else "starting"},
+            "scorer": {"enabled": settings.optimize and embed.enabled, "ready": embed.ready, "status": embed.status},
         }
 
     @router.get("/health", summary="Always 200 while the process answers")

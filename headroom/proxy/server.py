@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from headroom.dialects import DIALECTS
 from headroom.errors import HeadroomError
+from headroom.proxy.embed_process import embedded_embed
 from headroom.proxy.exchange import ProviderRoute
 from headroom.proxy.middleware import Fence, RequestId
 from headroom.proxy.passthrough import PassThrough
@@ -39,8 +40,10 @@ def create_app(services: Services) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if services.settings.optimize:
             await services.compress.start()
+            await services.embed.start()
         yield
         await services.compress.close()
+        await services.embed.close()
         await services.upstream.close()
         await services.store.close()
         services.recorder.close()
@@ -75,9 +78,9 @@ async def _on_error(_: Request, failure: Exception) -> Response:
 
 
 def embedded_app(settings: Settings) -> FastAPI:
-    """The application of `headroom proxy`: compression in processes of its own."""
+    """The application of `headroom proxy`: compression and the embedding model in processes of their own."""
     sys.setswitchinterval(_SWITCH_S)
-    return create_app(open_services(settings, WorkerProcesses(settings)))
+    return create_app(open_services(settings, WorkerProcesses(settings), embedded_embed(settings)))
 
 
 def run(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from headroom.errors import SettingsError
 from headroom.proxy.compress import Compress
 from headroom.proxy.counts import TokenCounts
+from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.recorder import Recorder
 from headroom.proxy.replay import Replay
 from headroom.proxy.upstream import Upstream
@@ -30,11 +31,12 @@ class Services:
     ledger: Ledger
     recorder: Recorder
     salt: bytes
+    embed: Embed = field(default_factory=NoEmbed)
     counts: TokenCounts = field(default_factory=TokenCounts)
 
 
-def open_services(settings: Settings, compress: Compress) -> Services:
-    """What the settings name, opened; raises StoreUnavailable, SettingsError."""
+def open_services(settings: Settings, compress: Compress, embed: Embed | None = None) -> Services:
+    """What the settings name, opened; no vectors without `embed`. Raises StoreUnavailable, SettingsError."""
     store = open_store(settings)
     threaded = ThreadedStore(store)
     ledger = Ledger()
@@ -47,6 +49,7 @@ def open_services(settings: Settings, compress: Compress) -> Services:
         ledger=ledger,
         recorder=_recorder(ledger, settings),
         salt=store.secret(_SALT),
+        embed=embed or NoEmbed(),
     )
 
 

@@ -1,0 +1,189 @@
+"""The embedded face's model: one process beside the server, started when the first vector is asked for.
+
+A process and not a thread: importing the model library and running a model in the server's own interpreter would stall
+streams, and its memory is given back when it ends. Vectors are remembered on this side, so known texts do not cross.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from headroom.errors import ModelUnavailable
+from headroom.model import ModelSpec
+from headroom.proxy.compress import Degraded
+from headroom.proxy.embed import Embed, NoEmbed
+from headroom.scoring.embedding import Embedder, EmbeddingMemo, Lookup, check, joined
+from headroom.settings import Settings
+
+if TYPE_CHECKING:
+    from headroom.scoring.embedding import Vectors
+
+HARD_LIMIT_S = 120.0  # a process still busy with one call after this is killed; loading a model takes up to a minute
+RETRY_S = 10.0  # after a process that died
+_log = logging.getLogger(__name__)
+
+
+def embedded_embed(settings: Settings) -> Embed:
+    """What the settings name."""
+    scoring = settings.scoring
+    return ProcessEmbed(scoring.spec, scoring.cache_entries) if scoring.enabled else NoEmbed()
+
+
+def _serve(pipe: Connection, spec: ModelSpec) -> None:
+    """The process: loads the model, says so, then answers each list of texts until the server closes its end."""
+    try:
+        embedder = Embedder(spec)
+    except ModelUnavailable as failure:
+        pipe.send(failure)
+        return
+    pipe.send(None)
+    try:
+        while True:
+            pipe.send(embedder(pipe.recv()))
+    except (EOFError, KeyboardInterrupt):
+        return
+
+
+class _Process:
+    """The process, seen from a thread of the server. Raises OSError or EOFError when it has died or was killed."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, spec), name="headroom-embed", daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def loaded(self) -> None:
+        """Returns once the model is loaded; raises ModelUnavailable."""
+        failure = self._answer()
+        if isinstance(failure, ModelUnavailable):
+            raise failure
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self._pipe.send(texts)
+        vectors: Vectors = self._answer()  # type: ignore[assignment]
+        return vectors
+
+    def end(self) -> None:
+        """It holds nothing worth waiting for."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def _answer(self) -> object:
+        if not self._pipe.poll(HARD_LIMIT_S):
+            raise EOFError(f"no answer after {HARD_LIMIT_S:.0f} s")
+        return self._pipe.recv()
+
+
+class ProcessEmbed(Embed):
+    """Embed in a process of this server; calls wait in order, and leave the queue when their time is over."""
+
+    def __init__(self, spec: ModelSpec, entries: int, retry_s: float = RETRY_S) -> None:
+        self._spec = spec
+        self._retry_s = retry_s
+        self._memo = EmbeddingMemo(entries)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
+        self._process: _Process | None = None
+        self._absent: ModelUnavailable | None = None
+        self._loaded = False
+        self._rests_until = 0.0
+        self._checking: asyncio.Task[None] | None = None
+
+    @property
+    def enabled(self) -> bool:
+        return self._absent is None
+
+    @property
+    def ready(self) -> bool:
+        return self._loaded
+
+    @property
+    def status(self) -> str:
+        if self._absent:
+            return f"{self._absent.reason}: {self._absent.message}; scores by words alone"
+        if self._loaded:
+            return "ready"
+        return "loading" if self._process else "loads when it is needed"
+
+    async def start(self) -> None:
+        self._checking = asyncio.create_task(asyncio.to_thread(self._check))
+
+    async def close(self) -> None:
+        if self._checking:
+            await asyncio.gather(self._checking, return_exceptions=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._process:
+            await asyncio.to_thread(self._process.end)
+
+    async def __call__(self, texts: Sequence[str], timeout_s: float) -> Vectors:
+        found = self._memo.lookup(texts)
+        if not found.missing:
+            return joined(found)
+        if self._absent:
+            raise Degraded(self._absent.reason)
+        was_loaded = self._loaded
+        call = self._thread.submit(self._compute, found)
+        waiting = asyncio.wrap_future(call)
+        try:
+            await asyncio.wait({waiting}, timeout=timeout_s)
+        finally:
+            call.cancel()  # without effect once it has begun
+            waiting.add_done_callback(_taken)
+        if not waiting.done() or waiting.cancelled():
+            raise Degraded("deadline" if was_loaded else "starting")
+        return joined(found, waiting.result())
+
+    def _check(self) -> None:
+        try:
+            check(self._spec)
+        except ModelUnavailable as failure:
+            self._gone(failure)
+
+    def _gone(self, failure: ModelUnavailable) -> None:
+        _log.warning("no embeddings: %s", failure.message)
+        self._absent = failure
+
+    def _compute(self, found: Lookup) -> Vectors:
+        """On the one thread. Raises Degraded."""
+        if time.monotonic() < self._rests_until:
+            raise Degraded("worker_died")
+        try:
+            vectors = self._running().embed(list(found.missing.values()))
+        except ModelUnavailable as failure:
+            self._gone(failure)
+            self._end()
+            raise Degraded(failure.reason) from None
+        except (OSError, EOFError) as failure:
+            _log.warning("the process that embeds gave no answer: %r", failure)
+            self._rests_until = time.monotonic() + self._retry_s
+            self._end()
+            raise Degraded("worker_died") from None
+        self._memo.remember(found, vectors)
+        return vectors
+
+    def _running(self) -> _Process:
+        if self._process is None:
+            self._process = _Process(self._spec)
+            self._process.loaded()
+            self._loaded = True
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process, self._loaded = self._process, None, False
+        if process:
+            process.end()
+
+
+def _taken(call: asyncio.Future[Vectors]) -> None:
+    """A failure that nobody waits for any more has been logged."""
+    if not call.cancelled():
+        call.exception()
