@@ -7,9 +7,11 @@ Runs in a process of the cluster, whose environment gives the settings that the 
 from ray import serve
 from ray.serve import Application
 
-from serve_app.args import AppArgs
+from headroom.settings import ScoringSettings
+from serve_app.args import AppArgs, ScorerArgs
 from serve_app.compressor import Compressor
 from serve_app.ingress import Ingress
+from serve_app.scorer import Scorer
 
 
 def build(args: AppArgs) -> Application:
@@ -17,4 +19,13 @@ def build(args: AppArgs) -> Application:
     settings = args.resolved()
     ingress = serve.deployment(name="Ingress", **args.ingress.options())(Ingress)
     compressor = serve.deployment(name="Compressor", **args.compressor.options())(Compressor)
-    return ingress.bind(settings, args.compressor.tier, compressor.bind(settings, args.compressor.max_ongoing_requests))
+    return ingress.bind(
+        settings, args, compressor.bind(settings, args.compressor.max_ongoing_requests), _scorer(args.scorer, settings.scoring)
+    )
+
+
+def _scorer(args: ScorerArgs | None, scoring: ScoringSettings) -> Application | None:
+    if args is None or not scoring.enabled:
+        return None
+    scorer = serve.deployment(name="Scorer", **args.options())(Scorer)
+    return scorer.bind(scoring.spec, scoring.cache_entries)

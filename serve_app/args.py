@@ -5,7 +5,7 @@ The options of a deployment bear the names that Ray Serve gives them.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from ray.serve.config import AutoscalingConfig
@@ -42,7 +42,9 @@ class ActorOptions(RayActorOptionsSchema):
 
 
 class DeploymentArgs(_Args):
-    """One deployment: a fixed number of replicas or autoscaling, one replica without either."""
+    """One deployment: a fixed number of replicas or autoscaling; `scales` without either, one replica without that."""
+
+    scales: ClassVar[Autoscaling | None] = None
 
     num_replicas: PositiveInt | None = None
     autoscaling_config: Autoscaling | None = None
@@ -60,12 +62,17 @@ class DeploymentArgs(_Args):
             raise ValueError("num_replicas and autoscaling_config exclude each other")
         return self
 
+    @property
+    def autoscaling(self) -> Autoscaling | None:
+        """What holds, None when the number of replicas is fixed."""
+        return self.autoscaling_config or (None if self.num_replicas else self.scales)
+
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `Deployment.options`."""
         actor = self.ray_actor_options
         scale: dict[str, Any] = {"num_replicas": self.num_replicas or 1}
-        if self.autoscaling_config:
-            scale = {"autoscaling_config": self.autoscaling_config.model_dump(exclude_unset=True)}
+        if self.autoscaling:
+            scale = {"autoscaling_config": self.autoscaling.model_dump(exclude_unset=True)}
         return scale | {
             "ray_actor_options": actor.model_dump(exclude_unset=True) | {"num_cpus": actor.num_cpus},
             "max_ongoing_requests": self.max_ongoing_requests,
@@ -102,12 +109,31 @@ class CompressorArgs(DeploymentArgs):
     tier: TierArgs = TierArgs()
 
 
+class ScorerArgs(DeploymentArgs):
+    """Computes in batches; a target of a full batch, so that batches fill before replicas are added."""
+
+    scales: ClassVar[Autoscaling | None] = Autoscaling(
+        min_replicas=1, initial_replicas=1, max_replicas=4, target_ongoing_requests=16, upscale_delay_s=5, downscale_delay_s=300
+    )
+
+    max_ongoing_requests: PositiveInt = 64
+    max_queued_requests: int = Field(default=256, ge=-1)
+    graceful_shutdown_timeout_s: NonNegativeFloat = 30.0
+    tier: TierArgs = TierArgs(budget_s=10.0)
+
+    @property
+    def pinged(self) -> bool:
+        """Whether there is always a replica, so that asking for one at the start wakes none."""
+        return self.autoscaling is None or self.autoscaling.min_replicas > 0
+
+
 class AppArgs(_Args):
     """The application."""
 
     settings: Settings = Settings()
     ingress: IngressArgs = IngressArgs()
     compressor: CompressorArgs = CompressorArgs()
+    scorer: ScorerArgs | None = None  # without it texts are compared by their words alone
 
     @model_validator(mode="after")
     def _settings_that_apply(self) -> Self:

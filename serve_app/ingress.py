@@ -5,33 +5,50 @@ The application is built in the replica; nothing of it is pickled.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from headroom.model import Job, JobResult
+from headroom.model import JobResult
+from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.server import create_app
 from headroom.proxy.services import open_services
 from headroom.settings import Settings
-from serve_app.args import TierArgs
+from serve_app.args import AppArgs, TierArgs
 from serve_app.compressor import RemoteCompress
 from serve_app.logs import join_serve_logs
+from serve_app.scorer import NoModel, RemoteEmbed
 from serve_app.tiers import Breaker, Remote, Tier
+
+if TYPE_CHECKING:
+    from headroom.scoring.embedding import Vectors
+
+
+def tier(name: str, handle: DeploymentHandle[Any], args: TierArgs) -> Tier[Any, Any]:
+    """The way to a deployment. By reference: the other transport of handles refuses messages above 4 MB."""
+    remote = cast(Remote[Any, Any], handle.options(_by_reference=True).remote)
+    return Tier(name, remote, Breaker(args.failures, args.probe_after_s), args.budget_s)
 
 
 @serve.ingress()
 class Ingress:
-    """The deployment. `compressor` takes a `Job` and answers with its `JobResult`."""
+    """The deployment. `compressor` takes a `Job` and answers with its `JobResult`; `scorer`, if there is one, takes texts."""
 
-    def __init__(self, settings: Settings, tier: TierArgs, compressor: DeploymentHandle[JobResult]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        args: AppArgs,
+        compressor: DeploymentHandle[JobResult],
+        scorer: DeploymentHandle[Vectors | NoModel] | None,
+    ) -> None:
         join_serve_logs()
-        # By reference: the other transport of handles refuses messages above 4 MB.
-        remote = cast(Remote[Job, JobResult], compressor.options(_by_reference=True).remote)
-        breaker = Breaker(tier.failures, tier.probe_after_s)
-        compress = RemoteCompress(Tier("Compressor", remote, breaker, tier.budget_s), settings.compression.policy)
-        self._services = open_services(settings, compress)
+        compress = RemoteCompress(tier("Compressor", compressor, args.compressor.tier), settings.compression.policy)
+        embed: Embed = NoEmbed()
+        if scorer and args.scorer:
+            embed = RemoteEmbed(tier("Scorer", scorer, args.scorer.tier), settings.scoring.cache_entries, args.scorer.pinged)
+        self._services = open_services(settings, compress, embed)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services)

@@ -15,7 +15,7 @@ from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from headroom.errors import SettingsError
 from headroom.settings import Settings
-from serve_app.args import AppArgs
+from serve_app.args import AppArgs, ScorerArgs
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 NAMES = [path.stem for path in CONFIGS]
@@ -62,8 +62,8 @@ def test_every_key_means_something(path: Path) -> None:
 def test_it_fits_two_cores(path: Path) -> None:
     args = AppArgs.model_validate(application(path).args)
     needed = 0.0
-    for deployment in (args.ingress, args.compressor):
-        scale = deployment.autoscaling_config
+    for deployment in (args.ingress, args.compressor, args.scorer or ScorerArgs(num_replicas=1)):
+        scale = deployment.autoscaling
         replicas = scale.min_replicas if scale else deployment.num_replicas or 1
         needed += replicas * (deployment.ray_actor_options.num_cpus or 0)
     assert needed <= 2
@@ -92,6 +92,7 @@ def test_production_drains_longer_than_a_stream_and_refuses_politely() -> None:
         ({"compressor": {"ray_actor_options": {"num_cpu": 1}}}, "num_cpu"),
         ({"compressor": {"tier": {"budget": 1}}}, "budget"),
         ({"compressor": {"num_replicas": 2, "autoscaling_config": {"max_replicas": 2}}}, "exclude each other"),
+        ({"scorer": {"num_replica": 1}}, "num_replica"),
         ({"settings": {"port": 9000}}, "http_options.port"),
         ({"settings": {"workers": 2}}, "ingress.num_replicas"),
         ({"settings": {"access": {"admin_key": "k"}}}, "HEADROOM_ADMIN_KEY"),
@@ -136,3 +137,23 @@ def test_options_of_a_deployment() -> None:
     assert ingress["backpressure_config"]["retry_after_s"] == 2
     assert compressor["autoscaling_config"] == {"min_replicas": 1, "max_replicas": 4}
     assert "num_replicas" not in compressor
+
+
+def test_the_scorer_scales_unless_told_otherwise() -> None:
+    scorer = AppArgs.model_validate({"scorer": {}}).scorer
+    assert scorer is not None
+    assert scorer.options()["autoscaling_config"]["max_replicas"] == 4
+    assert scorer.options()["max_ongoing_requests"] >= 2 * scorer.options()["autoscaling_config"]["target_ongoing_requests"]
+    assert scorer.pinged
+    fixed = ScorerArgs(num_replicas=2)
+    assert fixed.options()["num_replicas"] == 2
+    assert "autoscaling_config" not in fixed.options()
+    assert AppArgs().scorer is None
+
+
+def test_on_one_machine_the_scorer_starts_when_it_is_needed() -> None:
+    local, prod = named("local").scorer, named("prod").scorer
+    assert local is not None
+    assert not local.pinged
+    assert prod is not None
+    assert prod.pinged

@@ -46,6 +46,20 @@ def deployed(_deployed: Deployed, provider: Provider) -> Deployed:
 
 
 @pytest.fixture
+def scored(_deployed: Deployed, provider: Provider, model: str) -> Deployed:
+    """The application with a Scorer."""
+    _deployed.ensure(model=model)
+    return _deployed
+
+
+@pytest.fixture
+def unscored(_deployed: Deployed, provider: Provider) -> Deployed:
+    """The application with a Scorer that has no model."""
+    _deployed.ensure(model="sentence-transformers/no-such-model")
+    return _deployed
+
+
+@pytest.fixture
 def hasty(_deployed: Deployed, provider: Provider) -> Deployed:
     """The same, with a short deadline for compression and a breaker that opens and probes soon."""
     _deployed.ensure(deadline_ms=400, tier={"failures": 2, "probe_after_s": 0.2})

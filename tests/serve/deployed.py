@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ray.util import list_named_actors
 
 from serve_app.app import build
 from serve_app.args import AppArgs
+from tests.provider import WAIT_S
 from tests.proxy.faces import await_ready
 
 NAME = "headroom"
@@ -49,8 +51,14 @@ class Deployed:
         self._provider_url = provider_url
         self._args: AppArgs | None = None
 
-    def ensure(self, deadline_ms: int = 60_000, tier: dict[str, float] | None = None, ingress: dict[str, int] | None = None) -> None:
-        """Deploy with these options, unless that is what runs."""
+    def ensure(
+        self,
+        deadline_ms: int = 60_000,
+        tier: dict[str, float] | None = None,
+        ingress: dict[str, int] | None = None,
+        model: str = "",
+    ) -> None:
+        """Deploy with these options, unless that is what runs; with a Scorer when there is a `model`."""
         replicas: dict[str, Any] = {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.1}, "graceful_shutdown_timeout_s": 0.5}
         args = AppArgs.model_validate(
             {
@@ -59,9 +67,11 @@ class Deployed:
                     "upstream": {"anthropic_api_url": self._provider_url, "openai_api_url": self._provider_url},
                     "access": {"callers": "credential"},
                     "compression": {"deadline_ms": deadline_ms},
+                    "scoring": {"model": model or "off"},
                 },
                 "ingress": replicas | (ingress or {}),
                 "compressor": replicas | {"tier": tier or {}},
+                "scorer": replicas | {"num_replicas": 1} if model else None,
             }
         )
         if args != self._args:
@@ -82,12 +92,30 @@ class Deployed:
 
     def replicas(self, deployment: str) -> set[str]:
         """Names of the living replica actors."""
-        prefix = f"SERVE_REPLICA::{NAME}#{deployment}#"
-        return {actor["name"] for actor in list_named_actors(all_namespaces=True) if actor["name"].startswith(prefix)}
+        return replicas(NAME, deployment)
 
     def kill(self, deployment: str) -> set[str]:
         """Kill every replica at once; their names."""
-        names = self.replicas(deployment)
-        for name in names:
-            ray.kill(ray.get_actor(name, namespace="serve"))
-        return names
+        return kill(NAME, deployment)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Polls; fails when it does not hold within twice WAIT_S."""
+    end = time.monotonic() + 2 * WAIT_S
+    while not condition():
+        assert time.monotonic() < end, "the cluster did not come to this"
+        time.sleep(0.1)
+
+
+def replicas(application: str, deployment: str) -> set[str]:
+    """Names of the living replica actors."""
+    prefix = f"SERVE_REPLICA::{application}#{deployment}#"
+    return {actor["name"] for actor in list_named_actors(all_namespaces=True) if actor["name"].startswith(prefix)}
+
+
+def kill(application: str, deployment: str) -> set[str]:
+    """Kill every replica at once; their names."""
+    names = replicas(application, deployment)
+    for name in names:
+        ray.kill(ray.get_actor(name, namespace="serve"))
+    return names
