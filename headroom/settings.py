@@ -126,6 +126,19 @@ class AccessSettings(_Section):
     )
 
 
+class ClientSettings(_Section):
+    """For commands that talk to a running Headroom, and where the tools they set up keep their files."""
+
+    base_url: str = _field(
+        "", "Headroom that commands and the MCP server talk to (default: the proxy on this machine)", env="HEADROOM_BASE_URL"
+    )
+    api_key: str = _field("", "credential they send to it", env="HEADROOM_API_KEY", repr=False)
+    claude_config_dir: UserPath | None = _field(
+        None, "directory of Claude Code's settings (default: ~/.claude, and ~/.claude.json beside it)", env="CLAUDE_CONFIG_DIR"
+    )
+    codex_home: UserPath | None = _field(None, "directory of Codex's settings (default: ~/.codex)", env="CODEX_HOME")
+
+
 class Settings(_Section):
     """The whole tree. Frozen; build it with `load` or directly with keyword arguments."""
 
@@ -146,6 +159,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     access: AccessSettings = AccessSettings()
+    client: ClientSettings = ClientSettings()
 
     @property
     def store_path(self) -> Path:
@@ -244,6 +258,11 @@ def _explain(failure: ValidationError, sources: Mapping[tuple[str, ...], str]) -
         source = sources.get(path) or sources.get((), "settings")
         lines.append(f"{source}: {'.'.join(path)}: {problem['msg']}")
     return "\n".join(lines)
+
+
+def environment() -> dict[str, str]:
+    """A copy of this process's environment, for a process that it starts."""
+    return dict(os.environ)
 
 
 def export(settings: Settings) -> None:

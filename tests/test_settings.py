@@ -44,6 +44,10 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("upstream", "idle_timeout_s"): "20",
     ("access", "callers"): "credential",
     ("access", "admin_key"): "key",
+    ("client", "base_url"): "http://headroom.example",
+    ("client", "api_key"): "hr-key",
+    ("client", "claude_config_dir"): "/tmp/claude",
+    ("client", "codex_home"): "/tmp/codex",
 }
 
 

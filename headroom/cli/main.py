@@ -15,6 +15,7 @@ COMMANDS = {
     "compress": "Compress a file or standard input.",
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",
+    "mcp": "Serve the MCP tools, or install them in an MCP client.",
     "doctor": "Check this installation, line by line.",
     "demo": "Show what compression does to three tool outputs.",
 }

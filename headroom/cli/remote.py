@@ -19,12 +19,15 @@ def loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def ask(url: str, path: str, *, key: str = "", params: dict[str, str] | None = None, timeout_s: float = 10.0) -> dict[str, Any]:
-    """GET a JSON object. Raises ClickException with what a person can do when there is none."""
+def ask(
+    url: str, path: str, *, key: str = "", params: dict[str, str] | None = None, body: Any = None, timeout_s: float = 10.0
+) -> dict[str, Any]:
+    """GET a JSON object, or POST `body` for one. Raises ClickException with what a person can do when there is none."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
+    method = "GET" if body is None else "POST"
     try:
         with httpx.Client(trust_env=not loopback(url), timeout=timeout_s) as client:
-            response = client.get(url.rstrip("/") + path, params=params, headers=headers)
+            response = client.request(method, url.rstrip("/") + path, params=params, headers=headers, json=body)
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
         raise click.ClickException(
             f"no answer from {url} ({failure}); start it with `headroom proxy`, or name another with --url"
