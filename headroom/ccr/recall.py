@@ -97,9 +97,7 @@ class _Relevance:
         if asks:
             lower = "\n".join(source.text for source in sources).lower()
             self._words = [term for term in self._words if term in lower]
-            places = [_Place(number, unit) for number, source in enumerate(sources) for unit in range(len(source.units))]
-            scores = bm25.scores(" ".join(self._words), [unit.text for source in sources for unit in source.units])
-            self.scores = {place: score for place, score in zip(places, scores, strict=True) if score > 0}
+            self.scores = _scored(" ".join(self._words), sources)
         self.best = max(self.scores.values(), default=0.0)
         self._least = 2 if len(self._words) > 2 else 1
 
@@ -149,6 +147,18 @@ class _Relevance:
         """All units that have to do with the query, those with a name first."""
         touched = self.named.union(self.scores)
         return sorted(touched, key=lambda place: (place not in self.named, -self.scores.get(place, 0.0), place))
+
+
+def _scored(query: str, sources: Sequence[Source]) -> dict[_Place, float]:
+    """The score of every unit that has one, all sources taken together."""
+    scores = bm25.scores(query, [unit.text for source in sources for unit in source.units])
+    found: dict[_Place, float] = {}
+    start = 0
+    for number, source in enumerate(sources):
+        end = start + len(source.units)
+        found.update({_Place(number, unit): score for unit, score in enumerate(scores[start:end]) if score > 0})
+        start = end
+    return found
 
 
 def _tells_more(text: str, name: str) -> bool:

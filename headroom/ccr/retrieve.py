@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from headroom.model import Original
 from headroom.scoring import bm25
@@ -108,55 +108,73 @@ def _parts(text: str) -> list[_Part]:
 
 def _json_parts(text: str, start: int) -> Iterator[_Part]:
     """The elements of the array that `text` is or holds, and what stands beside it. Raises _NotJson."""
-    if _skip(text, _value_end(text, start)) != len(text):
+    container = _container(text, start)
+    if _skip(text, container.end) != len(text):
         raise _NotJson
-    yield from _descend(text, start, "", 0)
+    yield from _descend(text, container, "", 0)
 
 
-def _descend(text: str, start: int, within: str, depth: int) -> Iterator[_Part]:
-    """The parts of the array or object at `start`; of an object's members the longest is taken apart in turn."""
-    if text[start] == "[":
-        spans = list(_elements(text, start))
+class _Span(NamedTuple):
+    """An element or a member of a container: `key` is empty for an element, `start` where the key or the value begins."""
+
+    key: str
+    start: int
+    value: int
+    end: int
+
+
+class _Container(NamedTuple):
+    is_array: bool
+    spans: list[_Span]
+    end: int
+
+
+def _descend(text: str, container: _Container, within: str, depth: int) -> Iterator[_Part]:
+    """The parts of an array or object; of an object's members the longest is taken apart in turn, and an array's only element."""
+    spans = container.spans
+    if container.is_array:
         places = [f"item {number}{within}" for number in range(1, len(spans) + 1)]
         taken = 0 if len(spans) == 1 else -1
-        names = [within]
     else:
-        members = list(_members(text, start))
-        spans = [(first, end) for _, first, _, end in members]
-        places = [f"{key}{within}" for key, *_ in members]
-        values = [value for _, _, value, _ in members]
-        names = [f" of {place}" for place in places]
-        taken = max(range(len(members)), key=lambda at: members[at][3] - values[at], default=-1)
-    for at, (first, end) in enumerate(spans):
-        value = first if text[start] == "[" else values[at]
+        places = [f"{span.key}{within}" for span in spans]
+        taken = max(range(len(spans)), key=lambda at: spans[at].end - spans[at].value, default=-1)
+    for at, (_, first, value, end) in enumerate(spans):
         if at == taken and depth < _MAX_DEPTH and text[value] in "[{":
-            yield from _descend(text, value, names[at], depth + 1)
+            yield from _descend(text, _container(text, value), within if container.is_array else f" of {places[at]}", depth + 1)
         elif text[value] == '"':
             yield from _cut(text, _Part(places[at], first, end))
         else:
             yield _Part(places[at], first, end)
 
 
-def _elements(text: str, start: int) -> Iterator[tuple[int, int]]:
-    """(start, end) of each element of the array at `start`."""
+def _container(text: str, start: int) -> _Container:
+    """The array or object at `start`, its values measured. Raises _NotJson."""
+    is_array = text[start] == "["
+    closing, spans = "]" if is_array else "}", list[_Span]()
     at = _skip(text, start + 1)
-    while text[at] != "]":
-        end = _value_end(text, at)
-        yield at, end
-        at = _skip(text, end)
-        at = _skip(text, at + 1) if text[at] == "," else at
-
-
-def _members(text: str, start: int) -> Iterator[tuple[str, int, int, int]]:
-    """(key, start of the key, start of the value, end) of each member of the object at `start`."""
-    at = _skip(text, start + 1)
-    while text[at] != "}":
-        key_end = _value_end(text, at)
-        value = _skip(text, _skip(text, key_end) + 1)
+    if text.startswith(closing, at):
+        return _Container(is_array, spans, at + 1)
+    while True:
+        key, value = ("", at) if is_array else _key(text, at)
         end = _value_end(text, value)
-        yield text[at:key_end], at, value, end
+        spans.append(_Span(key, at, value, end))
         at = _skip(text, end)
-        at = _skip(text, at + 1) if text[at] == "," else at
+        if text.startswith(closing, at):
+            return _Container(is_array, spans, at + 1)
+        if not text.startswith(",", at):
+            raise _NotJson
+        at = _skip(text, at + 1)
+
+
+def _key(text: str, at: int) -> tuple[str, int]:
+    """The literal of a member's key and where its value begins."""
+    if not text.startswith('"', at):
+        raise _NotJson
+    end = _value_end(text, at)
+    colon = _skip(text, end)
+    if not text.startswith(":", colon):
+        raise _NotJson
+    return text[at:end], _skip(text, colon + 1)
 
 
 def _value_end(text: str, start: int) -> int:

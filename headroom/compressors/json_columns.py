@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from operator import ge, le, ne
+from itertools import compress, repeat
+from operator import ge, le, ne, sub
 from typing import Literal
 
 from headroom.compressors.json_table import Column
@@ -38,71 +39,100 @@ def unusual(column: Column) -> Iterable[int]:
     rows = len(column.cells)
     if rows < _LEAST_ROWS or column.path == "(key)":
         return []
-    found = [*_rare(column.cells), *_rare([type(value) for value in column.values]), *_changes(column.cells)]
-    numbers = _numbers(column.values)
-    if numbers:
+    found = [*_rare(column.cells, column.distinct), *_changes(column)]
+    if len(column.kinds) > 1:
+        found += _rare(list(map(type, column.values)), column.kinds)
+    numbers = _numbers(column)
+    if numbers.found:
         if _STATUS.search(column.path):
-            found += [row for row, number in numbers if _HTTP_ERROR <= number < 600]
-        if not _monotone([number for _, number in numbers]):
+            found += [row for row, number in zip(numbers.rows, numbers.found, strict=True) if _HTTP_ERROR <= number < 600]
+        if not _monotone(numbers.found):
             found += _outliers(numbers)
             found += _shifts(numbers)
     return found
 
 
-def _rare(values: Sequence[object]) -> list[int]:
-    counts = Counter(values)
-    few = max(1, int(len(values) * _RARE))
-    if len(counts) == 1 or len(counts) > max(2, len(values) // 8):
+def _rare(values: Sequence[object], distinct: Collection[object]) -> list[int]:
+    if len(distinct) == 1 or len(distinct) > max(2, len(values) // 8):
         return []
-    rare = {value for value, count in counts.items() if count <= few}
+    few = max(1, int(len(values) * _RARE))
+    rare = {value for value, count in Counter(values).items() if count <= few}
     found = [row for row, value in enumerate(values) if value in rare] if rare else []
     return found if len(found) <= max(2, len(values) * _RARE_ROWS) else []
 
 
-def _changes(cells: Sequence[str]) -> list[int]:
+def _changes(column: Column) -> list[int]:
     """First rows of long stretches with the same value."""
+    cells = column.cells
+    if not 0 < len(column.distinct) - 1 <= len(cells) * _RUNS:  # every value but the first changes once at least
+        return []
     changed = sum(map(ne, cells, cells[1:]))
-    if not 0 < changed <= len(cells) * _RUNS:
+    if changed > len(cells) * _RUNS:
         return []
     return [row for row in range(1, len(cells)) if cells[row] != cells[row - 1]]
 
 
-def _numbers(values: Sequence[object]) -> list[tuple[int, float]]:
-    """Rows with their finite numbers, when most of the column are numbers."""
-    numbers = [(row, float(value)) for row, value in enumerate(values) if type(value) is Number]
-    if len(numbers) < max(_LEAST_ROWS, len(values) // 2):
-        return []
-    return [pair for pair in numbers if math.isfinite(pair[1])]
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """The finite numbers of a column and the row of each."""
+
+    found: list[float]
+    rows: Sequence[int]
 
 
-def _monotone(numbers: Sequence[float]) -> bool:
-    return all(map(le, numbers, numbers[1:])) or all(map(ge, numbers, numbers[1:]))
+def _numbers(column: Column) -> _Numbers:
+    """None when most of the column are no numbers."""
+    values = column.values
+    if Number not in column.kinds:
+        return _Numbers([], ())
+    if len(column.kinds) == 1:
+        rows: Sequence[int] = range(len(values))
+        found = list(map(float, values))
+    else:
+        rows = [row for row, value in enumerate(values) if type(value) is Number]
+        found = [float(values[row]) for row in rows]
+    if len(found) < max(_LEAST_ROWS, len(values) // 2):
+        return _Numbers([], ())
+    if all(map(math.isfinite, found)):
+        return _Numbers(found, rows)
+    finite = list(map(math.isfinite, found))
+    return _Numbers(list(compress(found, finite)), list(compress(rows, finite)))
 
 
-def _outliers(numbers: list[tuple[int, float]]) -> list[int]:
-    ordered = sorted([number for _, number in numbers])
+def _monotone(values: Sequence[float] | Sequence[str]) -> bool:
+    return all(map(le, values, values[1:])) or all(map(ge, values, values[1:]))
+
+
+def _outliers(numbers: _Numbers) -> list[int]:
+    ordered = sorted(numbers.found)
     low, high = ordered[len(ordered) // 4], ordered[len(ordered) * 3 // 4]
     reach = (high - low) * _FAR
-    if not 0 < reach < math.inf:
+    lowest, highest = low - reach, high + reach
+    if not 0 < reach < math.inf or lowest <= ordered[0] <= ordered[-1] <= highest:
         return []
-    far = [(max(low - number, number - high), row) for row, number in numbers if number < low - reach or number > high + reach]
+    far = [
+        (max(low - number, number - high), row)
+        for row, number in zip(numbers.rows, numbers.found, strict=True)
+        if number < lowest or number > highest
+    ]
     far.sort(key=lambda pair: (-pair[0], pair[1]))
     return [row for _, row in far[:_OUTLIERS]]
 
 
-def _shifts(numbers: list[tuple[int, float]]) -> list[int]:
+def _shifts(numbers: _Numbers) -> list[int]:
     """Rows at which the mean of a stretch moves by more than the numbers scatter within it."""
-    size = max(_LEAST_ROWS, len(numbers) // _BLOCKS)
-    blocks = [[number for _, number in numbers[start : start + size]] for start in range(0, len(numbers) - size + 1, size)]
+    found = numbers.found
+    size = max(_LEAST_ROWS, len(found) // _BLOCKS)
+    blocks = [found[start : start + size] for start in range(0, len(found) - size + 1, size)]
     means = [math.fsum(block) / size for block in blocks]
-    scatter = [math.fsum([abs(number - mean) for number in block]) / size for block, mean in zip(blocks, means, strict=True)]
-    found = []
+    scatter = [math.fsum(map(abs, map(sub, block, repeat(mean)))) / size for block, mean in zip(blocks, means, strict=True)]
+    shifted = []
     for index in range(1, len(blocks) - 1):
         if abs(means[index + 1] - means[index - 1]) > _SHIFT * max(scatter[index - 1], scatter[index + 1]):
             around = range((index - 1) * size + 1, (index + 2) * size)
-            step = max(around, key=lambda place: abs(numbers[place][1] - numbers[place - 1][1]))
-            found.append(numbers[step][0])
-    return found
+            step = max(around, key=lambda place: abs(found[place] - found[place - 1]))
+            shifted.append(numbers.rows[step])
+    return shifted
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +180,24 @@ def telling(columns: Sequence[Column]) -> list[Described]:
 
 
 def _kind(column: Column) -> Kind | None:
-    cells = column.cells
-    if len(cells) < _LEAST_ROWS or any(cell[:1] in ("[", "{") for cell in cells):
+    if len(column.cells) < _LEAST_ROWS:
         return None
-    distinct = len(set(cells))
-    numbers = [float(value) for value in column.values if type(value) is Number]
-    if distinct <= min(_FEW_NUMBERS if numbers else _FEW_VALUES, len(cells) // 4):
-        return "values"
-    if numbers:
-        return "ordered" if distinct == len(cells) == len(numbers) and _monotone(numbers) else "numbers"
-    return "ordered" if all(map(le, cells, cells[1:])) or all(map(ge, cells, cells[1:])) else None
+    has_numbers, distinct = Number in column.kinds, column.distinct
+    kind: Kind | None = "numbers" if has_numbers else None
+    if len(distinct) <= min(_FEW_NUMBERS if has_numbers else _FEW_VALUES, len(column.cells) // 4):
+        kind = "values"
+    elif _is_ordered(column):
+        kind = "ordered"
+    return None if kind is None or any(cell.startswith(("[", "{")) for cell in distinct) else kind
+
+
+def _is_ordered(column: Column) -> bool:
+    """Whether the rows are sorted by the column: by its texts, or by numbers that differ in all of them."""
+    if Number not in column.kinds:
+        return _monotone(column.cells)
+    if len(column.kinds) > 1 or len(column.distinct) < len(column.cells):
+        return False
+    return _monotone(list(map(float, column.values)))
 
 
 def describe(columns: Sequence[Described], start: int, end: int) -> str:

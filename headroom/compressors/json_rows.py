@@ -13,6 +13,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 
 from headroom.ccr import marker
@@ -58,7 +60,7 @@ class _Source:
     broken: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Encoded:
     """A document as `skeleton`, bare JSON with `<table N>` where a table belongs, and the tables in order.
 
@@ -76,7 +78,7 @@ class Encoded:
     def what(self) -> str:
         return f"unquoted JSON{' of a source that breaks off' if self.broken else ''}"
 
-    @property
+    @cached_property
     def body(self) -> str:
         """What `json_decode.decode` reads."""
         return join(self.skeleton, [table.text(number) for number, table in enumerate(self.tables, 1)])
@@ -98,16 +100,15 @@ class JsonRows:
 
     def parse(self, segment: Segment) -> Parsed | None:
         try:
-            segment.text.encode()
+            _refuse_surrogates(segment.text)
             source = _find(segment.text)
             encoded = None if source is None else encode(source)
             if encoded is None:
                 return None
-            if "\\u" in segment.text:
-                encoded.body.encode()
-        except (ValueError, RecursionError):  # UnicodeEncodeError, a lone surrogate, is a ValueError
+            _refuse_surrogates(encoded.body)
+        except (ValueError, RecursionError):
             return None
-        return Parsed([row for table in encoded.tables for row in table.rows], encoded)
+        return Parsed(list(chain.from_iterable([table.rows for table in encoded.tables])), encoded)
 
     def render(self, segment: Segment, parsed: Parsed, scores: Sequence[float], fidelity: Fidelity, hash: str) -> Draft | None:
         encoded: Encoded = parsed.structure
@@ -130,6 +131,12 @@ class JsonRows:
         body = join(encoded.skeleton, [view.text for view in views])
         what = f"{encoded.what}; {_legend(encoded)}; rows are left out where marked"
         return Draft(_with_head(encoded, body, what, hash), units, sum(view.kept for view in views))
+
+
+def _refuse_surrogates(text: str) -> None:
+    """Raises ValueError (UnicodeEncodeError) for a text that UTF-8 cannot say."""
+    if not text.isascii():
+        text.encode()
 
 
 def _with_head(encoded: Encoded, body: str, what: str, hash: str) -> str:
@@ -174,10 +181,10 @@ def _find(text: str) -> _Source | None:
     for tried, start in enumerate(_starts(text)):
         if start > most or tried == _STARTS_TRIED:
             return None
-        documents, end = _documents(text, start)
+        documents, end, failed = _documents(text, start)
         broken = not documents and tried == 0
-        if broken:
-            documents, end = _broken_off(text, start)
+        if broken and failed:
+            documents, end = _broken_off(text, start, failed)
         if documents and start + len(text) - end <= most:
             return _Source(text[:start], documents, text[end:], '": ' in text[start : start + _STYLE], broken)
     return None
@@ -192,34 +199,28 @@ def _starts(text: str) -> Iterator[int]:
         yield first.start()
 
 
-def _documents(text: str, start: int) -> tuple[list[Any], int]:
-    """All documents from `start` on and where the last one ends."""
+def _documents(text: str, start: int) -> tuple[list[Any], int, int]:
+    """All documents from `start` on, where the last one ends, and where in the next one something is wrong, 0 if nothing is."""
     documents: list[Any] = []
     end = start
     while text[start : start + 1] in ("[", "{"):
         try:
             value, end = read_at(text, start)
-        except (ValueError, RecursionError):
-            break
+        except (ValueError, RecursionError) as failure:
+            return documents, end, failure.pos if isinstance(failure, json.JSONDecodeError) else 0
         documents.append(value)
         space = _SPACE.match(text, end)
         start = space.end() if space else end
-    return documents, end
+    return documents, end, 0
 
 
-def _broken_off(text: str, start: int) -> tuple[list[Any], int]:
-    """The one document from `start` on that ends too early, as far as its parts are complete; `end` is behind these."""
+def _broken_off(text: str, start: int, failed: int) -> tuple[list[Any], int]:
+    """The one document from `start` on that goes wrong at `failed`, as far as its parts are complete; `end` is behind these."""
+    end, closing = _complete_until(text, start, failed)
     try:
-        read_at(text, start)
-    except json.JSONDecodeError as failure:
-        end, closing = _complete_until(text, start, failure.pos)
-        try:
-            return [read_at(text[start:end] + closing, 0)[0]], end
-        except (ValueError, RecursionError):
-            return [], start
+        return [read_at(text[start:end] + closing, 0)[0]], end
     except (ValueError, RecursionError):
         return [], start
-    return [], start
 
 
 def _complete_until(text: str, start: int, end: int) -> tuple[int, str]:
@@ -314,6 +315,10 @@ def _pays(table: Table) -> bool:
     """Whether the table is shorter than JSON, judged by some of its rows; what is large is a table anyway."""
     step = len(table.rows) // _JUDGED + 1
     rows = range(0, len(table.rows), step)
-    plain = sum([len(table.record(row)) + 1 for row in rows]) * step
+    plain = 0
+    for row in rows:
+        plain += (len(table.record(row)) + 1) * step
+        if plain > _LARGE and len(table.rows) >= _SAMPLED_ROWS:
+            return True
     encoded = sum([len(table.rows[row]) + 1 for row in rows]) * step + len(table.header) + len(table.heading(1))
-    return (plain > _LARGE and len(table.rows) >= _SAMPLED_ROWS) or (plain > _LEAST_CHARS and encoded < plain - _MARGIN)
+    return plain > _LEAST_CHARS and encoded < plain - _MARGIN

@@ -146,13 +146,13 @@ def _relevant(table: Table, text: str, offsets: list[int], scores: Sequence[floa
     """Rows a name singles out and those that score at least half of the best, within a share of the text; the best first."""
     weights = _named(table, text, offsets, asked)
     best = max(scores, default=0.0)
-    order = sorted(range(len(scores)), key=lambda row: (-weights[row], -scores[row], row))
+    high = [row for row, score in enumerate(scores) if score >= best / 2] if best > 0 else []
     found: list[int] = []
     room = len(text) * _RELEVANT_SHARE
-    for row in order:
+    for row in sorted({*weights, *high}, key=lambda row: (-weights[row], -scores[row], row)):
         if not weights[row]:
             room -= len(table.rows[row])
-            if best <= 0 or scores[row] < best / 2 or (room < 0 and len(found) >= _RELEVANT_LEAST):
+            if room < 0 and len(found) >= _RELEVANT_LEAST:
                 break
         found.append(row)
     return found
@@ -171,7 +171,7 @@ def _named(table: Table, text: str, offsets: list[int], asked: Asked) -> Counter
         if len(rows) <= most:
             for row in rows:
                 weights[row] += _NAMED_WEIGHT // len(rows)
-    return weights
+    return +weights  # without those that come to nothing
 
 
 def _ends(rows: Sequence[str]) -> set[int]:

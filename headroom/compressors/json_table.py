@@ -18,9 +18,11 @@ by tabs. Nested objects become dotted columns. What must hold, so that decoding 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import lt
+from functools import cached_property
+from operator import itemgetter, lt
 from typing import Any, Final
 
 from headroom.compressors import json_derived, json_packed
@@ -36,10 +38,11 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity", re.ASCII
 WORDS = {"true": True, "false": False, "null": None}
 JSON_START = frozenset('"[{')
 _NUMERIC_START = frozenset("-0123456789NI")
+_QUOTED_START = JSON_START | {" "}
 _FILL = 3  # an object is flattened when its columns have at most this many cells per value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
     """`name` as it stands in the column line, `path` the part before the signs; one value per row.
 
@@ -54,6 +57,16 @@ class Column:
     @property
     def in_header(self) -> bool:
         return not self.cells and bool(self.values)
+
+    @cached_property
+    def kinds(self) -> frozenset[type]:
+        """The types of its values."""
+        return frozenset(map(type, self.values))
+
+    @cached_property
+    def distinct(self) -> frozenset[str]:
+        """Its cells, each once."""
+        return frozenset(self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,39 +113,61 @@ def tabulate(rows: list[Any] | dict[str, Any], derive: bool = True) -> Table:
     columns += _columns("", values, 0)
     if derive:
         columns = _derived(columns)
-    cells = [column.cells for column in columns if not column.in_header]
-    lines = ["\t".join(line).rstrip("\t") for line in zip(*cells, strict=True)] if cells else [""] * len(values)
-    return Table(columns, lines, values, keys)
+    return Table(columns, _lines([column.cells for column in columns if not column.in_header], len(values)), values, keys)
+
+
+def _lines(cells: Sequence[Sequence[str]], rows: int) -> list[str]:
+    """One line per row, without the empty cells at its end."""
+    if not cells:
+        return [""] * rows
+    lines = list(map("\t".join, zip(*cells, strict=True)))
+    return [line.rstrip("\t") for line in lines] if "" in cells[-1] else lines
 
 
 def alike(values: Sequence[dict[str, Any]]) -> bool:
     """Whether objects have enough keys in common to share columns."""
-    return bool(_key_order([tuple(value) for value in values], len(values)))
+    return bool(_key_order(Counter(map(tuple, values)), len(values)))
 
 
-def _columns(path: str, values: list[Any], depth: int) -> Iterator[Column]:
+def _columns(path: str, values: Sequence[Any], depth: int) -> Iterator[Column]:
+    """The columns of values that stand at `path`: one, or those of their keys."""
+    if dict not in set(map(type, values)):
+        yield _column(path or "(value)", values)
+        return
     shapes = [tuple(value) if type(value) is dict and value else None for value in values]
-    order = _key_order([shape for shape in shapes if shape], len(values)) if depth < MAX_DEPTH else ()
+    counts = Counter(shapes)
+    order = _key_order({shape: count for shape, count in counts.items() if shape}, len(values)) if depth < MAX_DEPTH else ()
     if not order or _all_the_same(values):
         yield _column(path or "(value)", values)
         return
     place = {key: index for index, key in enumerate(order)}
-    fits = {shape: shape is not None and _ascending([place[key] for key in shape]) for shape in dict.fromkeys(shapes)}
-    objects = [value if fits[shape] else {} for value, shape in zip(values, shapes, strict=True)]
-    others = [ABSENT if item else value for value, item in zip(values, objects, strict=True)] if not all(fits.values()) else []
-    if any(value is not ABSENT for value in others):
-        yield _column(path or "(value)", others)
-    for key in order:
+    fits = {shape: shape is not None and _ascending([place[key] for key in shape]) for shape in counts}
+    objects = [value if fits[shape] else {} for value, shape in zip(values, shapes, strict=True)] if not all(fits.values()) else values
+    if objects is not values:
+        others = [ABSENT if item else value for value, item in zip(values, objects, strict=True)]
+        if any(value is not ABSENT for value in others):
+            yield _column(path or "(value)", others)
+    for key, inner in zip(order, _by_key(objects, order, one_shape=len(fits) == 1), strict=True):
         name = json_packed.name(key)
-        yield from _columns(f"{path}.{name}" if path else name, [item.get(key, ABSENT) for item in objects], depth + 1)
+        yield from _columns(f"{path}.{name}" if path else name, inner, depth + 1)
 
 
-def _key_order(shapes: list[tuple[str, ...]], rows: int) -> Sequence[str]:
-    """One order of all keys that follows as many shapes as it can; empty when too few cells would be filled."""
-    if len(set[str]().union(*shapes)) * rows > _FILL * sum(map(len, shapes)):
+def _by_key(objects: Sequence[dict[str, Any]], order: Sequence[str], one_shape: bool) -> Iterable[Sequence[Any]]:
+    """For each key its value in every object; with `one_shape` the keys of all objects are `order`."""
+    if one_shape:
+        return zip(*map(dict.values, objects), strict=True)
+    return ([item.get(key, ABSENT) for item in objects] for key in order)
+
+
+def _key_order(shapes: Mapping[tuple[str, ...], int], rows: int) -> Sequence[str]:
+    """One order of all keys that follows as many shapes as it can; empty when too few cells would be filled.
+
+    `shapes` says how many rows have these keys.
+    """
+    if len(set[str]().union(*shapes)) * rows > _FILL * sum([len(shape) * count for shape, count in shapes.items()]):
         return ()
     order: list[str] = []
-    for shape in dict.fromkeys(shapes):
+    for shape in shapes:
         known = set(order)
         if known.issuperset(shape):
             continue
@@ -154,37 +189,60 @@ def _ascending(places: list[int]) -> bool:
     return all(map(lt, places, places[1:]))
 
 
-def _all_the_same(values: list[Any]) -> bool:
+def _all_the_same(values: Sequence[Any]) -> bool:
     """Whether all rows hold the same object; equality alone would take "1" for 1."""
     first = values[0]
     return len(values) > 1 and all(value == first for value in values) and len(set(map(dump, values))) == 1
 
 
-def _column(path: str, values: list[Any]) -> Column:
+def _column(path: str, values: Sequence[Any]) -> Column:
     kinds = set(map(type, values))
+    sign = ""
+    cells: Sequence[str]
     if kinds == {Number}:
-        sign, cells = "", values
+        cells = values
     elif kinds & {list, dict}:
         packing = json_packed.find([value for value in values if value is not ABSENT]) if str not in kinds else None
         sign = str(packing or "")
         cells = ["" if value is ABSENT else json_packed.pack(value, packing) for value in values]
     else:
-        strings = dict.fromkeys([value for value in values if type(value) is str])
-        typed = Number not in kinds and any(text[:1] in _NUMERIC_START and NUMBER.fullmatch(text) for text in strings)
-        sign = ":str" if typed else ""
-        bare = {text: _bare(text, typed) for text in strings}
-        cells = [bare[value] if type(value) is str else "" if value is ABSENT else dump(value) for value in values]
-    if len(cells) > 1 and cells[0] and path != "(key)" and cells.count(cells[0]) == len(cells):
+        cells, sign = _texts(values, kinds)
+    if len(cells) > 1 and cells[0] and cells[0] == cells[-1] and path != "(key)" and cells.count(cells[0]) == len(cells):
         return Column(path, f"{path}={dump(values[0])}", (), values)
     return Column(path, path + sign, cells, values)
 
 
+def _texts(values: Sequence[Any], kinds: Collection[type]) -> tuple[Sequence[str], str]:
+    """The cells of strings, numbers and words, and the sign of their column."""
+    strings = dict.fromkeys(values if kinds == {str} else [value for value in values if type(value) is str])
+    starts = set(map(itemgetter(0), filter(None, strings)))
+    typed = Number not in kinds and not starts.isdisjoint(_NUMERIC_START) and any(map(_looks_number, strings))
+    sign = ":str" if typed else ""
+    bare: dict[str, str] = {}
+    if Number in kinds or not starts.isdisjoint(_QUOTED_START) or not _are_bare(strings):
+        bare = {text: _bare(text, typed) for text in strings}
+    if kinds == {str}:
+        return [bare[text] for text in values] if bare else values, sign
+    return [bare.get(value, value) if type(value) is str else "" if value is ABSENT else dump(value) for value in values], sign
+
+
+def _are_bare(strings: Mapping[str, object]) -> bool:
+    """Whether all of them can do without quotes as far as their starts and numbers do not decide."""
+    if "" in strings or not strings.keys().isdisjoint(WORDS) or " " in set(map(itemgetter(-1), strings)):
+        return False
+    return "".join(strings).isprintable()
+
+
+def _looks_number(text: str) -> bool:
+    return text[:1] in _NUMERIC_START and NUMBER.fullmatch(text) is not None
+
+
 def _derived(columns: list[Column]) -> list[Column]:
     """The columns, those that repeat others of their row written as patterns."""
-    texts = {column.path: column.values for column in columns if column.cells and set(map(type, column.values)) <= {str, Number}}
-    targets = [path for path, values in texts.items() if Number not in set(map(type, values)) and path != "(key)"]
+    texts = {column.path: column for column in columns if column.cells and column.kinds <= {str, Number}}
+    targets = {path for path, column in texts.items() if Number not in column.kinds and path != "(key)"}
     paths = {column.path for column in columns}
-    found = json_derived.patterns(texts, targets, paths)
+    found = json_derived.patterns({path: column.values for path, column in texts.items()}, targets, paths)
     return [
         Column(column.path, f"{column.path}~{quote(found[column.path])}", (), column.values) if column.path in found else column
         for column in columns
@@ -196,11 +254,10 @@ def _bare(text: str, typed: bool) -> str:
     if (
         not text
         or not text.isprintable()
-        or text[0] in JSON_START
-        or text[0] == " "
+        or text[0] in _QUOTED_START
         or text[-1] == " "
         or text in WORDS
-        or (not typed and text[0] in _NUMERIC_START and NUMBER.fullmatch(text))
+        or (not typed and _looks_number(text))
     ):
         return quote(text)
     return text
