@@ -52,32 +52,36 @@ _TIME_INSIDE = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\[\d\d/[A-Z][a-z]{2}/\d{4}:|\b(?:ts|time|timestamp)=\S*\d"
     rf"|^\{{.{{0,200}}\"(?:time|timestamp|ts)\":|\b1\d{{9}}\b|{_CLOCK}"
 )
+_TIME_SIGNS = re.compile(r"[:=]|1\d{9}")  # each time inside a line holds one of these
+_LEVEL_WORD = re.compile(r"TRACE|DEBUG|INFO|NOTICE|WARN|ERROR|FATAL|CRITICAL|SEVERE|level|\[(?:debug|info|notice|warn|error)\]")
 _LEVEL = re.compile(
     r"(?:^|[\s\[(|:<])(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|SEVERE)[\]\s:|)>,]"
     r"|\blevel=\w|\"level\":|\[(?:debug|info|notice|warn|error)\]"
 )
-_RUN = re.compile(
+_RUN_START = re.compile(
     r"={3,} .* ={3,}$|_{3,} .* _{3,}$|-{3,} .* -{3,}$"
-    r"|\S.* (?:PASSED|FAILED|SKIPPED|ERROR|XFAIL)\b|(?:PASSED|FAILED|ERROR|SKIPPED) \S|=== RUN|\s*--- (?:PASS|FAIL|SKIP)"
-    r"|(?:ok|not ok|FAIL|PASS)\s+\S|.* \.\.\. (?:ok|FAILED|FAIL|ERROR|skipped)|E  +\S|\s*at [\w.$<>]+[ (]|  File \"|Traceback \("
+    r"|(?:PASSED|FAILED|ERROR|SKIPPED) \S|=== RUN|\s*--- (?:PASS|FAIL|SKIP)"
+    r"|(?:ok|not ok|FAIL|PASS)\s+\S|E  +\S|\s*at [\w.$<>]+[ (]|  File \"|Traceback \("
     r"|Caused by: |\+ \S|(?:npm|yarn|pip|cargo|gradle|mvn|make)\b[\w! \[\]0-9]*[:\]]|##\[|::(?:group|error|warning)"
     r"|\s+Compiling \S|Collecting \S|Step \d+/\d+|#\d+ |\[\d+/\d+\]|Successfully \S|Requirement already |\s*\d+%\|? "
 )
+_RUN_OUTCOME = re.compile(r" (?:PASSED|FAILED|SKIPPED|ERROR|XFAIL)\b")
+_RUN_RESULT = re.compile(r" \.\.\. (?:ok|FAIL|ERROR|skipped)")
 _FRAME = re.compile(
     r"\W{3,} ?test (?:session|process) starts|\W{3,} short test summary|Ran \d+ tests? in |=+ tests finished"
     r"|test result: (?:ok|FAILED)|Tests?: +\d"
 )
-_DIGITS = re.compile(r"\w*\d\w*")
+_DIGITS = re.compile(r"\b[^\W\d]*+\d\w*")
 _COLUMNS = re.compile(r"(?:[A-Z][A-Z0-9()_/%-]*(?: [A-Z]+)?(?:  +|\t|$)){2,}$")
 
-_CODE = re.compile(
+_CODE_START = re.compile(
     r"\s*(?:(?:async )?def \w|class \w|from \S+ import|import [\w{*\"'(]|return\b|if\b.*[:{]$|elif\b|else\b"
     r"|for\b.*[:{]$|while\b.*[:{]$|try\b|except\b|raise \w|with\b.*:$|func\b|fn \w|pub\b|use \w|impl\b|let \w|const \w|var \w|function\b"
     r"|export\b|package \w|public\b|private\b|protected\b|static\b|struct \w|enum \w|interface \w|type \w+ |#include|#define|#if|#endif"
     r"|namespace \w|using \w|switch\b|case\b.*:|//|/\*|\*/|\* |@\w+|self\.|this\.|\"\"\"|[})\]]+[;,)]*$"
     r"|\w[\w.]*(?:\[[^\]]*\])? (?:[-+*/|]|:)?= )"
-    r"|.*(?:[;{]|[\w\]]\((?! ).*\)[:,]?|\bthen|\bdo)$"
 )
+_CODE_END = re.compile(r".*(?:[\w\]]\((?! ).*\)[:,]?|\bthen|\bdo)$")
 _NUMBERED_CODE = re.compile(r" {0,8}\d{1,7}(?:\t|\u2192|\||: |  )")
 _SENTENCE = re.compile(r"[A-Za-z\u00c0-\uffff][^\s]*(?:\s+\S+){4,}|[#*>-]+ \S+(?: \S+)+|\S[^:]{0,40}: \S+(?: \S+){2,}")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
@@ -117,7 +121,7 @@ def detect(text: str, tool: str, arguments: str) -> Kind:
         return "base64"
     promised = _promised(tool, arguments)
     numbered = _share(lines, _NUMBERED_CODE.match) >= 0.9
-    if promised == "code" and (numbered or _share(lines, _CODE.match) >= 0.3) and not _is_diff(lines):
+    if promised == "code" and (numbered or _share(lines, _is_code_line) >= 0.3) and not _is_diff(lines):
         return "code"  # before the rest: a program may print logs and hold tables
     for kind, test in _TESTS:
         if test(lines, promised == kind):
@@ -219,24 +223,43 @@ def _is_path_list(lines: Sequence[str], promised: bool) -> bool:
 
 
 def _is_log(lines: Sequence[str], promised: bool) -> bool:
-    timed = sum(1 for line in lines if _TIME.match(line) or (_TIME_INSIDE.search(line[:120]) and not line.startswith(" ")))
-    leveled = sum(1 for line in lines if _LEVEL.search(line[:160]))
-    run = sum(1 for line in lines if _RUN.match(line))
+    timed = sum(map(_is_timed, lines))
+    leveled = sum(map(_is_leveled, lines))
     needed = (0.15 if promised else 0.4) * len(lines)
     if max(timed, leveled) >= needed and (timed > 2 or leveled > 2):
         return True
     if any(map(_FRAME.match, lines)) or _repeats(lines) >= (0.4 if promised else 0.7):
         return True
+    run = sum(map(_is_run, lines))
     # a run's frame is few lines around code, tables and values
-    return run > 2 and (run >= (0.05 if promised else 0.25) * len(lines) or bool(_RUN.match(lines[0]) and _RUN.match(lines[-1])))
+    return run > 2 and (run >= (0.05 if promised else 0.25) * len(lines) or (_is_run(lines[0]) and _is_run(lines[-1])))
+
+
+def _is_timed(line: str) -> bool:
+    if _TIME.match(line):
+        return True
+    near = line[:120]
+    return not line.startswith(" ") and bool(_TIME_SIGNS.search(near) and _TIME_INSIDE.search(near))
+
+
+def _is_leveled(line: str) -> bool:
+    near = line[:160]
+    return bool(_LEVEL_WORD.search(near) and _LEVEL.search(near))
+
+
+def _is_run(line: str) -> bool:
+    """Whether a line is one of a test run or a build."""
+    if _RUN_START.match(line) or _RUN_RESULT.search(line):
+        return True
+    return not line[0].isspace() and bool(_RUN_OUTCOME.search(line))
 
 
 def _repeats(lines: Sequence[str]) -> float:
     """The share of lines, of those with words, that differ from an earlier one in numbers and ids alone."""
     if len(lines) < 20:
         return 0.0
-    shapes = [_DIGITS.sub("", line.lstrip()) or " " for line in lines]
-    worded = [shape for shape in shapes if shape[0] not in '"{}[]<|-' and len(shape.strip()) > 8]
+    shapes = _DIGITS.sub("", "\n".join(map(str.lstrip, lines))).split("\n")
+    worded = [shape for shape in shapes if len(shape) > 8 and shape[0] not in '"{}[]<|-' and len(shape.strip()) > 8]
     return (len(worded) - len(set(worded))) / len(lines)
 
 
@@ -262,8 +285,13 @@ def _is_code(lines: Sequence[str], promised: bool) -> bool:
     if _share(lines, _NUMBERED_CODE.match) >= 0.9 and len(lines) > 2:
         lines = [line[match.end() :] if (match := _NUMBERED_CODE.match(line)) else line for line in lines]
         lines = [line for line in lines if line.strip()]
-        promised = promised or _share(lines, _CODE.match) >= 0.3
-    return _share(lines, _CODE.match) >= (0.25 if promised else 0.45)
+        promised = promised or _share(lines, _is_code_line) >= 0.3
+    return _share(lines, _is_code_line) >= (0.25 if promised else 0.45)
+
+
+def _is_code_line(line: str) -> bool:
+    last = line[-1]
+    return last in ";{" or bool(_CODE_START.match(line)) or (last in "):,no" and bool(_CODE_END.match(line)))
 
 
 def _is_prose(lines: Sequence[str], promised: bool) -> bool:

@@ -26,6 +26,7 @@ B = 0.75
 MAX_TERMS = 40
 _MAX_QUERY_CHARS = 20_000
 _SHORT_CHARS = 40  # of a word whose terms are remembered
+_LINE_CHARS = 2000  # of a line whose terms are
 _ASKING_CHARS = 300  # longer lines are pasted text, at most with a question at their end
 
 _STOP = frozenset(
@@ -60,14 +61,13 @@ def scores(query: str, units: Sequence[str]) -> list[float]:
     lower = text.lower()
     starts = list(map(add, accumulate(map(len, units), initial=0), range(len(units))))
     mean = max(1.0, (len(text) - len(units)) / len(units))
-    norms = [K1 * (1 - B + B * len(unit) / mean) for unit in units]
     for term in wanted:
         if term not in lower:
             continue
         found = Counter(map(partial(bisect_right, starts), _places(term, text, lower)))
         gain = (K1 + 1) * math.log(1 + (len(units) - len(found) + 0.5) / (len(found) + 0.5))
         for place, count in found.items():
-            result[place - 1] += gain * count / (count + norms[place - 1])
+            result[place - 1] += gain * count / (count + K1 * (1 - B + B * len(units[place - 1]) / mean))
     return result
 
 
@@ -103,9 +103,18 @@ def _terms(query: str) -> tuple[str, ...]:
 
 def _terms_of(query: str) -> Iterator[tuple[str, bool]]:
     """Every term of a text with whether it names something: an identifier, a number, a path, an address."""
-    for match in _CHUNK.finditer(query):
-        chunk = match[0]
-        yield from _short_chunk_terms(chunk) if len(chunk) <= _SHORT_CHARS else _chunk_terms(chunk)
+    for line in query.split("\n"):
+        yield from _line_terms(line) if len(line) <= _LINE_CHARS else _chunks_terms(line)
+
+
+def _chunks_terms(line: str) -> list[tuple[str, bool]]:
+    found: list[tuple[str, bool]] = []
+    for chunk in _CHUNK.findall(line):
+        found += _short_chunk_terms(chunk) if len(chunk) <= _SHORT_CHARS else _chunk_terms(chunk)
+    return found
+
+
+_line_terms = lru_cache(maxsize=2048)(_chunks_terms)  # a question's lines stand in the queries of all its segments
 
 
 def _chunk_terms(chunk: str) -> list[tuple[str, bool]]:
@@ -151,26 +160,47 @@ def _places(term: str, text: str, lower: str) -> list[int]:
 
     `text` and `lower` end with a line end. Of occurrences that overlap the first one counts.
     """
-    found: list[int] = []
-    find, size, unspaced = lower.find, len(term), bool(_UNSPACED_RUN.match(term))
-    word = term.isalpha() and len(term) > 2
-    at = find(term)
+    size = len(term)
+    if _UNSPACED_RUN.match(term):
+        return list(_starts(term, lower))
+    if term.isalpha() and size > 2:
+        return [
+            at
+            for at in _starts(term, lower)
+            if (
+                not lower[at - 1].isalnum()
+                and (not (after := lower[at + size]).isalnum() or (after == "s" and not lower[at + size + 1].isalnum()))
+            )
+            or (not (text[at].islower() and text[at - 1].isalnum()) and _is_camel_part(text, at, at + size))
+        ]
+    starts = _overlapping_starts(term, lower) if _overlaps_itself(term) else _starts(term, lower)
+    return [at for at in starts if not (lower[at - 1].isalnum() or lower[at + size].isalnum())]
+
+
+def _starts(term: str, lower: str) -> Iterator[int]:
+    """Every occurrence but those that overlap an earlier one."""
+    pieces = lower.split(term)
+    pieces.pop()
+    size = len(term)
+    return map(add, accumulate(map(len, pieces)), range(0, size * len(pieces), size))
+
+
+def _overlaps_itself(term: str) -> bool:
+    return any(term.startswith(term[start:]) for start in range(1, len(term)))
+
+
+def _overlapping_starts(term: str, lower: str) -> Iterator[int]:
+    """Every occurrence of a term that ends as it begins, but those that overlap one that stands alone."""
+    at = lower.find(term)
     while at >= 0:
-        end = at + size
-        holds = unspaced or (
-            not lower[at - 1].isalnum()
-            and (not (after := lower[end]).isalnum() or (word and after == "s" and not lower[end + 1].isalnum()))
-        )
-        holds = holds or (word and _is_camel_part(text, at, end))
-        if holds:
-            found.append(at)
-        at = find(term, end if word or holds else at + 1)
-    return found
+        end = at + len(term)
+        alone = not (lower[at - 1].isalnum() or lower[end].isalnum())
+        yield at
+        at = lower.find(term, end if alone else at + 1)
 
 
 def _is_camel_part(text: str, start: int, end: int) -> bool:
-    if text[start].islower() and text[start - 1].isalnum():
-        return False
+    """Whether a part of an identifier stands there, the one before it not going on: `userName` holds `name`."""
     return _is_border(text, start) and (_is_border(text, end) or (text[end : end + 1] == "s" and _is_border(text, end + 1)))
 
 
