@@ -6,7 +6,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY headroom headroom
 COPY serve_app serve_app
 RUN python -m venv /opt/headroom \
- && /opt/headroom/bin/pip install --no-cache-dir --constraint constraints.txt ".[${EXTRAS}]" \
+ && /opt/headroom/bin/pip install --no-cache-dir --constraint constraints.txt ".[${EXTRAS},fast]" \
  && TIKTOKEN_CACHE_DIR=/opt/headroom/vocabularies /opt/headroom/bin/python -m headroom.cli.vocabulary
 
 FROM python:3.11-slim

@@ -56,16 +56,16 @@ $(VENV)/.created:
 
 $(VENV)/.proxy: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing the proxy into $(VENV) (once) ..."
-	@$(INSTALL) --editable '.[proxy]'
+	@$(INSTALL) --editable '.[proxy,fast]'
 	@$(BIN)/python -m headroom.cli.vocabulary
 	@touch $@
 
 $(VENV)/.serve: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing the proxy and Ray Serve into $(VENV) (once) ..."
-	@$(INSTALL) --editable '.[proxy,serve]'
+	@$(INSTALL) --editable '.[proxy,fast,serve]'
 	@touch $@ $(VENV)/.proxy
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing everything that the tests need into $(VENV) (once, some minutes) ..."
-	@$(INSTALL) --editable '.[proxy,serve,dev]'
+	@$(INSTALL) --editable '.[proxy,fast,serve,dev]'
 	@touch $@ $(VENV)/.serve $(VENV)/.proxy

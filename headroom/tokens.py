@@ -1,7 +1,8 @@
 """Counts tokens exactly and offline, or estimates them and says so.
 
-A vocabulary is looked for in the given directory, in an installed litellm, and in tiktoken's own
-cache. Nothing here opens a socket. Models without a public tokenizer (Claude) are counted with o200k_base.
+rs-bpe (`headroom[fast]`) carries the vocabularies and counts what tiktoken counts, faster. Without it a
+vocabulary is looked for in the given directory, in an installed litellm, and in tiktoken's own cache.
+Nothing here opens a socket. Models without a public tokenizer (Claude) are counted with o200k_base.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import re
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,16 +46,20 @@ class Counter(Protocol):
     def count(self, text: str) -> int: ...
 
 
-class _Vocabulary:
+class Exact:
+    """Counts in slices with what an encoder says of one; `name` is the vocabulary."""
+
     exact = True
 
-    def __init__(self, name: str, directory: Path) -> None:
+    def __init__(self, name: str, count: Callable[[str], int]) -> None:
         self.name = name
-        self._encoding = _load(name, directory)
+        self._count = count
 
     def count(self, text: str) -> int:
-        encode = self._encoding.encode_ordinary
-        return sum(len(encode(text[start : start + _SLICE])) for start in range(0, len(text), _SLICE))
+        try:
+            return sum(self._count(text[start : start + _SLICE]) for start in range(0, len(text), _SLICE))
+        except UnicodeEncodeError:  # half of a surrogate pair; tiktoken counts a replacement character
+            return self.count(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 class Estimate:
@@ -109,14 +115,39 @@ def counter(model: str = "", directory: Path | None = None) -> Counter:
     return _counter(vocabulary_for(model), directory)
 
 
+def is_exact(name: str, directory: Path | None = None) -> bool:
+    """Whether tokens of a vocabulary are counted, not estimated."""
+    return has_fast() or find_vocabulary(name, directory) is not None
+
+
+def has_fast() -> bool:
+    """Whether rs-bpe is installed."""
+    return importlib.util.find_spec("rs_bpe") is not None
+
+
 @functools.cache
 def _counter(name: str, directory: Path | None) -> Counter:
+    if has_fast():
+        return fast_counter(name)
     found = find_vocabulary(name, directory)
-    return Estimate() if found is None else _Vocabulary(name, found)
+    return Estimate() if found is None else tiktoken_counter(name, found)
+
+
+def fast_counter(name: str) -> Exact:
+    """By rs-bpe, which must be installed."""
+    from rs_bpe.bpe import openai  # late: a program that counts nothing does not pay for it
+
+    return Exact(name, getattr(openai, name)().count)
+
+
+def tiktoken_counter(name: str, directory: Path) -> Exact:
+    """By tiktoken, with the vocabulary that `directory` holds."""
+    encode = _load(name, directory).encode_ordinary
+    return Exact(name, lambda text: len(encode(text)))
 
 
 def _load(name: str, directory: Path) -> tiktoken.Encoding:
-    import tiktoken  # late: a program that counts nothing does not pay for it
+    import tiktoken
 
     with _loading:
         before = os.environ.get("TIKTOKEN_CACHE_DIR")

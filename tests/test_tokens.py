@@ -12,7 +12,8 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headroom.tokens import Counter, Estimate, counter, find_vocabulary, vocabulary_for
+from headroom.cli.vocabulary import NAMES
+from headroom.tokens import Counter, Estimate, counter, fast_counter, find_vocabulary, is_exact, tiktoken_counter, vocabulary_for
 
 LOG = "2024-05-01T12:00:01Z ERROR [worker-3] payment 8f3a21 declined: card expired (code=51, ms=182)\n"
 CODE = "def charge(card: Card, amount: int) -> Receipt:\n    if amount <= 0:\n        raise ValueError(amount)\n    return post(card)\n"
@@ -20,11 +21,15 @@ JSON = '{"id": 10001, "user": "grace.hopper@example.org", "state": "declined", "
 PROSE = "The lighthouse keeper wrote down every ship that passed, its flag and the weather, for thirty years.\n"
 
 
-@pytest.fixture(scope="module")
-def exact() -> Counter:
-    found = counter("gpt-4o")
-    assert found.exact, "the development extra installs litellm, which holds o200k_base"
-    return found
+def by_tiktoken(name: str, directory: Path | None = None) -> Counter:
+    place = find_vocabulary(name, directory)
+    assert place is not None, "the development extra installs litellm, which holds the vocabularies"
+    return tiktoken_counter(name, place)
+
+
+@pytest.fixture(scope="module", params=["rs-bpe", "tiktoken"])
+def exact(request: pytest.FixtureRequest) -> Counter:
+    return fast_counter("o200k_base") if request.param == "rs-bpe" else by_tiktoken("o200k_base")
 
 
 @pytest.mark.parametrize(
@@ -57,9 +62,7 @@ def test_the_vocabulary_of_a_model_is_tiktokens_own(model: str, name: str) -> No
 
 @pytest.mark.parametrize("text", ["", "a", LOG * 50, CODE * 50, "注文の支払い" * 30, "🙂" * 40, "<|endoftext|>", "\ud800 half"])
 def test_counts_are_exact(exact: Counter, text: str) -> None:
-    place = find_vocabulary("o200k_base")
-    assert place is not None
-    assert exact.name == "o200k_base"
+    assert exact.name == by_tiktoken("o200k_base").name == "o200k_base"  # which loads the encoding below
     expected = len(tiktoken.get_encoding("o200k_base").encode_ordinary(text))
     assert exact.count(text) == expected
 
@@ -80,6 +83,18 @@ def test_a_long_text_is_counted_in_slices(exact: Counter) -> None:
 def test_any_text_is_counted(text: str) -> None:
     assert counter("gpt-4o").count(text) >= (1 if text else 0)
     assert Estimate().count(text) >= 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(text=st.text(st.characters(), max_size=60) | st.text(st.sampled_from("aB1 \n\r\t'sé日-/.\u00a0\u0308\ud800_"), max_size=40))
+@settings(max_examples=300)
+def test_both_exact_counters_agree(name: str, text: str) -> None:
+    assert fast_counter(name).count(text) == by_tiktoken(name).count(text)
+
+
+def test_the_vocabularies_are_there() -> None:
+    assert all(map(is_exact, NAMES))
+    assert counter("gpt-4o").exact
 
 
 def test_counters_are_shared() -> None:
@@ -104,7 +119,7 @@ def test_a_vocabulary_in_the_given_directory_comes_first(tmp_path: Path) -> None
     shutil.copytree(source, tmp_path, dirs_exist_ok=True)
     assert find_vocabulary("o200k_base", tmp_path) == tmp_path
     before = dict(os.environ)
-    assert counter("gpt-4o", tmp_path).count(LOG) == counter("gpt-4o").count(LOG)
+    assert by_tiktoken("o200k_base", tmp_path).count(LOG) == counter("gpt-4o").count(LOG)
     assert dict(os.environ) == before
 
 
@@ -116,7 +131,6 @@ def test_a_damaged_vocabulary_is_passed_over(tmp_path: Path) -> None:
             (tmp_path / file.name).write_bytes(b"damaged")
     assert find_vocabulary("o200k_base", tmp_path) == source
     assert find_vocabulary("o200k_base", tmp_path / "missing") == source
-    assert counter("gpt-4o", tmp_path).exact
 
 
 def test_models_that_clients_make_up_are_not_remembered() -> None:
@@ -129,6 +143,6 @@ def test_vocabularies_can_be_loaded_by_many_threads(tmp_path: Path) -> None:
     before = dict(os.environ)
     places = [Path(shutil.copytree(source, tmp_path / str(number))) for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        counters = list(pool.map(lambda place: counter("gpt-4" if place.name in "02" else "gpt-4o", place), places))
-    assert all(one.exact for one in counters) == (find_vocabulary("cl100k_base") is not None)
+        counters = list(pool.map(lambda place: by_tiktoken(NAMES[int(place.name) % 2], place), places))
+    assert [one.count(CODE) for one in counters] == [by_tiktoken(NAMES[number % 2]).count(CODE) for number in range(4)]
     assert dict(os.environ) == before

@@ -44,7 +44,7 @@ def mode(settings: Settings) -> str:
     """What happens to requests here: `reversible; tokens counted exactly`."""
     if not settings.optimize or settings.compression.fidelity == "off":
         return "forwarding untouched"
-    exact = tokens.find_vocabulary("o200k_base", settings.vocabulary_dir) is not None
+    exact = tokens.is_exact("o200k_base", settings.vocabulary_dir)
     counting = "counted exactly" if exact else "estimated (headroom doctor says why)"
     return f"{settings.compression.fidelity}; tokens {counting}"
 
