@@ -22,7 +22,7 @@ def clients(url: str) -> list[tuple[str, str]]:
     """Client and the words that point it at `url`."""
     return [
         ("Claude Code", f"ANTHROPIC_BASE_URL={url} claude"),
-        ("Codex", f"OPENAI_BASE_URL={url}/v1 codex"),
+        ("Codex", f"codex -c openai_base_url={url}/v1"),
         ("Anthropic SDK", f'Anthropic(base_url="{url}")'),
         ("OpenAI SDK", f'OpenAI(base_url="{url}/v1")'),
     ]

@@ -17,13 +17,15 @@ from rich.text import Text
 
 from headroom import settings as settings_module
 from headroom.cli.banner import address
+from headroom.cli.lease import answers
 from headroom.cli.options import load
 from headroom.cli.remote import ask, loopback
+from headroom.cli.routing import targets
 from headroom.cli.terminal import console
 from headroom.cli.vocabulary import NAMES, fetch, missing
 from headroom.errors import ModelUnavailable, SettingsError, StoreUnavailable
 from headroom.model import Original, content_hash
-from headroom.settings import Settings
+from headroom.settings import Settings, environment
 
 _MARKS = {"ok": ("ok", "green"), "note": ("--", "yellow"), "broken": ("!!", "bold red")}
 # what needs it -> (extra to install, modules it must find)
@@ -85,6 +87,7 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
     yield embeddings(settings)
     yield store(settings)
     yield port(settings)
+    yield from routing(settings)
     if not offline:
         yield provider("anthropic", settings.upstream.anthropic_api_url, "ANTHROPIC_TARGET_API_URL")
         yield provider("openai", settings.upstream.openai_api_url, "OPENAI_TARGET_API_URL")
@@ -190,6 +193,28 @@ def port(settings: Settings) -> Finding:
         return Finding("port", "ok", f"Headroom {health.get('version', '')} answers at {url}")
     except click.ClickException:
         return Finding("port", "broken", f"{settings.host}:{settings.port}: {reason}", "HEADROOM_PORT or --port takes another one")
+
+
+def routing(settings: Settings) -> Iterator[Finding]:
+    """For each tool that is installed whether it goes through Headroom, and what that saved."""
+    asked = {address(settings)}
+    for target in targets(settings, environment()):
+        base = target.url.rstrip("/").removesuffix("/v1")
+        if not base:
+            yield Finding(target.tool, "note", "goes to its provider", f"`headroom wrap {target.tool}`")
+        elif answers(base):
+            asked.add(base)
+            yield Finding(target.tool, "ok", f"goes through Headroom at {target.url} ({target.source})")
+        elif loopback(base):
+            detail = f"{target.source} names {target.url}, where no Headroom answers"
+            yield Finding(target.tool, "broken", detail, "`headroom proxy` starts one; or remove it there")
+        else:
+            yield Finding(target.tool, "note", f"goes to {target.url} ({target.source})", f"`headroom wrap {target.tool}`")
+    for url in sorted(asked):
+        if answers(url):
+            stats = ask(url, "/health")["stats"]
+            detail = f"{stats['tokens_saved']:,} tokens in {stats['total_requests']:,} requests ({stats['savings_percent']} %) at {url}"
+            yield Finding("saved", "ok", detail)
 
 
 def provider(name: str, url: str, variable: str) -> Finding:

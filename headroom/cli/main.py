@@ -12,6 +12,8 @@ from headroom.errors import HeadroomError, SettingsError
 COMMANDS = {
     "proxy": "Start the proxy on this machine.",
     "serve": "Start the Ray Serve application.",
+    "wrap": "Run claude, codex, aider or cursor through Headroom.",
+    "unwrap": "Undo what still points a tool at Headroom.",
     "compress": "Compress a file or standard input.",
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",

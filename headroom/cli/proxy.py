@@ -16,7 +16,8 @@ from headroom.settings import Settings
 
 @click.command("proxy", cls=SettingsCommand)
 @settings_options
-def command(config: Path | None, **flags: Any) -> None:
+@click.option("--while-used", type=click.Path(path_type=Path), hidden=True, help="Lock file; the proxy ends when nobody holds it.")
+def command(config: Path | None, while_used: Path | None, **flags: Any) -> None:
     """Start the proxy. Point a client's base URL at it; stop it with Ctrl-C.
 
     It listens on this machine only, unless --host says otherwise.
@@ -32,6 +33,10 @@ def command(config: Path | None, **flags: Any) -> None:
             raise
         raise SettingsError(f"{failure.name} is not installed: pip install 'headroom[proxy]'") from None
     console(stderr=True).print(banner(settings))
+    if while_used:
+        from headroom.cli.lease import end_when_unused
+
+        end_when_unused(while_used)
     run(settings)
 
 

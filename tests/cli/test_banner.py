@@ -24,7 +24,7 @@ def test_address_is_one_a_client_can_use(host: str, url: str) -> None:
 def test_names_every_client() -> None:
     shown = banner(Settings(port=9000)).plain
     assert "ANTHROPIC_BASE_URL=http://127.0.0.1:9000 claude" in shown
-    assert "OPENAI_BASE_URL=http://127.0.0.1:9000/v1 codex" in shown
+    assert "codex -c openai_base_url=http://127.0.0.1:9000/v1" in shown
     assert 'Anthropic(base_url="http://127.0.0.1:9000")' in shown
     assert 'OpenAI(base_url="http://127.0.0.1:9000/v1")' in shown
     assert "headroom stats" in shown
