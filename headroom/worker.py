@@ -19,6 +19,7 @@ from headroom.ccr import recall, retrieve
 from headroom.conversation import NOTHING
 from headroom.errors import HeadroomError, StoreUnavailable
 from headroom.model import Compressed, Job, JobResult, Original, Segment
+from headroom.pipeline import Plan
 from headroom.store.base import Store
 
 _UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
@@ -54,7 +55,9 @@ class Worker:
             kept = tuple(_kept(result, STORE_UNAVAILABLE) for result in results)
             return JobResult(kept, counted, tuple(Compressed(None) for item in job.recalls if item.known is None))
         compressed = self._first(keys, results)
-        return JobResult(tuple(compressed), counted, tuple(self._recall(job, dict(zip(keys, compressed, strict=True)), counter)))
+        at_hand = {result.hash: plan for plan, result in zip(plans, compressed, strict=True) if result.text is not None}
+        recalled = self._recall(job, dict(zip(keys, compressed, strict=True)), at_hand, counter)
+        return JobResult(tuple(compressed), counted, tuple(recalled))
 
     def _first(self, keys: Sequence[str], results: Sequence[Compressed]) -> list[Compressed]:
         """What stands in the store for these keys after ours were offered."""
@@ -65,8 +68,10 @@ class Worker:
             return list(results)
         return [dataclasses.replace(stands.get(key, result), ms=result.ms) for key, result in zip(keys, results, strict=True)]
 
-    def _recall(self, job: Job, fresh: Mapping[str, Compressed], counter: tokens.Counter) -> list[Compressed]:
-        """The blocks of the turns that have none yet, each knowing those before it."""
+    def _recall(
+        self, job: Job, fresh: Mapping[str, Compressed], at_hand: Mapping[str, Plan], counter: tokens.Counter
+    ) -> list[Compressed]:
+        """The blocks of the turns that have none yet, each knowing those before it; `at_hand` are the job's own texts by hash."""
         open_turns = [item for item in job.recalls if item.known is None]
         if not open_turns:
             return []
@@ -74,7 +79,7 @@ class Worker:
         sources = [
             (item.number, source)
             for item in job.sources
-            if item.number < last and (source := self._source(job, item.known or fresh.get(item.key)))
+            if item.number < last and (source := self._source(job.scope, item.known or fresh.get(item.key), at_hand))
         ]
         shown: list[str] = []
         spent = 0
@@ -91,17 +96,18 @@ class Worker:
                 spent += counter.count(block.text)
         return self._first([item.key for item in open_turns], found)
 
-    def _source(self, job: Job, result: Compressed | None) -> recall.Source | None:
+    def _source(self, scope: str, result: Compressed | None, at_hand: Mapping[str, Plan]) -> recall.Source | None:
         if result is None or not result.cut:
             return None
         units = self._units.get(result.hash)
         if units is None:
+            plan = at_hand.get(result.hash)
             try:
-                original = self._store.get_original(job.scope, result.hash, count=False)
+                text = plan.segment.text if plan else self._store.get_original(scope, result.hash, count=False).text
             except HeadroomError as failure:
                 _log.warning("an original is not searched: %s", failure)
                 return None
-            units = units_of(original.text, result.transform)
+            units = units_of(text, result.transform, plan)
             self._remember(result.hash, units)
         return recall.Source(result.hash, units, result.text or "", result.tokens_saved)
 
@@ -134,12 +140,21 @@ def _refer(job: Job, keys: Sequence[str], results: list[Compressed], counter: to
             results[place] = pipeline.refer(job.segments[place], results[place], runs, earlier, counter)
 
 
-def units_of(text: str, transform: str) -> list[recall.Unit]:
-    """The pieces in which a cut text is searched: what its compressor counts, records for JSON."""
+def units_of(text: str, transform: str, plan: Plan | None = None) -> list[recall.Unit]:
+    """The pieces in which a cut text is searched: what its compressor counts, records for JSON.
+
+    A `plan` that has taken the text apart for this transform spares the work.
+    """
     if transform == "smart_crusher":
         return [recall.Unit(place, piece) for place, piece in retrieve.parts(text)]
     noun = _NOUNS.get(transform, "part")
-    units = text.split("\n") if transform in _BY_LINE else pipeline.units(text, transform)
+    units: Sequence[str]
+    if transform in _BY_LINE:
+        units = text.split("\n")
+    elif plan and plan.parsed and plan.compressor and plan.compressor.label == transform:
+        units = plan.parsed.units
+    else:
+        units = pipeline.units(text, transform)
     return [recall.Unit(f"{noun} {number}", unit) for number, unit in enumerate(units, 1)]
 
 

@@ -59,6 +59,10 @@ class Source:
         return "\n".join(unit.text for unit in self.units)
 
     @cached_property
+    def lower(self) -> str:
+        return self.text.lower()
+
+    @cached_property
     def offsets(self) -> Sequence[int]:
         """Where each unit starts in `text`."""
         return named.starts([unit.text for unit in self.units])
@@ -159,6 +163,14 @@ def _scored(query: str, sources: Sequence[Source]) -> dict[_Place, float]:
         found.update({_Place(number, unit): score for unit, score in enumerate(scores[start:end]) if score > 0})
         start = end
     return found
+
+
+def _positive(scores: Sequence[float], sizes: Sequence[int]) -> Iterator[tuple[_Place, float]]:
+    """The scores above 0, which stand for `sizes[n]` units of source n, one source behind the other."""
+    first = 0
+    for number, size in enumerate(sizes):
+        yield from ((_Place(number, unit), score) for unit, score in enumerate(scores[first : first + size]) if score > 0)
+        first += size
 
 
 def _tells_more(text: str, name: str) -> bool:
