@@ -99,6 +99,8 @@ def _mask(text: str) -> str:
 
 
 def _failed_exits(text: str) -> frozenset[int]:
+    if "exit" not in text.lower():
+        return frozenset()
     found = set()
     line = position = 0
     for match in _EXIT.finditer(text):
