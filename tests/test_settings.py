@@ -35,6 +35,7 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("scoring", "threads"): "2",
     ("scoring", "cache_entries"): "10",
     ("scoring", "download"): "true",
+    ("store", "url"): "redis://127.0.0.1:6379/0",
     ("store", "path"): "/tmp/store.sqlite",
     ("store", "ttl_hours"): "0.5",
     ("store", "max_mb"): "64",
@@ -131,6 +132,26 @@ def test_paths_begin_at_the_users_home(home: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "path", "name"),
+    [
+        ("sqlite:///var/lib/s.sqlite", "/var/lib/s.sqlite", "/var/lib/s.sqlite"),
+        ("sqlite:////var/lib/s.sqlite", "/var/lib/s.sqlite", "/var/lib/s.sqlite"),
+        ("sqlite:///~/s.sqlite", f"{Path.home()}/s.sqlite", f"{Path.home()}/s.sqlite"),
+        ("redis://ada:hunter2@host:1/2?x=y", None, "redis://host:1/2"),
+        ("rediss://host", None, "rediss://host"),
+    ],
+)
+def test_the_stores_url_names_a_file_or_a_server_and_hides_its_password(
+    url: str, path: str | None, name: str, home: dict[str, str]
+) -> None:
+    settings = load(env={**home, "HEADROOM_STORE_URL": url})
+    assert settings.store.is_redis is (path is None)
+    assert settings.store_name == name
+    assert path is None or settings.store_path == Path(path)
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
     ("variable", "given", "field"),
     [
         ("HEADROOM_PORT", "eighty", "port"),
@@ -138,6 +159,8 @@ def test_paths_begin_at_the_users_home(home: dict[str, str]) -> None:
         ("HEADROOM_OPTIMIZE", "maybe", "optimize"),
         ("HEADROOM_FIDELITY", "high", "compression.fidelity"),
         ("HEADROOM_MIN_TOKENS", "0", "compression.min_tokens"),
+        ("HEADROOM_STORE_URL", "postgres://host/db", "store.url"),
+        ("HEADROOM_STORE_URL", "sqlite:///", "store.url"),
         ("HEADROOM_STORE_TTL_HOURS", "nan", "store.ttl_hours"),
         ("HEADROOM_STORE_TTL_HOURS", "-1", "store.ttl_hours"),
         ("OPENAI_TARGET_API_URL", "api.openai.com", "upstream.openai_api_url"),

@@ -157,24 +157,30 @@ def embeddings(settings: Settings) -> Finding:
 
 
 def store(settings: Settings) -> Finding:
-    """Whether an original can be stored and read back."""
+    """Whether an original can be stored and read back, and whether it would survive."""
     from headroom.store import open_store
 
     text = "headroom doctor"
     original = Original(content_hash(text), text)
+    name = settings.store_name
     try:
         opened = open_store(settings)
         try:
             opened.put_originals("doctor", [original])
             same = opened.get_original("doctor", original.hash).text == text
             entries = opened.blob_stats().entries
+            warnings = opened.warnings()
         finally:
             opened.close()
+    except SettingsError as failure:
+        return Finding("store", "broken", failure.message, "or empty HEADROOM_STORE_URL")
     except StoreUnavailable as failure:
-        return Finding("store", "broken", f"{settings.store_path}: {failure.message}", "free space and permissions, or HEADROOM_STORE_PATH")
+        mend = "the server and HEADROOM_STORE_URL" if settings.store.is_redis else "free space and permissions, or HEADROOM_STORE_PATH"
+        return Finding("store", "broken", failure.message if name in failure.message else f"{name}: {failure.message}", mend)
     if not same:
-        return Finding("store", "broken", f"{settings.store_path}: read back something else", "move the file away; a new one is made")
-    return Finding("store", "ok", f"{settings.store_path} written and read back; originals: {entries}")
+        return Finding("store", "broken", f"{name}: read back something else", "move the file away; a new one is made")
+    detail = f"{name} written and read back; originals: {entries}"
+    return Finding("store", "note" if warnings else "ok", "; ".join((detail, *warnings)), "redis.conf" if warnings else "")
 
 
 def port(settings: Settings) -> Finding:

@@ -10,5 +10,10 @@ __all__ = ["Store", "open_store"]
 
 
 def open_store(settings: Settings) -> Store:
-    """Opened or created; raises StoreUnavailable when it cannot be."""
-    return SqliteStore(settings.store_path, ttl_s=3600 * settings.store.ttl_hours, max_bytes=1_000_000 * settings.store.max_mb)
+    """Opened or created at its first use; raises SettingsError when what it needs is not installed."""
+    ttl_s, max_bytes = 3600 * settings.store.ttl_hours, 1_000_000 * settings.store.max_mb
+    if settings.store.is_redis:
+        from headroom.store.redis import RedisStore
+
+        return RedisStore(settings.store.url, ttl_s, max_bytes)
+    return SqliteStore(settings.store_path, ttl_s, max_bytes)

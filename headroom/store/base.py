@@ -1,8 +1,14 @@
 """What the two faces keep between requests, behind small blocking protocols.
 
 `Blobs` hold originals, each readable by the scope that stored it, for an idle lifetime that every
-use renews. `Memo` remembers what became of a segment: the first result written for a key wins and
-everybody replays it. `Secrets` are values made once and shared by every process on the store.
+use renews. `Memo` remembers what became of a segment, or any bytes under a key: the first value
+written for a key wins and everybody replays it. `Counters` are shared by every process and draw
+many amounts at once, or none. `Log` is an append-only sequence of entries. `Records` are small,
+last until they are deleted, and change only from a value the writer knows. `Secrets` are values
+made once and shared by every process on the store.
+
+Blobs and values of the memo go when they are idle for too long or the store is full; counters,
+log entries and markers of `once` when their time is over; records and secrets never.
 
 All methods block; asyncio code goes through `headroom.store.threaded`. All methods raise
 `StoreUnavailable` (and nothing else) when the store cannot be read or written.
@@ -47,11 +53,81 @@ class Blobs(Protocol):
 
 
 class Memo(Protocol):
+    """Keys hold everything a value may depend on, its owner included. Results and bytes have keys of their own."""
+
     def get_results(self, keys: Sequence[str]) -> Mapping[str, Compressed]:
         """The known results among `keys`."""
 
     def put_results(self, results: Mapping[str, Compressed]) -> Mapping[str, Compressed]:
-        """Write where nothing stands yet, atomically; return what stands now for every key."""
+        """Write where nothing stands yet, atomically for each key; return what stands now for every key."""
+
+    def get_first(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """The known values among `keys`, as `put_first` wrote them."""
+
+    def put_first(self, values: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Write where nothing stands yet, atomically for each key; return what stands now for every key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """An amount for the counter `key` in its period number `slot`.
+
+    With a `limit`, the counter's sum over the last `slots` periods must not pass it: `amount` is
+    what is wanted and `least` what must be granted (0 means all of `amount`). Without one the amount is
+    added as it is, and may be negative. A period is forgotten `ttl_s` after it was last changed.
+    """
+
+    key: str
+    slot: int
+    amount: int
+    limit: int | None = None
+    least: int = 0
+    slots: int = 1
+    ttl_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """`granted` per draw, all 0 when draw number `refused` could not have its least; `totals` are the sums that stand now.
+
+    `repeated` says that nothing was done because the same `once` had been.
+    """
+
+    granted: tuple[int, ...]
+    totals: tuple[int, ...]
+    refused: int | None = None
+    repeated: bool = False
+
+
+class Counters(Protocol):
+    def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
+        """Grant every draw or none, atomically. A granted `once` is remembered for `once_s` seconds and not done again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`number` grows by one from entry to entry, from 1 on."""
+
+    number: int
+    data: bytes
+
+
+class Log(Protocol):
+    def append(self, log: str, entries: Sequence[bytes], keep: int = 100_000) -> int:
+        """Write and commit entries in order; the number of the last. Of the log, the last `keep` entries stay."""
+
+    def read_log(self, log: str, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
+        """Entries behind number `after`, in order. A first number above `after + 1` tells that older ones are gone."""
+
+
+class Records(Protocol):
+    def get_record(self, table: str, key: str) -> bytes | None: ...
+
+    def list_records(self, table: str) -> Mapping[str, bytes]:
+        """The whole table, by key."""
+
+    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
+        """Write `new` where `old` stands (None: nothing stands, or delete); False when something else does."""
 
 
 class Secrets(Protocol):
@@ -59,6 +135,9 @@ class Secrets(Protocol):
         """32 random bytes, made at the first call for `name` and the same for every process ever after."""
 
 
-class Store(Blobs, Memo, Secrets, Protocol):
+class Store(Blobs, Memo, Counters, Log, Records, Secrets, Protocol):
+    def warnings(self) -> Sequence[str]:
+        """What an operator should change about the server or file, in words; empty when all is well."""
+
     def close(self) -> None:
         """Release files and connections; the store cannot be used afterwards."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import fields
 
@@ -10,6 +11,7 @@ import zstandard
 from headroom.model import Compressed
 
 _NAMES = tuple(field.name for field in fields(Compressed) if field.name != "text")
+RESULT_VERSION = hashlib.sha256(",".join(_NAMES).encode()).hexdigest()[:8]  # of what `pack_result` writes
 
 
 def encode(text: str) -> bytes:
@@ -18,6 +20,11 @@ def encode(text: str) -> bytes:
 
 def decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
+
+
+def plain(text: str) -> str:
+    """Stores take no lone surrogates in their keys; a scope or hash that holds one matches nothing."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def pack(text: str) -> bytes:
@@ -46,3 +53,15 @@ def join_result(small: str, text: bytes | None) -> Compressed | None:
     if not isinstance(values, dict) or tuple(values) != _NAMES:
         return None
     return Compressed(decoded, **values)
+
+
+def pack_result(result: Compressed) -> bytes:
+    """Both parts of `split_result` in one value: the JSON, which holds no line end, then a line end and the text where there is one."""
+    small, text = split_result(result)
+    return small.encode() if text is None else small.encode() + b"\n" + text
+
+
+def unpack_result(value: bytes) -> Compressed:
+    """The result; `value` must be of this `RESULT_VERSION`."""
+    small, separator, text = value.partition(b"\n")
+    return Compressed(decode(text) if separator else None, **json.loads(small))

@@ -1,7 +1,18 @@
-"""The tables of the SQLite store. The totals are kept by triggers, so no count scans a table."""
+"""The tables of the SQLite store, and how the file of an older version becomes one of this.
 
-SCHEMA_VERSION = 1
-SCHEMA = """
+The totals are kept by triggers, so no count scans a table.
+"""
+
+SCHEMA_VERSION = 2
+_SHARED = """
+CREATE TABLE counters (key TEXT NOT NULL, slot INTEGER NOT NULL, amount INTEGER NOT NULL, expires REAL NOT NULL, PRIMARY KEY (key, slot));
+CREATE INDEX counters_expires ON counters (expires);
+CREATE TABLE once (id TEXT PRIMARY KEY, expires REAL NOT NULL);
+CREATE INDEX once_expires ON once (expires);
+CREATE TABLE journal (log TEXT NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, number)) WITHOUT ROWID;
+CREATE TABLE records (kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+"""
+_FIRST = """
 CREATE TABLE originals (
     id INTEGER PRIMARY KEY, scope TEXT NOT NULL, hash TEXT NOT NULL, tool BLOB NOT NULL, tokens INTEGER NOT NULL,
     items INTEGER NOT NULL, items_kept INTEGER NOT NULL, retrievals INTEGER NOT NULL, bytes INTEGER NOT NULL, used REAL NOT NULL,
@@ -29,3 +40,6 @@ CREATE TRIGGER results_added AFTER INSERT ON results BEGIN
 CREATE TRIGGER results_gone AFTER DELETE ON results BEGIN
     UPDATE totals SET results_bytes = results_bytes - old.bytes; END;
 """
+
+# version of a file -> what makes it the next one's; a file that no table was made in has version 0
+STEPS = (_FIRST, _SHARED)

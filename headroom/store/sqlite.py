@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sqlite3
 import threading
 import time
@@ -30,16 +29,16 @@ import zstandard
 
 from headroom.errors import Expired, NotFound, StoreUnavailable
 from headroom.model import Compressed, Original
-from headroom.store.base import BlobStats
-from headroom.store.codec import decode, encode, join_result, pack, split_result, unpack
-from headroom.store.schema import SCHEMA, SCHEMA_VERSION
+from headroom.store import sqlite_shared
+from headroom.store.base import BlobStats, Draw, Drawn, Entry
+from headroom.store.bounds import MAX_TOMBSTONES, MEMO_SHARE, TOMBSTONE_S, renewal_s
+from headroom.store.codec import decode, encode, join_result, pack, plain, split_result, unpack
+from headroom.store.schema import SCHEMA_VERSION, STEPS
 
-TOMBSTONE_S = 7 * 86400.0
-MAX_TOMBSTONES = 100_000
-_RENEWAL_S = 600.0
 _SWEEP_ROWS = 64  # rows whose time is over, looked for at every write
 _KEYS_AT_ONCE = 500  # parameters of one statement
-_MEMO_SHARE = 4  # one part in four of `max_bytes` is for results
+
+_BYTES = "bytes:"  # before the keys of `put_first`; those of results are hashes
 
 K = TypeVar("K")
 
@@ -67,8 +66,8 @@ class SqliteStore:
     def __init__(self, path: Path | str, ttl_s: float, max_bytes: int, clock: Callable[[], float] = time.time, busy_s: float = 2.0) -> None:
         self._path = Path(path)
         self._ttl_s = ttl_s
-        self._renewal_s = min(_RENEWAL_S, ttl_s / 100)
-        self._max_results_bytes = max_bytes // _MEMO_SHARE
+        self._renewal_s = renewal_s(ttl_s)
+        self._max_results_bytes = max_bytes // MEMO_SHARE
         self._max_bytes = max_bytes - self._max_results_bytes
         self._clock = clock
         self._busy_s = busy_s
@@ -103,10 +102,10 @@ class SqliteStore:
             row = db.execute(
                 "SELECT id, bytes, used, tool, tokens, items, items_kept, retrievals, zstd FROM originals LEFT JOIN texts USING (id) "
                 "WHERE scope = ? AND hash = ?",
-                (_plain(scope), _plain(hash)),
+                (plain(scope), plain(hash)),
             ).fetchone()
             if row is None:
-                raise NotFound(f"nothing is stored under hash={_plain(hash)[:40]} for this caller")
+                raise NotFound(f"nothing is stored under hash={plain(hash)[:40]} for this caller")
             id, size, used, tool, tokens, items, items_kept, retrievals, frame = row
             if not self._alive(size, used):
                 raise Expired(f"the original of hash={hash} was stored, but its lifetime is over")
@@ -130,37 +129,83 @@ class SqliteStore:
     def get_results(self, keys: Sequence[str]) -> Mapping[str, Compressed]:
         """The known results among `keys`; a row written by another version of `Compressed` counts as unknown."""
         with self._read() as db:
-            rows = _known(db, keys)
-        stale = [id for id, used, _ in rows.values() if self._stale(used)]
-        if stale:
-            self._renew("UPDATE results SET used = ? WHERE id = ?", stale)
-        return {key: result for key, (_, _, result) in rows.items()}
+            known = _known(db, keys)
+        self._renew_results((id, used) for id, used, _ in known.values())
+        return {key: result for key, (_, _, result) in known.items()}
 
     def put_results(self, results: Mapping[str, Compressed]) -> Mapping[str, Compressed]:
         """Compare-and-set: what stood first for a key stays and is returned."""
         if not results:
             return {}
-        now = self._clock()
         with self._write() as db:
             standing = {key: result for key, (_, _, result) in _known(db, list(results)).items()}
             for key in (key for key in results if key not in standing):
-                small, text = split_result(results[key])
                 db.execute("DELETE FROM results WHERE key = ?", (key,))  # a row that cannot be read
-                size = len(key) + len(small) + len(text or b"")
-                db.execute("INSERT INTO results (key, fields, text, bytes, used) VALUES (?, ?, ?, ?, ?)", (key, small, text, size, now))
+                self._put_result(db, key, *split_result(results[key]))
             self._sweep_results(db)
         return {key: standing.get(key, result) for key, result in results.items()}
 
+    def get_first(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """The values among `keys`; they stand beside the results and share their bounds."""
+        with self._read() as db:
+            rows = _rows(db, [_BYTES + key for key in keys])
+        self._renew_results((id, used) for id, used, *_ in rows.values())
+        return {key.removeprefix(_BYTES): text or b"" for key, (_, _, _, text) in rows.items()}
+
+    def put_first(self, values: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Compare-and-set: what stood first for a key stays and is returned."""
+        if not values:
+            return {}
+        with self._write() as db:
+            standing = {key: text or b"" for key, (_, _, _, text) in _rows(db, [_BYTES + key for key in values]).items()}
+            for key, value in values.items():
+                if _BYTES + key not in standing:
+                    self._put_result(db, _BYTES + key, "", value)
+            self._sweep_results(db)
+        return {key: standing.get(_BYTES + key, value) for key, value in values.items()}
+
+    def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
+        """Grant every draw or none, in one transaction."""
+        with self._write() as db:
+            return sqlite_shared.draw(db, self._clock(), draws, once, once_s)
+
+    def append(self, log: str, entries: Sequence[bytes], keep: int = 100_000) -> int:
+        """Commit entries in order; the number of the last."""
+        with self._write() as db:
+            return sqlite_shared.append(db, log, entries, keep)
+
+    def read_log(self, log: str, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
+        """Entries behind number `after`, in order."""
+        with self._read() as db:
+            return sqlite_shared.read_log(db, log, after, limit)
+
+    def get_record(self, table: str, key: str) -> bytes | None:
+        """The record, or None."""
+        with self._read() as db:
+            return sqlite_shared.get_record(db, table, key)
+
+    def list_records(self, table: str) -> Mapping[str, bytes]:
+        """The whole table, by key."""
+        with self._read() as db:
+            return sqlite_shared.list_records(db, table)
+
+    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
+        """Write `new` where `old` stands; False when something else does."""
+        with self._write() as db:
+            return sqlite_shared.swap_record(db, table, key, old, new)
+
     def secret(self, name: str) -> bytes:
         """32 random bytes, the same for every process on this file."""
-        find = "SELECT value FROM secrets WHERE name = ?"
         with self._read() as db:
-            row = db.execute(find, (name,)).fetchone()
-        if row is None:
+            found = sqlite_shared.find_secret(db, name)
+        if found is None:
             with self._write() as db:
-                db.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(32)))
-                row = db.execute(find, (name,)).fetchone()
-        return bytes(row[0])
+                found = sqlite_shared.make_secret(db, name)
+        return found
+
+    def warnings(self) -> Sequence[str]:
+        """A file needs no advice."""
+        return ()
 
     def close(self) -> None:
         """Close this process's connections. A store that another thread still uses may fail there with StoreUnavailable."""
@@ -176,7 +221,7 @@ class SqliteStore:
         with self._read() as db:
             for some in _chunks(hashes):
                 query = f"SELECT id, hash, bytes, used FROM originals WHERE scope = ? AND hash IN ({_marks(some)})"
-                for id, hash, size, used in db.execute(query, (_plain(scope), *map(_plain, some))):
+                for id, hash, size, used in db.execute(query, (plain(scope), *map(plain, some))):
                     if self._alive(size, used):
                         alive[hash] = id
                         stale += [hash] if self._stale(used) else []
@@ -189,7 +234,7 @@ class SqliteStore:
         return alive
 
     def _put_original(self, db: sqlite3.Connection, scope: str, original: Original, frame: bytes) -> int:
-        row = (_plain(scope), original.hash, encode(original.tool), original.tokens, original.items, original.items_kept)
+        row = (plain(scope), original.hash, encode(original.tool), original.tokens, original.items, original.items_kept)
         (id,) = db.execute(
             "INSERT INTO originals (scope, hash, tool, tokens, items, items_kept, retrievals, bytes, used) "
             "VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes, used = excluded.used RETURNING id",
@@ -213,6 +258,16 @@ class SqliteStore:
             db.executemany(bury, [(now, id) for id in _enough(oldest, size - self._max_bytes, spared)])
         forget = "DELETE FROM originals WHERE id IN (SELECT id FROM originals WHERE bytes = 0 AND used < ? ORDER BY used LIMIT ?)"
         db.execute(forget, (now - TOMBSTONE_S, rows) if dead <= MAX_TOMBSTONES else (now + 1, rows))
+
+    def _put_result(self, db: sqlite3.Connection, key: str, small: str, text: bytes | None) -> None:
+        size = len(key) + len(small) + len(text or b"")
+        row = (key, small, text, size, self._clock())
+        db.execute("INSERT INTO results (key, fields, text, bytes, used) VALUES (?, ?, ?, ?, ?)", row)
+
+    def _renew_results(self, rows: Iterable[tuple[int, float]]) -> None:
+        stale = [id for id, used in rows if self._stale(used)]
+        if stale:
+            self._renew("UPDATE results SET used = ? WHERE id = ?", stale)
 
     def _sweep_results(self, db: sqlite3.Connection) -> None:
         db.execute(
@@ -282,8 +337,8 @@ class SqliteStore:
             _use_wal(db, self._busy_s)
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA journal_size_limit = 67108864")
-            if version == 0:
-                version = _create(db)
+            if version < SCHEMA_VERSION:
+                version = _upgrade(db)
             if version != SCHEMA_VERSION:
                 raise sqlite3.DatabaseError(f"schema {version} is of another version of Headroom, which knows {SCHEMA_VERSION}")
         except BaseException:
@@ -310,20 +365,15 @@ def _use_wal(db: sqlite3.Connection, busy_s: float) -> None:
             return
 
 
-def _create(db: sqlite3.Connection) -> int:
-    """Make the tables unless another process was quicker; the schema version."""
+def _upgrade(db: sqlite3.Connection) -> int:
+    """Make the tables that a file of an older version lacks, unless another process was quicker; the schema version."""
     db.execute("BEGIN IMMEDIATE")
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            statement = ""
-            for line in SCHEMA.splitlines(keepends=True):
-                statement += line
-                if sqlite3.complete_statement(statement):
-                    db.execute(statement)
-                    statement = ""
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            version = SCHEMA_VERSION
+        for step in STEPS[version:]:
+            _execute_all(db, step)
+            version += 1
+        db.execute(f"PRAGMA user_version = {version}")
         db.execute("COMMIT")
     finally:
         if db.in_transaction:
@@ -331,17 +381,29 @@ def _create(db: sqlite3.Connection) -> int:
     return int(version)
 
 
+def _execute_all(db: sqlite3.Connection, script: str) -> None:
+    """Each statement, without the commit that `executescript` begins with."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""
+
+
+def _rows(db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[int, float, str, bytes | None]]:
+    """key -> (row, last use, fields, text)."""
+    rows = {}
+    for some in _chunks(keys):
+        for id, key, *rest in db.execute(f"SELECT id, key, used, fields, text FROM results WHERE key IN ({_marks(some)})", some):
+            rows[key] = (id, *rest)
+    return rows
+
+
 def _known(db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[int, float, Compressed]]:
     """key -> (row, last use, result) of the rows that can be read."""
-    known = {}
-    for some in _chunks(keys):
-        for id, key, used, small, text in db.execute(
-            f"SELECT id, key, used, fields, text FROM results WHERE key IN ({_marks(some)})", some
-        ):
-            result = join_result(small, text)
-            if result is not None:
-                known[key] = (id, used, result)
-    return known
+    read = {key: (id, used, join_result(small, text)) for key, (id, used, small, text) in _rows(db, keys).items()}
+    return {key: (id, used, result) for key, (id, used, result) in read.items() if result is not None}
 
 
 def _enough(rows: Iterable[tuple[int, int]], size: int, spared: set[int]) -> Iterator[int]:
@@ -352,11 +414,6 @@ def _enough(rows: Iterable[tuple[int, int]], size: int, spared: set[int]) -> Ite
         if id not in spared:
             size -= held
             yield id
-
-
-def _plain(text: str) -> str:
-    """SQLite takes no lone surrogates; a scope or hash that holds one matches nothing."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _chunks(keys: Sequence[K]) -> Iterator[list[K]]:

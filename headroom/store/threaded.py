@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from headroom.errors import StoreUnavailable
 from headroom.model import Compressed, Original
-from headroom.store.base import BlobStats, Store
+from headroom.store.base import BlobStats, Draw, Drawn, Entry, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,6 +42,30 @@ class ThreadedStore:
 
     async def put_results(self, results: Mapping[str, Compressed]) -> Mapping[str, Compressed]:
         return await self._run(self._store.put_results, results)
+
+    async def get_first(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        return await self._run(self._store.get_first, keys)
+
+    async def put_first(self, values: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        return await self._run(self._store.put_first, values)
+
+    async def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
+        return await self._run(self._store.draw, draws, once, once_s)
+
+    async def append(self, log: str, entries: Sequence[bytes], keep: int = 100_000) -> int:
+        return await self._run(self._store.append, log, entries, keep)
+
+    async def read_log(self, log: str, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
+        return await self._run(self._store.read_log, log, after, limit)
+
+    async def get_record(self, table: str, key: str) -> bytes | None:
+        return await self._run(self._store.get_record, table, key)
+
+    async def list_records(self, table: str) -> Mapping[str, bytes]:
+        return await self._run(self._store.list_records, table)
+
+    async def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
+        return await self._run(self._store.swap_record, table, key, old, new)
 
     async def secret(self, name: str) -> bytes:
         return await self._run(self._store.secret, name)

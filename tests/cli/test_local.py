@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from headroom.ccr import marker
 from headroom.cli.main import main
 from headroom.cli.samples import Sample, payments, samples
+from tests.redis_server import RedisServer, redis_server
 
 
 def headroom(*arguments: str, stdin: str | bytes | None = None) -> Result:
@@ -151,3 +152,20 @@ def test_doctor_warns_off_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "with the admin key" in headroom("doctor", "--offline").stdout
     monkeypatch.setenv("HEADROOM_CALLERS", "open")
     assert "every original" in headroom("doctor", "--offline").stdout
+
+
+def test_doctor_says_how_redis_would_lose_something(redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADROOM_STORE_URL", redis.url)
+    good = headroom("doctor", "--offline").stdout
+    assert f"{redis.url} written and read back" in good.replace("\n", " ")
+    assert "appendonly" not in good
+    (tmp_path / "forgetful").mkdir()
+    with redis_server(tmp_path / "forgetful", appendonly="no", maxmemory="100000000", maxmemory_policy="allkeys-lru") as forgetful:
+        monkeypatch.setenv("HEADROOM_STORE_URL", forgetful.url)
+        said = " ".join(headroom("doctor", "--offline").stdout.split())
+    assert "appendonly is off" in said
+    assert "set noeviction" in said
+    assert "maxmemory is below store.max_mb (100 < 2048 MB)" in said
+    broken = headroom("doctor", "--offline")
+    assert broken.exit_code == 1
+    assert "cannot be reached" in broken.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from headroom.errors import Expired, NotFound, StoreUnavailable
 from headroom.model import Compressed, Original, content_hash
-from headroom.store.base import Store
-from headroom.store.codec import join_result, pack, split_result, unpack
+from headroom.store.base import Draw, Drawn, Entry, Store
+from headroom.store.codec import join_result, pack, pack_result, split_result, unpack, unpack_result
+from headroom.store.redis import RedisStore
 from headroom.store.sqlite import SqliteStore
 from headroom.store.threaded import ThreadedStore
 
@@ -32,8 +34,11 @@ class Clock:
         return self.now
 
 
-OPEN: dict[str, Callable[[Path, Clock], Store]] = {
-    "sqlite": lambda path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock),
+# the name of a server's fixture -> how its store is opened
+OPEN: dict[str, Callable[[str, Path, Clock], Store]] = {
+    "": lambda _, path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock),
+    "redis": lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path)),
+    "cluster": lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path)),
 }
 
 
@@ -42,13 +47,14 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=OPEN)
+@pytest.fixture(params=OPEN, ids=lambda server: server or "sqlite")
 def reopen(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Open]:
     """Opens the same store once more, as another process would."""
     opened: list[Store] = []
+    url = request.getfixturevalue(request.param).url if request.param else ""
 
     def open_again() -> Store:
-        opened.append(OPEN[request.param](tmp_path, clock))
+        opened.append(OPEN[request.param](url, tmp_path, clock))
         return opened[-1]
 
     yield open_again
@@ -225,6 +231,13 @@ def test_asyncio_uses_the_same_store_through_threads(store: Store) -> None:
         assert await waiting.get_original("ada", NAMES.hash) == replace(NAMES, retrievals=1)
         assert (await waiting.blob_stats()).entries == 1
         assert await waiting.put_results({"k": Compressed("a")}) == {"k": Compressed("a")} == await waiting.get_results(["k"])
+        assert await waiting.put_first({"k": b"v"}) == {"k": b"v"} == await waiting.get_first(["k"])
+        assert await waiting.draw([Draw("a", 1, 2)]) == Drawn((2,), (2,))
+        assert await waiting.append("l", [b"e"]) == 1
+        assert await waiting.read_log("l") == [Entry(1, b"e")]
+        assert await waiting.swap_record("t", "k", None, b"r")
+        assert await waiting.get_record("t", "k") == b"r"
+        assert await waiting.list_records("t") == {"k": b"r"}
         assert await waiting.secret("callers") == store.secret("callers")
         with pytest.raises(NotFound):
             await waiting.get_original("bob", NAMES.hash)
@@ -248,6 +261,8 @@ def test_texts_survive_the_codec(text: str) -> None:
     assert unpack(pack(text)) == text
     result = Compressed(text, "log", text, 3, 2, "0" * 16, 0.25)
     assert join_result(*split_result(result)) == result
+    for either in (result, replace(result, text=None)):
+        assert unpack_result(pack_result(either)) == either
 
 
 @pytest.mark.parametrize("small", ["", "null", "[]", "{}", '{"transform":"log"}', "not json", '{"unknown":1}'])
@@ -261,3 +276,110 @@ def test_two_texts_under_one_hash_are_refused_and_the_first_stays(store: Store) 
         store.put_originals("a", [Original("f" * 16, "another text")])
     assert store.get_original("a", "f" * 16).text == "the first text"
     store.put_originals("b", [Original("f" * 16, "another text")])
+
+
+def test_the_first_bytes_stay_and_are_no_results(store: Store) -> None:
+    assert store.put_first({"k": b"first", "empty": b""}) == {"k": b"first", "empty": b""}
+    assert store.put_first({"k": b"second", "m": b"\xff\x00\n"}) == {"k": b"first", "m": b"\xff\x00\n"}
+    assert store.get_first(["k", "empty", "m", "unknown"]) == {"k": b"first", "empty": b"", "m": b"\xff\x00\n"}
+    assert store.get_results(["k"]) == {}
+    assert store.put_results({"k": Compressed("r")}) == {"k": Compressed("r")}
+    assert store.get_first(["k"]) == {"k": b"first"}
+    assert store.put_first({}) == store.get_first([]) == {}
+
+
+def test_many_writers_of_one_key_agree(store: Store) -> None:
+    gate = threading.Barrier(8)
+
+    def write(number: int) -> bytes:
+        gate.wait()
+        return store.put_first({"k": b"%d" % number})["k"]
+
+    with ThreadPoolExecutor(8) as pool:
+        winners = set(pool.map(write, range(8)))
+    assert winners == {store.get_first(["k"])["k"]}
+
+
+def test_counters_grant_up_to_their_limit(store: Store) -> None:
+    assert store.draw([Draw("a", 1, 4, limit=10)]) == Drawn((4,), (4,))
+    assert store.draw([Draw("a", 1, 7, limit=10)]) == Drawn((0,), (4,), refused=0)
+    assert store.draw([Draw("a", 1, 7, limit=10, least=1)]) == Drawn((6,), (10,))
+    assert store.draw([Draw("a", 1, 7, limit=10, least=1)]) == Drawn((0,), (10,), refused=0)
+    assert store.draw([Draw("a", 1, 7)]) == Drawn((7,), (17,))
+    assert store.draw([Draw("a", 1, -9)]) == Drawn((-9,), (8,))
+    assert store.draw([]) == Drawn((), ())
+
+
+def test_a_draw_is_whole_or_not_at_all(store: Store) -> None:
+    both = [Draw("key", 1, 5, limit=100), Draw("team", 1, 5, limit=8)]
+    assert store.draw(both) == Drawn((5, 5), (5, 5))
+    assert store.draw(both) == Drawn((0, 0), (5, 5), refused=1)
+    assert store.draw([Draw("key", 1, 0), Draw("team", 1, 0)]).totals == (5, 5)
+
+
+def test_a_limit_covers_the_last_periods(store: Store) -> None:
+    for slot in (1, 2, 3):
+        store.draw([Draw("a", slot, 3)])
+    assert store.draw([Draw("a", 4, 1, limit=10, slots=4)]) == Drawn((1,), (10,))
+    assert store.draw([Draw("a", 4, 1, limit=10, slots=4)]).refused == 0
+    assert store.draw([Draw("a", 5, 1, limit=10, slots=4)]) == Drawn((1,), (8,))
+    assert store.draw([Draw("a", 4, 0)]).totals == (1,)
+
+
+def test_what_is_done_once_is_not_repeated(store: Store, reopen: Open) -> None:
+    settle = [Draw("a", 1, -3), Draw("b", 1, 2)]
+    assert store.draw(settle, once="request 1") == Drawn((-3, 2), (-3, 2))
+    assert reopen().draw(settle, once="request 1") == Drawn((0, 0), (-3, 2), repeated=True)
+    assert store.draw(settle, once="request 2") == Drawn((-3, 2), (-6, 4))
+    refused = [Draw("c", 1, 5, limit=4)]
+    assert store.draw(refused, once="request 3").refused == 0
+    assert store.draw([Draw("c", 1, 4, limit=4)], once="request 3") == Drawn((4,), (4,))
+
+
+def test_large_amounts_are_exact(store: Store) -> None:
+    much = 4_000_000_000_000_001  # nanodollars of four million
+    store.draw([Draw("a", 1, much)])
+    assert store.draw([Draw("a", 1, much)]).totals == (2 * much,)
+
+
+def test_threads_never_pass_a_limit_together(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        drawn = list(pool.map(lambda _: store.draw([Draw("a", 1, 3, limit=100)]), range(60)))
+    assert sum(one.granted[0] for one in drawn) == 99
+    assert store.draw([Draw("a", 1, 0)]).totals == (99,)
+
+
+def test_a_log_is_read_in_order_from_anywhere(store: Store, reopen: Open) -> None:
+    assert store.append("l", [b"a", b"b"]) == 2
+    assert reopen().append("l", [b"\xff"]) == 3
+    assert store.append("other", []) == 0
+    assert store.read_log("l") == [Entry(1, b"a"), Entry(2, b"b"), Entry(3, b"\xff")]
+    assert reopen().read_log("l", after=1, limit=1) == [Entry(2, b"b")]
+    assert list(store.read_log("l", after=3)) == list(store.read_log("unknown")) == []
+    assert store.append("l", [b"d"], keep=2) == 4
+    assert store.read_log("l") == [Entry(3, b"\xff"), Entry(4, b"d")]
+
+
+def test_writers_of_a_log_lose_nothing(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda n: store.append("l", [b"%d" % n]), range(50)))
+    entries = store.read_log("l")
+    assert [entry.number for entry in entries] == list(range(1, 51)) == sorted(numbers)
+    assert sorted(int(entry.data) for entry in entries) == list(range(50))
+
+
+def test_a_record_changes_from_what_the_writer_knows(store: Store, reopen: Open) -> None:
+    assert store.get_record("keys", "a") is None
+    assert store.swap_record("keys", "a", None, b"1")
+    assert not store.swap_record("keys", "a", None, b"2")
+    assert not store.swap_record("keys", "a", b"0", b"2")
+    assert reopen().swap_record("keys", "a", b"1", b"")
+    assert store.get_record("keys", "a") == b""
+    assert not store.swap_record("keys", "a", None, b"2")
+    store.swap_record("keys", "b", None, b"\xff")
+    store.swap_record("other", "c", None, b"c")
+    assert store.list_records("keys") == {"a": b"", "b": b"\xff"}
+    assert store.swap_record("keys", "a", b"", None)
+    assert not store.swap_record("keys", "a", b"", None)
+    assert store.swap_record("keys", "never", None, None)
+    assert store.list_records("keys") == {"b": b"\xff"}
