@@ -59,6 +59,24 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What was learned about the outputs of one tool from how often they were asked for again.
+
+    `asked` is how many tenths of the cut outputs were; `whole` says not to compress, `tenths` which tenths of the items to
+    keep, `errors` to keep every item that speaks of one, `fields` whose values to keep uncut.
+    """
+
+    asked: int = 0
+    whole: bool = False
+    tenths: tuple[int, ...] = ()
+    errors: bool = False
+    fields: tuple[str, ...] = ()
+
+
+NO_ADVICE = Advice()
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A compressible text with what stands before and at it, and its address in the call.
 
@@ -66,7 +84,8 @@ class Segment:
     is the range inside the decoded string that this segment covers, or None for all of it.
     `question` is the user's own words of the segment's turn, `intent` the assistant's words that
     led to the tool call. Nothing here may come from later in the conversation.
-    `protected` says why this text must stay as it is, or is empty.
+    `protected` says why this text must stay as it is, or is empty. `advice` was learned from earlier traffic and is no part
+    of the key: what it led to first is remembered, and a conversation keeps the version it began with.
     """
 
     text: str
@@ -77,6 +96,7 @@ class Segment:
     question: str = ""
     intent: str = ""
     protected: str = ""
+    advice: Advice = NO_ADVICE
 
     def memo_key(self, scope: str, policy: Policy) -> str:
         """SHA-256 over everything the result may depend on, and the owner."""

@@ -19,7 +19,7 @@ from headroom.compressors import COMPRESSORS, fold, numbered
 from headroom.compressors.base import Compressor, Parsed
 from headroom.content import detect
 from headroom.model import Compressed, Policy, Repeat, Segment, content_hash
-from headroom.scoring import bm25
+from headroom.scoring import bm25, toin
 from headroom.scoring.base import Scorer
 
 _LARGE_TOKENS = 4000  # of code that hardly folds, so that the general compressor is tried
@@ -73,6 +73,8 @@ def plan(segments: Sequence[Segment], policy: Policy) -> list[Plan]:
 def _plan(segment: Segment, policy: Policy) -> Plan:
     if reason := keep_reason(segment, policy):
         return Plan(segment, reason=reason)
+    if segment.advice.whole and policy.fidelity != "lossless":
+        return Plan(segment, reason="asked_for_whole")
     try:
         kind = detect(segment.text, segment.tool, segment.arguments)
     except Exception:  # fence: compression fails open
@@ -156,7 +158,7 @@ def _render(item: Plan, before: int, policy: Policy, counter: tokens.Counter, sc
     started, segment, label = time.perf_counter(), item.segment, item.compressor.label
     digest = content_hash(segment.text)
     try:
-        scores = score(query_of(segment), item.parsed.units)
+        scores = toin.boosted(score(query_of(segment), item.parsed.units), segment.advice)
         draft = item.compressor.render(segment, item.parsed, scores, policy.fidelity, digest)
         if policy.fidelity == "lossless":
             label, draft = fold.shorten(label, segment.text, draft, digest)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headroom.ccr import marker
 from headroom.compressors import named
 from headroom.compressors.json_columns import describe, telling, unusual
 from headroom.compressors.json_table import Table
-from headroom.model import Segment
+from headroom.model import NO_ADVICE, Advice, Segment
+from headroom.scoring.toin import field_name
 
 _SMALL = 1200  # characters of a table that is shown whatever it holds
 _HEAD = 2
@@ -49,12 +50,14 @@ _RECORDS_LEAST = 2
 class Asked:
     """What a question names: `names` are looked for anywhere in a row, `numbers`, too short for that, as whole cells.
 
-    `words` are the question's own in lower case; they tell which column a number belongs to.
+    `words` are the question's own in lower case; they tell which column a number belongs to. `advice` is what was asked for
+    again in earlier outputs of the tool.
     """
 
     names: Sequence[str]
     numbers: Sequence[str]
     words: frozenset[str]
+    advice: Advice = NO_ADVICE
 
 
 def asked_for(segment: Segment) -> Asked:
@@ -62,7 +65,7 @@ def asked_for(segment: Segment) -> Asked:
     names = named.names("\n".join((segment.question, segment.intent, segment.arguments)))
     question = segment.question[-_QUESTION_CHARS:]
     numbers = dict.fromkeys(_SHORT_NUMBER.findall(question))
-    return Asked(names, list(numbers)[:_MOST_NUMBERS], frozenset(re.findall(r"\w+", question.lower())))
+    return Asked(names, list(numbers)[:_MOST_NUMBERS], frozenset(re.findall(r"\w+", question.lower())), segment.advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,12 @@ def show(table: Table, number: int, scores: Sequence[float], asked: Asked, space
     if size <= _SMALL:
         return View(table.text(number), len(rows), True)
     relevant, kept = wanted(table, scores, asked)
-    if size > _TEXTS * len(rows) and sum(map(len, map(_cut, rows))) <= size * _TEXTS_SHARE:
+    spared = _spared(table, asked.advice)
+    if size > _TEXTS * len(rows) and sum([len(_cut(row, spared)) for row in rows]) <= size * _TEXTS_SHARE:
         kept = set(range(len(rows)))
-    return _write(table, number, relevant, sorted(kept), spaced)
+    pointed = {*relevant, *_asked_again(len(rows), asked.advice)}
+    shown = {row: table.rows[row] if row in pointed else _cut(table.rows[row], spared) for row in sorted(kept)}
+    return _write(table, number, _records(table, relevant, spaced), shown)
 
 
 def wanted(table: Table, scores: Sequence[float], asked: Asked) -> tuple[list[int], set[int]]:
@@ -94,26 +100,37 @@ def wanted(table: Table, scores: Sequence[float], asked: Asked) -> tuple[list[in
     offsets = named.starts(table.rows)
     text = "\n".join(table.rows)
     relevant = _relevant(table, text, offsets, scores, asked)
-    return relevant, set(relevant) | _ends(table.rows) | _unusual(table, text, offsets)
+    unusual_rows = _unusual(table, text, offsets, every_error=asked.advice.errors)
+    return relevant, {*relevant, *_ends(table.rows), *unusual_rows, *_asked_again(len(table.rows), asked.advice)}
 
 
-def _write(table: Table, number: int, relevant: Sequence[int], kept: list[int], spaced: bool) -> View:
+def _asked_again(rows: int, advice: Advice) -> list[int]:
+    """The rows where earlier outputs were asked for again."""
+    return [row for row in range(rows) if 10 * row // rows in advice.tenths] if advice.tenths else []
+
+
+def _spared(table: Table, advice: Advice) -> frozenset[int]:
+    """The cells of a row that are not cut."""
+    if not advice.fields:
+        return frozenset()
+    cells = [column for column in table.columns if not column.in_header]
+    return frozenset(at for at, column in enumerate(cells) if field_name(column.path.split(".", 1)[0]) in advice.fields)
+
+
+def _write(table: Table, number: int, records: Mapping[int, str], shown: Mapping[int, str]) -> View:
+    """The rows in `shown`, those in `records` as JSON, and what is missing between them."""
     lines = [table.heading(number), table.header]
     columns = telling(table.columns)
-    records = _records(table, relevant, spaced)
-    pointed = set(relevant)
     whole = 0
     next_row = 0
-    for row in [*kept, len(table.rows)]:
+    for row in [*shown, len(table.rows)]:
         if row > next_row:
             lines.append(marker.gap(_range(next_row, row) + describe(columns, next_row, row)))
         next_row = row + 1
         if row == len(table.rows):
             break
-        line = table.rows[row]
-        shown = line if row in pointed else _cut(line)
-        whole += shown == line
-        lines.append(f"row {row + 1}: {records[row]}" if row in records else shown)
+        whole += shown[row] == table.rows[row]
+        lines.append(f"row {row + 1}: {records[row]}" if row in records else shown[row])
     return View("\n".join(lines), whole, whole == len(table.rows))
 
 
@@ -133,12 +150,13 @@ def _range(start: int, end: int) -> str:
     return f"row {end}" if end == start + 1 else f"rows {start + 1}-{end} ({end - start} rows)"
 
 
-def _cut(line: str) -> str:
-    """The row with what is long in it cut short, and said so."""
+def _cut(line: str, spared: frozenset[int] = frozenset()) -> str:
+    """The row with what is long in it cut short, and said so; `spared` cells stay."""
     if len(line) <= _LONG:
         return line
+    cells = enumerate(line.split("\t"))
     return "\t".join(
-        [cell if len(cell) <= _LONG else cell[:_CUT] + marker.gap(f"{len(cell) - _CUT} characters") for cell in line.split("\t")]
+        [cell if len(cell) <= _LONG or at in spared else cell[:_CUT] + marker.gap(f"{len(cell) - _CUT} characters") for at, cell in cells]
     )
 
 
@@ -180,10 +198,10 @@ def _ends(rows: Sequence[str]) -> set[int]:
     return {*range(head), len(rows) - 1}
 
 
-def _unusual(table: Table, text: str, offsets: list[int]) -> set[int]:
-    """Rows that hold an error, all unless they are common, and within a share of the text the most unusual others."""
+def _unusual(table: Table, text: str, offsets: list[int], every_error: bool) -> set[int]:
+    """Rows that hold an error, all unless they are common (or `every_error`), and in a share of the text the most unusual others."""
     errors = _errors(text, offsets)
-    found = errors if len(errors) <= max(_ERRORS_LEAST, len(offsets) * _COMMON_ERRORS) else set()
+    found = errors if every_error or len(errors) <= max(_ERRORS_LEAST, len(offsets) * _COMMON_ERRORS) else set()
     weights = Counter(errors)
     cells = [column for column in table.columns if not column.in_header]
     for column in cells:
