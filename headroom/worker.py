@@ -68,9 +68,7 @@ class Worker:
             return list(results)
         return [dataclasses.replace(stands.get(key, result), ms=result.ms) for key, result in zip(keys, results, strict=True)]
 
-    def _recall(
-        self, job: Job, fresh: Mapping[str, Compressed], at_hand: Mapping[str, Plan], counter: tokens.Counter
-    ) -> list[Compressed]:
+    def _recall(self, job: Job, fresh: Mapping[str, Compressed], at_hand: Mapping[str, Plan], counter: tokens.Counter) -> list[Compressed]:
         """The blocks of the turns that have none yet, each knowing those before it; `at_hand` are the job's own texts by hash."""
         open_turns = [item for item in job.recalls if item.known is None]
         if not open_turns:
