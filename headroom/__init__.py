@@ -1,6 +1,7 @@
 """Headroom makes LLM requests smaller without changing what the model can answer.
 
-`compress` is the library; `headroom proxy` and `serve run` are the gateway. Nothing runs on import.
+`compress` is the library; `with_headroom` and `HeadroomMiddleware` put it into other programs; `headroom proxy` and `serve run` are the
+gateway. Nothing runs on import.
 """
 
 from __future__ import annotations
@@ -8,16 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headroom.integrations.asgi import HeadroomMiddleware
+    from headroom.integrations.sdk import with_headroom
     from headroom.library import CompressResult, compress
     from headroom.model import Outcome
     from headroom.settings import Settings
 
-__all__ = ["CompressResult", "Outcome", "Settings", "compress"]
+__all__ = ["CompressResult", "HeadroomMiddleware", "Outcome", "Settings", "compress", "with_headroom"]
 _HOMES = {
     "CompressResult": "headroom.library",
+    "HeadroomMiddleware": "headroom.integrations.asgi",
     "Outcome": "headroom.model",
     "Settings": "headroom.settings",
     "compress": "headroom.library",
+    "with_headroom": "headroom.integrations.sdk",
 }
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from headroom import worker
 from headroom.conversation import by_key, read_conversation
-from headroom.dialects import dialect_of
+from headroom.dialects import DIALECTS, Dialect, dialect_of
 from headroom.dialects.base import read_call, splice, understood
 from headroom.errors import InvalidRequest
-from headroom.model import LOCAL
+from headroom.model import LOCAL, Call, Compressed
 from headroom.settings import Settings, load
 from headroom.store import Store, open_store
 
@@ -56,29 +56,58 @@ def compress(
     `store` defaults to the one `headroom retrieve` reads (SQLite in the home directory). Raises
     InvalidRequest for messages that are none, SettingsError for settings that are none.
     """
-    settings = settings or _settings()
     body = {"model": model, "messages": list(messages)}
     try:
         raw = json.dumps(body).encode()
     except (TypeError, ValueError, RecursionError) as failure:
         raise InvalidRequest(f"messages: must be what JSON can say: {failure}") from None
     call = understood(read_call("", raw))
-    dialect = dialect_of(call)
-    talk = read_conversation(dialect, call, settings.compression.policy, LOCAL.scope)
-    job = talk.job({}, model, tuple(dialect.texts(call)))
-    done = worker.run(job, store or _store(settings), settings.vocabulary_dir)
-    found = by_key(job, done)
-    results, recalled = talk.results(found), talk.recalled(found)
-    changed = [result for result in (*results, *recalled) if result.text is not None]
-    before = sum(done.counted)
+    spliced, changed, kept, before = _compressed(dialect_of(call), call, store, settings, count=True)
     return CompressResult(
-        messages=json.loads(splice(call, talk.segments, results, talk.turns, recalled))["messages"],
+        messages=json.loads(spliced)["messages"],
         tokens_before=before,
         tokens_after=before - sum(result.tokens_saved for result in changed),
         transforms_applied=tuple(result.label for result in changed),
         ccr_hashes=tuple(dict.fromkeys(result.hash for result in changed if result.hash)),
-        skip_reasons=Counter(result.reason for result in results if result.reason),
+        skip_reasons=Counter(kept),
     )
+
+
+def compress_body(raw: bytes, path: str, *, store: Store | None = None, settings: Settings | None = None) -> bytes:
+    """Make the body of a provider's request smaller, as the proxy does; `path` is the end of its URL (`/chat/completions`).
+
+    `raw` itself comes back for a path, or a body, that nothing is done with. Raises StoreUnavailable, SettingsError.
+    """
+    dialect = dialect_for(path)
+    if dialect is None:
+        return raw
+    try:
+        call = dialect.read(raw)
+    except InvalidRequest:
+        return raw
+    return raw if call.reason else _compressed(dialect, call, store, settings, count=False)[0]
+
+
+def dialect_for(path: str) -> Dialect | None:
+    """Of the API whose route `path` ends with, the version left out; a query does not matter."""
+    bare = path.partition("?")[0]
+    return next((dialect for route, dialect in DIALECTS.items() if bare.endswith(route.removeprefix("/v1"))), None)
+
+
+def _compressed(
+    dialect: Dialect, call: Call, store: Store | None, settings: Settings | None, count: bool
+) -> tuple[bytes, list[Compressed], list[str], int]:
+    """The new body, what changed, why the rest did not, and the tokens before when they are to be counted."""
+    settings = settings or _settings()
+    talk = read_conversation(dialect, call, settings.compression.policy, LOCAL.scope)
+    job = talk.job({}, call.model, tuple(dialect.texts(call)) if count else ())
+    done = worker.run(job, store or _store(settings), settings.vocabulary_dir)
+    found = by_key(job, done)
+    results, recalled = talk.results(found), talk.recalled(found)
+    changed = [result for result in (*results, *recalled) if result.text is not None]
+    kept = [result.reason for result in results if result.reason]
+    spliced = splice(call, talk.segments, results, talk.turns, recalled)
+    return spliced, changed, kept, sum(done.counted or ())
 
 
 @functools.cache
