@@ -6,7 +6,7 @@ linear in the texts but for the lines looked at around a match.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from headroom.model import Repeat
 
@@ -19,20 +19,24 @@ def repeats(texts: Sequence[str], wanted: Sequence[bool]) -> list[tuple[Repeat, 
     lines = [text.split("\n") for text in texts]
     first: dict[str, tuple[int, int]] = {}
     found: list[tuple[Repeat, ...]] = []
+    last = max((number for number, is_wanted in enumerate(wanted) if is_wanted), default=0)
     for number, own in enumerate(lines):
-        found.append(tuple(_runs(own, lines, first)) if wanted[number] else ())
-        for position, line in enumerate(own):
-            if len(line) >= _ANCHOR_CHARS:
-                first.setdefault(line, (number, position))
+        found.append(tuple(_runs(own, lines, first)) if wanted[number] and first else ())
+        if number < last:
+            first |= _anchors(own, number, first)
     return found
 
 
+def _anchors(own: Sequence[str], number: int, known: Container[str]) -> dict[str, tuple[int, int]]:
+    """Where each line of a text that may start a run stands first, those that are known already left out."""
+    places = dict(zip(reversed(own), range(len(own) - 1, -1, -1), strict=True))
+    return {line: (number, place) for line, place in places.items() if len(line) >= _ANCHOR_CHARS and line not in known}
+
+
 def _runs(own: Sequence[str], lines: Sequence[Sequence[str]], first: dict[str, tuple[int, int]]) -> Iterator[Repeat]:
-    position = covered = 0
-    while position < len(own):
-        anchor = first.get(own[position])
-        if anchor is None:
-            position += 1
+    beyond = covered = 0
+    for position, anchor in enumerate(map(first.get, own)):
+        if anchor is None or position < beyond:
             continue
         source, at = anchor
         earlier = lines[source]
@@ -44,4 +48,4 @@ def _runs(own: Sequence[str], lines: Sequence[Sequence[str]], first: dict[str, t
         if sum(map(len, own[start:end])) + end - start > MIN_CHARS:
             yield Repeat(start, end, source, at, end - start == len(own) == len(earlier))
             covered = end
-        position = end
+        beyond = end

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from operator import itemgetter, lt
 from typing import Any, Final
 
@@ -156,7 +157,7 @@ def _by_key(objects: Sequence[dict[str, Any]], order: Sequence[str], one_shape: 
     """For each key its value in every object; with `one_shape` the keys of all objects are `order`."""
     if one_shape:
         return zip(*map(dict.values, objects), strict=True)
-    return ([item.get(key, ABSENT) for item in objects] for key in order)
+    return (list(map(dict.get, objects, repeat(key), repeat(ABSENT))) for key in order)
 
 
 def _key_order(shapes: Mapping[tuple[str, ...], int], rows: int) -> Sequence[str]:
@@ -216,7 +217,7 @@ def _texts(values: Sequence[Any], kinds: Collection[type]) -> tuple[Sequence[str
     """The cells of strings, numbers and words, and the sign of their column."""
     strings = dict.fromkeys(values if kinds == {str} else [value for value in values if type(value) is str])
     starts = set(map(itemgetter(0), filter(None, strings)))
-    typed = Number not in kinds and not starts.isdisjoint(_NUMERIC_START) and any(map(_looks_number, strings))
+    typed = Number not in kinds and not starts.isdisjoint(_NUMERIC_START) and any(map(NUMBER.fullmatch, strings))
     sign = ":str" if typed else ""
     bare: dict[str, str] = {}
     if Number in kinds or not starts.isdisjoint(_QUOTED_START) or not _are_bare(strings):
@@ -231,10 +232,6 @@ def _are_bare(strings: Mapping[str, object]) -> bool:
     if "" in strings or not strings.keys().isdisjoint(WORDS) or " " in set(map(itemgetter(-1), strings)):
         return False
     return "".join(strings).isprintable()
-
-
-def _looks_number(text: str) -> bool:
-    return text[:1] in _NUMERIC_START and NUMBER.fullmatch(text) is not None
 
 
 def _derived(columns: list[Column]) -> list[Column]:
@@ -257,7 +254,7 @@ def _bare(text: str, typed: bool) -> str:
         or text[0] in _QUOTED_START
         or text[-1] == " "
         or text in WORDS
-        or (not typed and _looks_number(text))
+        or (not typed and text[0] in _NUMERIC_START and NUMBER.fullmatch(text))
     ):
         return quote(text)
     return text
