@@ -38,16 +38,18 @@ _WIDTH = 130  # of the widest table; a narrower terminal wraps lines, not words
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind and size: so many rows of JSON, or about so many bytes."""
+    """One kind and size: so many rows of JSON, or about so many bytes; `asked_again` says that a second question follows."""
 
     kind: str
     rows: int = 0
     size: int = 0
     goal_ms: float = 0.0
+    asked_again: bool = False
 
     @property
     def title(self) -> str:
-        return f"{self.kind}, {self.rows:,} rows" if self.rows else f"{self.kind}, {self.size // 1000:,} KB"
+        amount = f"{self.rows:,} rows" if self.rows else f"{self.size // 1000:,} KB"
+        return f"{self.kind}, {amount}{', recall' if self.asked_again else ''}"
 
     def text(self, seed: str) -> str:
         return generated.rows(self.rows, seed) if self.rows else generated.text(self.kind, self.size, seed)
@@ -72,6 +74,7 @@ class Timing:
 CASES = (
     *(Case("json", rows=rows, goal_ms=goal) for rows, goal in ROWS_GOALS.items()),
     *(Case(kind, size=size) for kind in generated.KINDS for size in SIZES),
+    *(Case(kind, size=SIZES[1], asked_again=True) for kind in ("json", "nested json", "log")),
 )
 
 
@@ -88,8 +91,8 @@ def in_process(runs: int) -> list[Timing]:
             store.close()
 
 
-def _request(kind: str, output: str) -> bytes:
-    return json.dumps({"model": MODEL, "messages": generated.conversation(kind, output)}).encode()
+def _request(kind: str, output: str, asked_again: bool = False) -> bytes:
+    return json.dumps({"model": MODEL, "messages": generated.conversation(kind, output, asked_again)}).encode()
 
 
 def _timing(case: Case, store: SqliteStore, runs: int) -> Timing:
@@ -97,7 +100,7 @@ def _timing(case: Case, store: SqliteStore, runs: int) -> Timing:
     warm: list[tuple[float, float]] = []
     for run in range(runs):
         face = Face(OPENAI_CHAT, store)
-        raw = _request(case.kind, case.text(str(run)))
+        raw = _request(case.kind, case.text(str(run)), case.asked_again)
         cold.append(_clocked(face.body, raw))
         warm.append(_clocked(face.body, raw))
         (result, *_) = face.known.values()

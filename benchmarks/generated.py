@@ -21,7 +21,7 @@ _WORDS = re.findall(
 _VERBS = re.findall(
     r"\w+", "accepts archives checks closes compares counts drops keeps merges moves opens reads renews returns sends splits writes"
 )
-_ROW_BYTES = 310
+_ROW_BYTES, _ORDER_BYTES, _EVENT_BYTES = 310, 600, 180
 
 
 def _row(chance: random.Random) -> dict[str, Any]:
@@ -35,6 +35,38 @@ def _row(chance: random.Random) -> dict[str, Any]:
         "score": round(chance.random(), 3),
         "source": chance.choice(("wiki", "tickets", "runbooks")),
         "updated": when.strftime("%Y-%m-%d"),
+    }
+
+
+def _order(chance: random.Random) -> dict[str, Any]:
+    """One record as an API answers: objects and lists inside, an address made of its id, keys that only some have."""
+    number, name = chance.randrange(10**7), chance.choice(_WORDS)
+    items = [
+        {"sku": f"{chance.choice(_WORDS)[:3].upper()}-{chance.randrange(10**4)}", "count": chance.randrange(1, 9)}
+        for _ in range(chance.randrange(1, 5))
+    ]
+    order = {
+        "id": number,
+        "url": f"https://api.example.com/orders/{number}",
+        "customer": {"login": f"{name}{number % 97}", "address": {"city": chance.choice(_WORDS), "zip": f"{chance.randrange(10**5):05}"}},
+        "items": items,
+        "total": round(chance.uniform(5, 900), 2),
+        "paid": chance.random() < 0.9,
+        "closed_at": None if chance.random() < 0.5 else (_START + timedelta(seconds=chance.randrange(10**7))).isoformat(),
+    }
+    return order | ({"note": _sentence(chance, 9)} if chance.random() < 0.3 else {})
+
+
+def _event(chance: random.Random) -> dict[str, Any]:
+    """One line of a structured log."""
+    event = {"time": (_START + timedelta(milliseconds=chance.randrange(10**9))).isoformat(), "service": chance.choice(_WORDS)}
+    if chance.random() < 0.002:
+        return event | {"level": "error", "message": f"{chance.choice(_WORDS)} refused", "attempt": chance.randrange(9)}
+    return event | {
+        "level": "info",
+        "message": _sentence(chance, 6),
+        "ms": chance.randrange(900),
+        "trace": f"{chance.getrandbits(64):016x}",
     }
 
 
@@ -125,9 +157,11 @@ _LINES: Mapping[str, Callable[[random.Random], Iterator[str]]] = {
     "code": _code,
     "prose": _prose,
 }
-KINDS = ("json", *_LINES)
+KINDS = ("json", "nested json", "json lines", *_LINES)
 _CALLS = {
     "json": ("search_documents", {"query": "invoice"}),
+    "nested json": ("list_orders", {"state": "all"}),
+    "json lines": ("query_events", {"service": "ledger"}),
     "log": ("bash", {"command": "kubectl logs deploy/checkout"}),
     "search": ("grep", {"pattern": "self"}),
     "diff": ("bash", {"command": "git diff main"}),
@@ -145,10 +179,21 @@ def rows(count: int, seed: str) -> str:
     return json.dumps(found)
 
 
+def _orders(size: int, chance: random.Random) -> str:
+    orders = [_order(chance) for _ in range(max(1, size // _ORDER_BYTES))]
+    return json.dumps({"total": len(orders), "orders": orders, "next": None}, indent=2)
+
+
+def _events(size: int, chance: random.Random) -> str:
+    return "".join(json.dumps(_event(chance)) + "\n" for _ in range(max(1, size // _EVENT_BYTES)))
+
+
 def text(kind: str, size: int, seed: str) -> str:
     """A text of one of KINDS, of about `size` bytes."""
     if kind == "json":
         return rows(max(1, size // _ROW_BYTES), seed)
+    if kind in ("nested json", "json lines"):
+        return (_orders if kind == "nested json" else _events)(size, random.Random(f"{kind}:{seed}"))
     written: list[str] = []
     left = size
     for piece in _LINES[kind](random.Random(f"{kind}:{seed}")):
@@ -159,12 +204,17 @@ def text(kind: str, size: int, seed: str) -> str:
     return "\n".join(written) + "\n"
 
 
-def conversation(kind: str, output: str) -> list[dict[str, Any]]:
-    """A question, the tool call it led to, and what the tool printed, as OpenAI Chat messages."""
+def conversation(kind: str, output: str, asked_again: bool = False) -> list[dict[str, Any]]:
+    """A question, the tool call it led to, and what the tool printed, as OpenAI Chat messages; if wanted a second question."""
     tool, arguments = _CALLS[kind]
     call = {"id": "call_1", "type": "function", "function": {"name": tool, "arguments": json.dumps(arguments)}}
+    later = [
+        {"role": "assistant", "content": "The ledger's replica, I think."},
+        {"role": "user", "content": "And what do the webhook and the tenant snapshot say about the quota of the vault?"},
+    ]
     return [
         {"role": "user", "content": "Which replica of the ledger was renewed last, and why did the invoice fail?"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call_1", "content": output},
+        *(later if asked_again else ()),
     ]
