@@ -287,10 +287,27 @@ class Usage:
             pick(later.cache_write_tokens, self.cache_write_tokens),
         )
 
+    def plus(self, other: Usage) -> Usage:
+        """What two requests were billed together."""
+
+        def add(one: int | None, two: int | None) -> int | None:
+            return two if one is None else one + (two or 0)
+
+        return Usage(
+            add(self.input_tokens, other.input_tokens),
+            add(self.output_tokens, other.output_tokens),
+            add(self.cache_read_tokens, other.cache_read_tokens),
+            add(self.cache_write_tokens, other.cache_write_tokens),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to one request. Built at one site, in the exchange's `finally`."""
+    """What happened to one request. Built at one site, in the exchange's `finally`.
+
+    `rounds` are the further requests that one answer took because the model read something back,
+    `retrievals` how often it did; `usage` covers all of them.
+    """
 
     request_id: str
     timestamp: float
@@ -312,6 +329,8 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     tags: tuple[tuple[str, str], ...] = ()
     error: str = ""
+    rounds: int = 0
+    retrievals: int = 0
 
     @property
     def tokens_saved(self) -> int:

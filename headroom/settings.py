@@ -52,6 +52,18 @@ class CompressionSettings(_Section):
         flag="--fidelity",
     )
     min_tokens: int = _field(150, "texts with fewer tokens are left as they are", env="HEADROOM_MIN_TOKENS", ge=1)
+    ccr: bool = _field(
+        True,
+        "--no-ccr: no model is offered the tool that reads back what was left out",
+        env="HEADROOM_CCR",
+        flag="--ccr/--no-ccr",
+    )
+    ccr_tokens: int = _field(
+        4000,
+        "tokens that the first request of a conversation must leave out for its model to be offered that tool; 0: whenever it has tools",
+        env="HEADROOM_CCR_TOKENS",
+        ge=0,
+    )
     deadline_ms: int = _field(
         3000,
         "a request whose compression takes longer, per started million characters, is forwarded with its new texts untouched",

@@ -47,3 +47,49 @@ class EventReader:
             self._line.append(piece)
         elif piece:
             self._line, self._data = [b":"], []  # the rest of the event counts as comments
+
+
+_FRAME_END = re.compile(rb"(?>\r\n|\n|\r){2}")
+_DATA = re.compile(rb"(?<![^\r\n])data:[ ]?([^\r\n]*)")
+
+
+class FrameReader:
+    """Cuts a stream into its events, each with its own bytes: whatever the split, the frames joined are what came.
+
+    An event that grows beyond MAX_EVENT_BYTES comes in pieces, none of which can be read.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The frames that end in `chunk`, blank line included."""
+        held, start = self._held + chunk, 0
+        for end in _FRAME_END.finditer(held, max(0, len(self._held) - 3)):
+            yield held[start : end.end()]
+            start = end.end()
+        self._held = held[start:]
+        if len(self._held) > MAX_EVENT_BYTES:
+            yield self._held
+            self._held = b""
+
+    def rest(self) -> bytes:
+        """What came behind the last complete frame."""
+        return self._held
+
+
+def data_of(frame: bytes) -> bytes:
+    """The data of one frame, empty when it has none."""
+    return b"\n".join(match[1] for match in _DATA.finditer(frame))
+
+
+def with_data(frame: bytes, data: bytes) -> bytes:
+    """The frame with other data, which holds no line end; its other lines stay as they are."""
+    first = True
+
+    def line(_: re.Match[bytes]) -> bytes:
+        nonlocal first
+        first, now = False, first
+        return b"data: " + data if now else b":"
+
+    return _DATA.sub(line, frame)

@@ -29,12 +29,13 @@ class Script:
 
     `hold_after=0` holds the first byte back until `Provider.release`; `die_after=0` cuts the
     connection behind the headers. `body` stands in for the composed answer, whose length is
-    `claimed_bytes` when that is given.
+    `claimed_bytes` when that is given; `events` for a streamed one.
     """
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
+    events: tuple[bytes, ...] | None = None
     claimed_bytes: int | None = None
     delay_s: float = 0.0
     pause_s: float = 0.0
@@ -87,6 +88,11 @@ class Provider:
         """The next requests are answered by these, one each."""
         self._scripts.extend(scripts)
 
+    @property
+    def holds(self) -> bool:
+        """Whether an answer waits for `release`."""
+        return bool(self._held)
+
     def release(self) -> None:
         """Let go of everything that is held."""
         while self._held:
@@ -136,7 +142,8 @@ class Provider:
             """Whether the client is still there."""
             if script.hold_after == number:
                 event = asyncio.Event()
-                self._held.append((asyncio.get_running_loop(), event))
+                with self._changed():
+                    self._held.append((asyncio.get_running_loop(), event))
                 held = asyncio.ensure_future(event.wait())
                 await asyncio.wait({held, gone}, return_when=asyncio.FIRST_COMPLETED)
                 held.cancel()
@@ -185,6 +192,8 @@ def _received(scope: Any, body: bytes) -> Received:
 def _compose(script: Script, received: Received) -> tuple[str, list[bytes]]:
     """Content type and the pieces of the body, one per event of a stream."""
     path = received.target.partition("?")[0]
+    if script.events is not None:
+        return "text/event-stream; charset=utf-8", list(script.events)
     if script.body is not None:
         return "application/json", [script.body]
     if script.status >= 400:

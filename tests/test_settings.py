@@ -27,6 +27,8 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("vocabulary_dir",): "/tmp/vocabularies",
     ("compression", "fidelity"): "lossless",
     ("compression", "min_tokens"): "9",
+    ("compression", "ccr"): "false",
+    ("compression", "ccr_tokens"): "0",
     ("compression", "deadline_ms"): "50",
     ("compression", "processes"): "2",
     ("scoring", "model"): "off",

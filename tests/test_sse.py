@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.sse import MAX_EVENT_BYTES, EventReader
+from headroom.sse import MAX_EVENT_BYTES, EventReader, FrameReader, data_of, with_data
 
 _LINES = st.sampled_from([b"data: a", b"data:b", b"data:  c", b"data", b": comment", b"event: x", b"id: 1", b"", b"", b'data: {"x": 1}'])
 _ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -43,3 +43,30 @@ def test_an_overlong_line_is_not_kept() -> None:
     for _ in range(40):
         assert list(reader.feed(b"y" * 1_000_000)) == []
     assert sum(map(len, reader._line)) <= MAX_EVENT_BYTES
+
+
+def frames(*chunks: bytes) -> list[bytes]:
+    reader = FrameReader()
+    return [*(frame for chunk in chunks for frame in reader.feed(chunk)), reader.rest()]
+
+
+@given(_STREAMS | st.binary(max_size=60), st.lists(st.integers(0, 200), max_size=6))
+def test_frames_joined_are_the_stream_and_hold_its_events(stream: bytes, cuts: list[int]) -> None:
+    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    found = frames(*(stream[start:end] for start, end in itertools.pairwise(places)))
+    assert b"".join(found) == stream
+    events = read(stream, b"\n" if stream.endswith(b"\r") else b"")  # a CR at the end may have been half of a line end
+    assert [data_of(frame) for frame in found[:-1] if data_of(frame)] == [event for event in events if event]
+
+
+def test_other_data_in_a_frame() -> None:
+    assert with_data(b'event: x\r\ndata: {"a": 1}\r\nid: 1\r\n\r\n', b"{}") == b"event: x\r\ndata: {}\r\nid: 1\r\n\r\n"
+    assert data_of(with_data(b"data:a\ndata:b\n\n", b"c")) == b"c"
+
+
+def test_an_overlong_frame_comes_in_pieces() -> None:
+    blob = b"x" * (MAX_EVENT_BYTES // 2)
+    found = frames(b"data: a\n\ndata: ", *[blob] * 5, b"\n\ndata: next\n\n")
+    assert b"".join(found) == b"data: a\n\ndata: " + blob * 5 + b"\n\ndata: next\n\n"
+    assert max(map(len, found)) < 2 * MAX_EVENT_BYTES
+    assert b"data: next\n\n" in found

@@ -1,14 +1,19 @@
 """The wire formats Headroom understands, by route."""
 
 from headroom.dialects.anthropic import AnthropicMessages
+from headroom.dialects.anthropic_retrieval import AnthropicRetrieval
 from headroom.dialects.base import Dialect, word
+from headroom.dialects.chat_retrieval import ChatRetrieval
 from headroom.dialects.openai_chat import OpenAIChat
+from headroom.dialects.retrieval import Retrieval
 from headroom.model import Call
 
 ANTHROPIC: Dialect = AnthropicMessages()
 OPENAI_CHAT: Dialect = OpenAIChat()
 
 DIALECTS: dict[str, Dialect] = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI_CHAT}
+
+RETRIEVALS: dict[Dialect, Retrieval] = {ANTHROPIC: AnthropicRetrieval(), OPENAI_CHAT: ChatRetrieval()}
 
 _ANTHROPIC_BLOCKS = frozenset(("tool_use", "tool_result", "thinking", "document", "image"))
 
@@ -26,4 +31,4 @@ def dialect_of(call: Call) -> Dialect:
     return OPENAI_CHAT
 
 
-__all__ = ["ANTHROPIC", "DIALECTS", "OPENAI_CHAT", "Dialect", "dialect_of"]
+__all__ = ["ANTHROPIC", "DIALECTS", "OPENAI_CHAT", "RETRIEVALS", "Dialect", "Retrieval", "dialect_of"]

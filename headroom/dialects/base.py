@@ -98,8 +98,9 @@ def splice(
     results: Sequence[Compressed],
     turns: Sequence[Turn] = (),
     recalled: Sequence[Compressed] = (),
+    more: Sequence[wire.Edit] = (),
 ) -> bytes:
-    """The body with the compressed texts in place and the recalled ones appended; `call.raw` itself when nothing changed."""
+    """The body with the compressed texts in place, the recalled ones appended and `more` edits; `call.raw` itself when nothing changed."""
     strings: dict[tuple[int, int], list[tuple[tuple[int, int] | None, str]]] = {}
     for segment, result in zip(segments, results, strict=True):
         if result.text is not None:
@@ -112,10 +113,10 @@ def splice(
             strings.setdefault(turn.slot, []).append((_END, f"\n\n{result.text}"))
         else:
             blocks += _append_block(turn, result.text)
-    if not strings and not blocks:
+    if not strings and not blocks and not more:
         return call.raw
     edits = (_edit(call.text, slot, parts) for slot, parts in strings.items())
-    return wire.splice(call.text, [*edits, *blocks]).encode()
+    return wire.splice(call.text, [*edits, *blocks, *more]).encode()
 
 
 def _edit(text: str, slot: tuple[int, int], parts: Sequence[tuple[tuple[int, int] | None, str]]) -> wire.Edit:

@@ -1,8 +1,8 @@
-"""Reads JSON and remembers where its strings, arrays and objects stand, so that a body is edited in place, not re-written.
+"""Reads JSON and remembers where its values stand, so that a body is edited in place, not re-written.
 
 `parse` accepts what RFC 8259 allows (and, leniently, control characters inside strings) and gives
-ordinary values whose `start` and `end` are positions in the text, brackets and quotes included.
-Numbers stay the literals they were (`Number`). It is iterative, so nesting has no limit; the number
+ordinary values; strings, numbers, arrays, objects and the keys in them have `start` and `end`, positions in the
+text, brackets and quotes included. Numbers stay the literals they were (`Number`). It is iterative, so nesting has no limit; the number
 of values has one, because a value takes fifty times the memory of its shortest text.
 `splice` replaces ranges; every character outside them stays.
 """
@@ -26,9 +26,11 @@ class Str(str):
 
 
 class Number(str):
-    """A JSON number, as the literal that stood there."""
+    """A JSON number, as the literal that stood there; `start` and `end` frame it."""
 
-    __slots__ = ()
+    __slots__ = ("end", "start")
+    start: int
+    end: int
 
 
 class Arr(list[Any]):
@@ -103,8 +105,10 @@ class _Parser:
         number = _NUMBER.match(self.text, self.pos)
         if not number:
             raise self.fail("Expecting value")
-        self.pos = number.end()
-        return Number(number[0])
+        value = Number(number[0])
+        value.start, value.end = self.pos, number.end()
+        self.pos = value.end
+        return value
 
     def key(self, char: str) -> str:
         if char != '"':

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Sequence
 
+import httpx
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -25,7 +26,9 @@ from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.admission import ANONYMOUS, identify
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
+from headroom.proxy.offer import Offer, offer
 from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay, until_gone
+from headroom.proxy.rounds import Rounds, follow
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
@@ -55,7 +58,8 @@ class ProviderRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, headers = self._services, Headers(scope=scope)
         mode = policy_mode(headers, services)
-        trace = Trace(self._dialect, mode, scope.get("headroom.request_id") or uuid.uuid4().hex, tags=tags_of(headers))
+        request_id = scope.get("headroom.request_id") or uuid.uuid4().hex
+        trace = Trace(self._dialect, mode, request_id, tags=tags_of(headers), offer_from=offer_from(headers, services))
         try:
             body = await read_body(headers, receive, 1_000_000 * services.settings.max_body_mb)
             work = exchange(Incoming(scope, headers, body), send, trace, services)
@@ -82,49 +86,64 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     caller = identify(request.headers, services.settings, services.salt)
     call = await offload(len(body.decoded), dialect.read, body.decoded)
     trace.model, trace.stream, trace.chars = call.model, call.stream, sum(map(len, dialect.texts(call)))
-    forwarded = body.wire
+    forwarded, offered = body.wire, None
     trace.skip_reason = skip_reason(call, caller, trace.mode)
     if not trace.skip_reason:
-        forwarded = await smaller(call, body, caller, trace, services)
+        forwarded, offered = await smaller(call, body, caller, trace, services)
     trace.overhead_ms = 1000 * (time.perf_counter() - received)
 
-    outgoing = request_headers(request.scope, body_changed=forwarded is not body.wire)
-    response = await services.upstream.send(dialect.provider, request.scope, outgoing, forwarded)
+    outgoing = request_headers(request.scope, body_changed=forwarded is not body.wire, readable=offered is not None)
+
+    async def ask(content: bytes) -> httpx.Response:
+        return await services.upstream.send(dialect.provider, request.scope, outgoing, content)
+
+    response = await ask(forwarded)
     try:
         trace.status = response.status_code
-        meter = Meter(dialect, response.headers.get("content-type", ""), response.headers.get("content-encoding", ""))
-        try:
-            first = await relay(response, response_headers(response) + trace.headers(), send, meter)
-            trace.complete = True
-            trace.ttfb_ms = 1000 * (first - received)
-        finally:
-            trace.usage = meter.finish()
+        headers = response_headers(response) + trace.headers()
+        if offered:
+            first = await follow(response, headers, send, Rounds(offered, forwarded, ask, trace, services))
+        else:
+            first = await metered(response, headers, send, trace)
+        trace.complete = True
+        trace.ttfb_ms = 1000 * (first - received)
     finally:
         await response.aclose()
 
 
-async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services: Services) -> bytes:
-    """The bytes to forward: smaller ones, or `body.wire` itself when nothing became smaller."""
+async def metered(response: httpx.Response, headers: HeaderList, send: Send, trace: Trace) -> float:
+    """Relay an answer and note what was billed for it."""
+    meter = Meter(trace.dialect, response.headers.get("content-type", ""), response.headers.get("content-encoding", ""))
+    try:
+        return await relay(response, headers, send, meter)
+    finally:
+        trace.usage = meter.finish()
+
+
+async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services: Services) -> tuple[bytes, Offer | None]:
+    """The bytes to forward: smaller ones, or `body.wire` itself when nothing became smaller; and the tool, where it is offered."""
     policy = Policy(trace.mode, services.settings.compression.min_tokens)
     timeout_s = services.settings.compression.deadline_ms / 1000 * math.ceil(len(call.text) / 1_000_000)
     try:
         talk = await offload(len(call.text), read_conversation, trace.dialect, call, policy, caller.scope)
         done = await compressed(services, talk, model=call.model, timeout_s=timeout_s)
-        spliced = await offload(len(call.text), splice, call, talk.segments, done.results, talk.turns, done.recalled)
+        offered = await offer(trace.dialect, call, talk, done.results, services, trace.offer_from)
+        more = offered.edits if offered else ()
+        spliced = await offload(len(call.text), splice, call, talk.segments, done.results, talk.turns, done.recalled, more)
     except HeadroomError as failure:
         trace.skip_reason = failure.kind
-        return body.wire
+        return body.wire, None
     except Exception:  # fence: compression fails open
         _log.exception("request %s is forwarded untouched", trace.request_id)
         trace.skip_reason = "failed"
-        return body.wire
-    trace.results = [*done.results, *done.recalled]
+        return body.wire, None
+    trace.results = [*done.results, *done.recalled, *(offered.added if offered else ())]
     looked_at = zip(talk.segments, done.results, strict=True)
     trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)
     if spliced is call.raw:
         trace.skip_reason = why_untouched(done.results)
-        return body.wire
-    return spliced
+        return body.wire, None
+    return spliced, offered
 
 
 def policy_mode(headers: Headers, services: Services) -> Fidelity:
@@ -133,6 +152,15 @@ def policy_mode(headers: Headers, services: Services) -> Fidelity:
     if not settings.optimize or headers.get("x-headroom-bypass", "").lower() == "true":
         return "off"
     return _MODES.get(headers.get("x-headroom-mode", "").lower(), settings.compression.fidelity)
+
+
+def offer_from(headers: Headers, services: Services) -> int | None:
+    """How many tokens a first request must leave out for the model to be offered the retrieve tool; None: never."""
+    settings = services.settings.compression
+    wish = headers.get("x-headroom-ccr", "").lower()
+    if not settings.ccr or wish in ("off", "false"):
+        return None
+    return 0 if wish in ("on", "true") else settings.ccr_tokens
 
 
 def skip_reason(call: Call, caller: Caller, mode: str) -> str:
@@ -155,7 +183,7 @@ def why_untouched(results: Sequence[Compressed]) -> str:
 
 def tags_of(headers: Headers) -> tuple[tuple[str, str], ...]:
     """`x-headroom-*` request headers that are not instructions, at most 20 of 100 characters."""
-    instructions = {"x-headroom-bypass", "x-headroom-mode", "x-headroom-api-key"}
+    instructions = {"x-headroom-bypass", "x-headroom-mode", "x-headroom-api-key", "x-headroom-ccr"}
     pairs = [(name[11:], value[:100]) for name, value in headers.items() if name.startswith("x-headroom-") and name not in instructions]
     return tuple(pairs[:20])
 

@@ -124,7 +124,8 @@ def _operator_routes(router: APIRouter, services: Services) -> None:
         admit_operator(request.headers, services.settings)
         body = services.ledger.stats(services.settings.compression.fidelity)
         stored = await services.store.blob_stats()
-        body["compression"] = {"ccr_entries": stored.entries, "ccr_retrievals": stored.retrievals}
+        rounds = services.ledger.totals["rounds"]
+        body["compression"] = {"ccr_entries": stored.entries, "ccr_retrievals": stored.retrievals, "ccr_rounds": rounds}
         return _json(body)
 
     @router.get("/metrics", summary="Prometheus metrics of this process")

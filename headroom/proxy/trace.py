@@ -31,6 +31,9 @@ class Trace:
     ttfb_ms: float | None = None
     usage: Usage = field(default_factory=Usage)
     tags: tuple[tuple[str, str], ...] = ()
+    offer_from: int | None = None  # tokens to leave out before the model is offered the retrieve tool; None: never
+    rounds: int = 0
+    retrievals: int = 0
 
     def tokens_before(self) -> int:
         """Exact for the segments that were looked at, a quarter of the characters for the rest."""
@@ -65,6 +68,8 @@ class Trace:
             usage=self.usage,
             tags=self.tags,
             error=self.error,
+            rounds=self.rounds,
+            retrievals=self.retrievals,
         )
 
     def headers(self) -> HeaderList:

@@ -23,15 +23,19 @@ _HOP_BY_HOP = frozenset(
 _OURS = b"x-headroom-"
 
 
-def request_headers(scope: Scope, *, body_changed: bool) -> HeaderList:
+def request_headers(scope: Scope, *, body_changed: bool, readable: bool = False) -> HeaderList:
     """The client's headers without those of its own connection and ours.
 
     Blanks around a value are no part of it. With a changed body, content-encoding goes too, and the length is left to the client library.
+    An answer that is to be `readable` is asked for without an encoding.
     """
     drop = {b"host", b"expect", *_named_by_connection(scope["headers"])}
     if body_changed:
         drop |= {b"content-length", b"content-encoding"}
-    return [(name, value.strip(b" \t")) for name, value in scope["headers"] if _passes(name, drop)]
+    plain = [(b"accept-encoding", b"identity")] if readable else []
+    if readable:
+        drop.add(b"accept-encoding")
+    return [(name, value.strip(b" \t")) for name, value in scope["headers"] if _passes(name, drop)] + plain
 
 
 def response_headers(response: httpx.Response) -> HeaderList:

@@ -47,6 +47,8 @@ class Exposition:
         self._cache_read = counter("cache_read_tokens_total", "Prompt tokens the provider read from its cache", "provider")
         self._cache_write = counter("cache_write_tokens_total", "Prompt tokens the provider wrote to its cache", "provider")
         self._skipped = counter("skipped_total", "Texts and requests left as they came", "reason")
+        self._rounds = counter("ccr_rounds_total", "Further requests to the provider because a model read something back")
+        self._retrievals = counter("ccr_retrievals_total", "Originals that models read back inside their answers")
         self._degraded = counter("tier_degraded_total", "Calls of a tier that went on without it", "tier", "reason")
         self._known_models: set[str] = set()
 
@@ -58,6 +60,8 @@ class Exposition:
         self._requests.labels(outcome.mode).inc()
         self._failed.inc(outcome.status >= 500 or outcome.status == 0)
         self._limited.inc(outcome.status == 429)
+        self._rounds.inc(outcome.rounds)
+        self._retrievals.inc(outcome.retrievals)
         self._saved.inc(outcome.tokens_saved)
         self._input.inc(max(0, outcome.tokens_after))
         self._output.inc(outcome.usage.output_tokens or 0)

@@ -64,6 +64,8 @@ class Ledger:
         self._totals["before"] += outcome.tokens_before
         self._totals["saved"] += outcome.tokens_saved
         self._totals["output"] += outcome.usage.output_tokens or 0
+        self._totals["rounds"] += outcome.rounds
+        self._totals["retrievals"] += outcome.retrievals
         self._by["provider"][outcome.provider] += 1
         models = self._by["model"]
         name = outcome.model or "unknown"
@@ -80,7 +82,7 @@ class Ledger:
 
     @property
     def totals(self) -> Mapping[str, int]:
-        """requests, failed, rate_limited, input, before, saved, output."""
+        """requests, failed, rate_limited, input, before, saved, output, rounds, retrievals."""
         return self._totals
 
     def savings_percent(self) -> float:

@@ -39,7 +39,7 @@ def plain(value: Any) -> Any:
 def framed(value: Any) -> list[Any]:
     """The values that know their place, outermost first."""
     inner = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
-    own = [value] if isinstance(value, wire.Str | wire.Arr | wire.Obj) else []
+    own = [value] if isinstance(value, wire.Str | wire.Number | wire.Arr | wire.Obj) else []
     return own + [place for item in inner for place in framed(item)]
 
 

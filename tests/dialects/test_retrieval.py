@@ -1,0 +1,108 @@
+"""An answer with calls of ours, cut anywhere: the client gets the same, and everything that is not ours as it came."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.ccr.marker import TOOL_NAME
+from headroom.ccr.tool import Reply
+from headroom.dialects import DIALECTS, RETRIEVALS
+from headroom.dialects.retrieval import Answer, edited, summed
+from headroom.sse import FrameReader, data_of
+from tests.scripted import SPEAKERS, Anthropic, Chat, Part, Say, Think, Use
+
+OURS, THEIRS = Use("r", TOOL_NAME, '{"hash": "x"}'), Use("c", "look", '{"a": "{[\\u00e9"}')
+_SAID = st.sampled_from(
+    [Say("some words"), Say("\u00e9\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")), Think("hm"), THEIRS]
+)
+_PARTS = st.lists(_SAID, max_size=3, unique_by=str)
+
+
+def answer_of(speaker: Anthropic | Chat) -> Answer:
+    return RETRIEVALS[DIALECTS[speaker.path]].answer()
+
+
+def fed(answer: Answer, stream: bytes, cuts: list[int]) -> bytes:
+    """What the client gets of a round, before its end."""
+    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    reader = FrameReader()
+    shown = [out for start, end in itertools.pairwise(places) for frame in reader.feed(stream[start:end]) for out in answer.frame(frame)]
+    return b"".join(shown) + reader.rest()
+
+
+def followed(speaker: Anthropic | Chat, rounds: list[bytes], cuts: list[int]) -> bytes:
+    """All that the client gets; every round but the last ends with a call of ours."""
+    answer, shown = answer_of(speaker), b""
+    for number, stream in enumerate(rounds):
+        shown += fed(answer, stream, cuts)
+        if number + 1 < len(rounds):
+            assert answer.goes_on()
+            answer.continued('{"messages": []}', [Reply(ask.id, "text") for ask in answer.asks()])
+    if answer.touched:
+        answer.ended([Reply(ask.id, "text") for ask in answer.asks()])
+        shown += b"".join(answer.tail())
+    return shown
+
+
+def stream_of(speaker: Anthropic | Chat, parts: list[Part], id: str) -> bytes:
+    return b"".join(speaker.script(*parts, id=id).events or ())
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+@given(parts=_PARTS, cuts=st.lists(st.integers(0, 3000), max_size=5))
+def test_an_answer_without_our_calls_is_untouched(speaker: Anthropic | Chat, parts: list[Part], cuts: list[int]) -> None:
+    stream = stream_of(speaker, parts, "id")
+    assert followed(speaker, [stream], cuts) == stream
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+@given(before=_PARTS, after=_PARTS, cuts=st.lists(st.integers(0, 3000), max_size=5))
+def test_any_split_gives_the_client_the_same(speaker: Anthropic | Chat, before: list[Part], after: list[Part], cuts: list[int]) -> None:
+    first = [part for part in before if part != THEIRS]
+    rounds = [stream_of(speaker, [*first, OURS], "one"), stream_of(speaker, after, "two")]
+    shown = followed(speaker, rounds, cuts)
+    assert shown == followed(speaker, rounds, [])
+    assert TOOL_NAME.encode() not in shown
+    once = stream_of(speaker, [*first, *after], "one")
+    assert parts_of(shown) == parts_of(once)
+
+
+def parts_of(stream: bytes) -> dict[Any, str]:
+    """What a client puts together: the pieces of each block or call, by its place."""
+    pieces: dict[Any, str] = {}
+
+    def add(place: Any, piece: Any) -> None:
+        if isinstance(piece, str):
+            pieces[place] = pieces.get(place, "") + piece
+
+    for frame in FrameReader().feed(stream):
+        data = data_of(frame)
+        event = json.loads(data) if data.startswith(b"{") else {}
+        add("id", event.get("message", {}).get("id"))
+        block = event.get("content_block") or event.get("delta") or {}
+        for key in ("text", "thinking", "signature", "id", "name", "partial_json"):
+            add((event.get("index"), key), block.get(key))
+        for choice in event.get("choices") or ():
+            add("role", choice["delta"].get("role"))
+            add("content", choice["delta"].get("content"))
+            for call in choice["delta"].get("tool_calls") or ():
+                add((call["index"], "id"), call.get("id"))
+                add((call["index"], "arguments"), call["function"].get("arguments"))
+    return {place: text for place, text in pieces.items() if text}
+
+
+def test_only_what_must_change_changes() -> None:
+    frame = b'event: e\ndata: {"odd" : 1e5,\t"index":0 , "x":{"index":0},"u":"\\u00e9"}\n\n'
+    assert edited(frame, [(("index",), 2), (("gone", 0), 1)]) == frame.replace(b'"index":0 ,', b'"index":2 ,')
+
+
+def test_usage_adds_up() -> None:
+    one = {"a": 1, "deep": {"b": 2, "none": None}, "tier": "standard"}
+    two = {"a": 2, "deep": {"b": 3, "c": 4}, "tier": "batch", "none": None}
+    assert summed([one, two]) == {"a": 3, "deep": {"b": 5, "none": None, "c": 4}, "tier": "batch", "none": None}
