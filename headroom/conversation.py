@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headroom import pipeline
+from headroom.compressors import json_delta
 from headroom.dialects.base import Dialect
 from headroom.model import Call, Compressed, Job, JobResult, Policy, Recall, Repeat, Segment, SourceRef, Turn
 from headroom.repeats import repeats
@@ -40,7 +41,9 @@ class Conversation:
         """What is still to be done."""
         fresh = [number for number, key in enumerate(self.keys) if key and key not in known]
         found = self._repeats(fresh)
-        referred = {repeat.source for runs in found for repeat in runs}
+        states = self._states(fresh)
+        told = {number for number in states if number is not None}
+        referred = {repeat.source for runs in found for repeat in runs} | told
         return Job(
             segments=tuple(self.segments[number] for number in fresh),
             policy=self.policy,
@@ -49,8 +52,9 @@ class Conversation:
             count=count,
             keys=tuple(self.keys[number] for number in fresh),
             repeats=found,
+            states=states,
             sources=tuple(
-                SourceRef(number, key, known.get(key), _name(self.segments[number]))
+                SourceRef(number, key, known.get(key), _name(self.segments[number]), self.segments[number].text if number in told else "")
                 for number, key in enumerate(self.keys)
                 if number in referred or (key and (key not in known or known[key].cut))
             ),
@@ -65,6 +69,15 @@ class Conversation:
         wanted = set(fresh)
         found = repeats([segment.text for segment in self.segments[:last]], [number in wanted for number in range(last)])
         return tuple(found[number] for number in fresh)
+
+    def _states(self, fresh: Sequence[int]) -> tuple[int | None, ...]:
+        """For each fresh segment, the first one that may be an earlier state of the same object."""
+        first: dict[str, int] = {}
+        for number in range(fresh[-1] + 1 if fresh else 0):
+            if sign := json_delta.signature(self.segments[number].text):
+                first.setdefault(sign, number)
+        found = [first.get(json_delta.signature(self.segments[number].text), number) for number in fresh]
+        return tuple(earlier if earlier < number else None for earlier, number in zip(found, fresh, strict=True))
 
     def _recalls(self, known: Mapping[str, Compressed]) -> tuple[Recall, ...]:
         """The turns that stand behind something cut, or something that may be."""

@@ -179,13 +179,14 @@ class Repeat:
 class SourceRef:
     """A segment of the conversation that later ones refer to: its number in it, its memo key, its result if it is known.
 
-    `name` is how a reference calls it: `read({"path": "a.py"})`.
+    `name` is how a reference calls it: `read({"path": "a.py"})`. `text` is given where a later one may be told by how it differs.
     """
 
     number: int
     key: str
     known: Compressed | None = None
     name: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +217,10 @@ class Original:
 class Job:
     """What crosses the hop to a compressor: segments, never a whole body.
 
-    `keys` are the segments' memo keys, `repeats` what of each stands earlier in the conversation.
+    `keys` are the segments' memo keys, `repeats` what of each stands earlier in the conversation,
+    `states` the number of the earlier segment that is another state of the same object, or None.
     `count` are further texts whose tokens the caller wants counted exactly. `sources` are the
-    texts that `recalls` search and `repeats` refer to, those of earlier jobs by their known result.
+    texts that `recalls` search and the others refer to, those of earlier jobs by their known result.
     """
 
     segments: tuple[Segment, ...]
@@ -228,6 +230,7 @@ class Job:
     count: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     repeats: tuple[tuple[Repeat, ...], ...] = ()
+    states: tuple[int | None, ...] = ()
     sources: tuple[SourceRef, ...] = ()
     recalls: tuple[Recall, ...] = ()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from headroom import tokens
 from headroom.ccr import marker
-from headroom.compressors import COMPRESSORS, fold, numbered
+from headroom.compressors import COMPRESSORS, fold, json_delta, numbered
 from headroom.compressors.base import Compressor, Parsed
 from headroom.content import detect
 from headroom.model import Compressed, Policy, Repeat, Segment, content_hash
@@ -24,7 +24,9 @@ from headroom.scoring.base import Scorer
 
 _LARGE_TOKENS = 4000  # of code that hardly folds, so that the general compressor is tried
 _HARDLY = 0.75  # of the tokens left
+_MUCH_SHORTER = 0.75  # of the tokens; what has to be put together from two places is harder to read
 _MOSTLY = 0.6  # of the lines; a text repeated that far is best referred to, whatever else could be left out
+REPEAT = "repeat"  # the label of what refers to an earlier text
 _log = logging.getLogger(__name__)
 
 
@@ -198,7 +200,24 @@ def refer(
     if after >= before or (result.text is not None and after >= result.tokens_after and not mostly):
         return result
     ms = result.ms + 1000 * (time.perf_counter() - started)
-    return Compressed(text, "repeat", "", before, after, digest, len(lines), len(lines), ms)
+    return Compressed(text, REPEAT, "", before, after, digest, len(lines), len(lines), ms)
+
+
+def revise(segment: Segment, result: Compressed, text: str, earlier: Earlier, counter: tokens.Counter) -> Compressed:
+    """The object told by how it differs from its `earlier` state, which reads `text`; `result` where that is not much shorter."""
+    if earlier.result.cut or result.cut or result.transform == REPEAT:
+        return result
+    started = time.perf_counter()
+    lines = json_delta.differences(text, segment.text)
+    if lines is None:
+        return result
+    digest = content_hash(segment.text)
+    told = "\n".join([marker.revised(earlier.name, digest), *lines])
+    before, after = result.tokens_before or counter.count(segment.text), counter.count(told)
+    if after > _MUCH_SHORTER * (before if result.text is None else result.tokens_after):
+        return result
+    ms = result.ms + 1000 * (time.perf_counter() - started)
+    return Compressed(told, REPEAT, "", before, after, digest, 1, 1, ms)
 
 
 def compress(segments: Sequence[Segment], policy: Policy, counter: tokens.Counter, score: Scorer = bm25.scores) -> list[Compressed]:

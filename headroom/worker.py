@@ -128,14 +128,17 @@ def run(job: Job, store: Store, vocabulary_dir: Path | None = None) -> JobResult
 def _refer(job: Job, keys: Sequence[str], results: list[Compressed], counter: tokens.Counter) -> None:
     """Replace results by references to what stands earlier in the conversation, where that is smaller."""
     places = {key: place for place, key in enumerate(keys)}
-    for place, runs in enumerate(job.repeats):
+    sources = {source.number: source for source in job.sources}
+
+    def earlier(number: int) -> pipeline.Earlier:
+        source = sources[number]
+        return pipeline.Earlier(source.name, source.known or results[places[source.key]] if source.key else NOTHING)
+
+    for place, (segment, runs, state) in enumerate(zip(job.segments, job.repeats, job.states, strict=False)):
         if runs:
-            earlier = {
-                source.number: pipeline.Earlier(source.name, source.known or results[places[source.key]] if source.key else NOTHING)
-                for source in job.sources
-                if any(run.source == source.number for run in runs)
-            }
-            results[place] = pipeline.refer(job.segments[place], results[place], runs, earlier, counter)
+            results[place] = pipeline.refer(segment, results[place], runs, {run.source: earlier(run.source) for run in runs}, counter)
+        if state is not None:
+            results[place] = pipeline.revise(segment, results[place], sources[state].text, earlier(state), counter)
 
 
 def units_of(text: str, transform: str, plan: Plan | None = None) -> list[recall.Unit]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headroom.ccr.marker import hashes
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, Dialect
 from headroom.store.sqlite import SqliteStore
 from tests.forwarding import Face, requests
@@ -86,6 +87,28 @@ def test_later_turns_see_what_they_ask_for_and_a_second_read_is_a_reference(
     assert "service-1" in asked
     assert sum("def function_77(value)" in text for text in sent) <= 1
     assert sum("are the same as lines" in text for text in sent) >= 1
+
+
+def test_an_object_that_comes_again_changed_is_told_by_what_changed(tmp_path: Path) -> None:
+    def state(cabin: str, paid: list[int]) -> str:
+        flights = [
+            {"flight_number": f"HAT{n}", "origin": "IAH", "destination": "SFO", "date": f"2024-05-{n}", "price": n} for n in range(10, 16)
+        ]
+        return json.dumps({"reservation_id": "HXDUBJ", "user_id": "yara_garcia_1905", "cabin": cabin, "flights": flights, "payments": paid})
+
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "Upgrade my reservation."}]
+    for number, output in enumerate((state("economy", [533]), state("business", [533, 120]))):
+        function = {"name": "get_reservation", "arguments": json.dumps({"id": "HXDUBJ"})}
+        messages += [
+            {"role": "assistant", "content": None, "tool_calls": [{"id": f"t{number}", "type": "function", "function": function}]},
+            {"role": "tool", "tool_call_id": f"t{number}", "content": output},
+        ]
+    one = face(OPENAI_CHAT, tmp_path)
+    head, *lines = str(one.forward(messages)[-1]["content"]).split("\n")
+    assert head.startswith('[the JSON of get_reservation({"id": "HXDUBJ"}) above, complete, with these differences; original hash=')
+    assert lines == ['cabin = "business"', "payments[+] = 120"]
+    (hash,) = hashes(head)
+    assert one.store.get_original(one.caller.scope, hash).text == messages[-1]["content"]
 
 
 @pytest.mark.parametrize(("dialect", "messages"), CASES, ids=["anthropic", "openai"])

@@ -26,6 +26,12 @@ def log(draw: random.Random) -> str:
     return "\n".join(lines)
 
 
+def order(draw: random.Random) -> str:
+    """One object in one of its many states."""
+    lines = [{"sku": f"part-{n}", "count": draw.choice((1, 1, 2)), "note": f"shelf {n} of the northern store"} for n in range(12)]
+    return json.dumps({"order_id": "#W3414433", "customer": "mei_kovacs_8020", "state": draw.choice(("open", "sent")), "lines": lines})
+
+
 def conversation(draw: random.Random, anthropic: bool) -> list[dict[str, Any]]:
     """Tool outputs of several kinds, some shown twice, and questions that go back to earlier ones."""
     outputs: list[str] = []
@@ -36,7 +42,9 @@ def conversation(draw: random.Random, anthropic: bool) -> list[dict[str, Any]]:
         messages.append({"role": "user", "content": f"What about {words}?"})
         for number in range(draw.choice((0, 1, 1, 2))):
             text = (
-                draw.choice(outputs) if outputs and draw.random() < 0.3 else draw.choice((log(draw), rows(draw.randrange(99), 60), "done"))
+                draw.choice(outputs)
+                if outputs and draw.random() < 0.3
+                else draw.choice((log(draw), rows(draw.randrange(99), 60), order(draw), "done"))
             )
             if draw.random() < 0.2:
                 text = f"{text}\nand {turn} more"

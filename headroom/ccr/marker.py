@@ -43,3 +43,8 @@ def repeated(own: tuple[int, int], other: tuple[int, int], name: str, hash: str)
     """
     source = f" of {name} above" if name else " of it"
     return f"[lines {own[0]}-{own[1]} are the same as lines {other[0]}-{other[1]}{source}{f'; original hash={hash}' if hash else ''}]"
+
+
+def revised(name: str, hash: str) -> str:
+    """The head of an object that is told by how it differs from one that stands earlier in the same request."""
+    return f"[the JSON of {name} above, complete, with these differences; original hash={hash}]"
