@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from headroom.errors import SettingsError
@@ -32,6 +32,7 @@ def _user_path(value: Any) -> Any:
         raise ValueError(f"{value}: there is no home directory, set HEADROOM_HOME to a path") from None
 
 
+_WINDOWS = re.compile(r"(?:\s*[^\s=,]+\s*=\s*[1-9]\d{2,8}\s*(?:,|$))*")
 ApiUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+"), BeforeValidator(_api_url)]
 UserPath = Annotated[Path, BeforeValidator(_user_path)]
 
@@ -102,6 +103,35 @@ class ScoringSettings(_Section):
     @property
     def spec(self) -> ModelSpec:
         return ModelSpec(self.model, self.device, self.batch_size, self.threads, self.download)
+
+
+def _windows(value: str) -> str:
+    """Patterns of model names with tokens."""
+    if not _WINDOWS.fullmatch(value):
+        raise ValueError("must be like `my-model=32000,llama-*=8000`")
+    return value
+
+
+class ContextSettings(_Section):
+    windows: Annotated[str, AfterValidator(_windows)] = _field(
+        "",
+        "tokens that models take, where the known ones are wrong or missing: `my-model=32000,llama-*=8000`, the first that matches counts",
+        env="HEADROOM_CONTEXT_WINDOWS",
+    )
+    default_window: int = _field(128_000, "tokens that a model takes of which nothing is known", env="HEADROOM_DEFAULT_WINDOW", ge=1000)
+    output_reserve: int = _field(
+        4096, "tokens kept free for the answer when the request does not limit it", env="HEADROOM_OUTPUT_RESERVE", ge=1
+    )
+    reserve: float = _field(
+        0.2, "share of the window that a cut leaves free, so that the next one is far away", env="HEADROOM_CONTEXT_RESERVE", ge=0, le=0.9
+    )
+    protect_turns: int = _field(4, "user turns at the end that stay whole where they fit", env="HEADROOM_PROTECT_TURNS", ge=1)
+
+    @property
+    def overrides(self) -> tuple[tuple[str, int], ...]:
+        """(pattern of a model's name, tokens) in their order."""
+        pairs = (item.partition("=") for item in self.windows.split(",") if item.strip())
+        return tuple((pattern.strip(), int(tokens)) for pattern, _, tokens in pairs)
 
 
 class StoreSettings(_Section):
@@ -180,6 +210,7 @@ class Settings(_Section):
         None, "directory with tiktoken's vocabularies, for machines without a network", env="TIKTOKEN_CACHE_DIR"
     )
     compression: CompressionSettings = CompressionSettings()
+    context: ContextSettings = ContextSettings()
     scoring: ScoringSettings = ScoringSettings()
     store: StoreSettings = StoreSettings()
     upstream: UpstreamSettings = UpstreamSettings()

@@ -31,6 +31,11 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("compression", "ccr_tokens"): "0",
     ("compression", "deadline_ms"): "50",
     ("compression", "processes"): "2",
+    ("context", "windows"): "llama-*=8000",
+    ("context", "default_window"): "32000",
+    ("context", "output_reserve"): "1000",
+    ("context", "reserve"): "0.5",
+    ("context", "protect_turns"): "2",
     ("scoring", "model"): "off",
     ("scoring", "device"): "cpu",
     ("scoring", "batch_size"): "8",
@@ -103,7 +108,14 @@ def test_every_field_is_read_somewhere() -> None:
     read = {
         node.attr for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)
     }
-    by_property = {"path": "store_path", "callers": "open_access", "fidelity": "policy", "min_tokens": "policy", "home": "home"}
+    by_property = {
+        "path": "store_path",
+        "callers": "open_access",
+        "fidelity": "policy",
+        "min_tokens": "policy",
+        "home": "home",
+        "windows": "overrides",
+    }
     assert {path[-1] for path, _ in fields() if by_property.get(path[-1], path[-1]) not in read} == set()
 
 

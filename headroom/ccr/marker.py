@@ -48,3 +48,9 @@ def repeated(own: tuple[int, int], other: tuple[int, int], name: str, hash: str)
 def revised(name: str, hash: str) -> str:
     """The head of an object that is told by how it differs from one that stands earlier in the same request."""
     return f"[the JSON of {name} above, complete, with these differences; original hash={hash}]"
+
+
+def messages_left_out(count: int, about: str, hash: str) -> str:
+    """The place of `count` messages that a conversation outgrew."""
+    what = "1 earlier message is" if count == 1 else f"{count} earlier messages are"
+    return f"[Headroom: {what} left out here{f' ({about})' if about else ''}; nothing is lost, in full: hash={hash}]"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from headroom.tokens import vocabulary_for
+from headroom.tokens import Counter, vocabulary_for
 
 _MOST = 200_000  # texts; about 30 MB
 
 
 class TokenCounts:
-    """Exact counts by text and vocabulary; the least recently used go first."""
+    """Exact counts by text and vocabulary; the least recently used go first. May be used from any thread."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, int] = OrderedDict()
+        self._lock = threading.Lock()
 
     def digests(self, texts: Sequence[str], model: str) -> list[bytes]:
         """The keys of texts; linear in them."""
@@ -24,12 +26,28 @@ class TokenCounts:
 
     def lookup(self, digests: Sequence[bytes]) -> dict[bytes, int]:
         """The known ones."""
-        found = {digest: self._known[digest] for digest in digests if digest in self._known}
-        for digest in found:
-            self._known.move_to_end(digest)
+        with self._lock:
+            found = {digest: self._known[digest] for digest in digests if digest in self._known}
+            for digest in found:
+                self._known.move_to_end(digest)
         return found
 
     def remember(self, counts: Mapping[bytes, int]) -> None:
-        self._known.update(counts)
-        while len(self._known) > _MOST:
-            self._known.popitem(last=False)
+        with self._lock:
+            self._known.update(counts)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+
+    def counting(self, counter: Counter, model: str) -> Callable[[str], int]:
+        """Counts a text that is not known yet and remembers it, estimates excepted."""
+
+        def count(text: str) -> int:
+            (digest,) = self.digests([text], model)
+            known = self.lookup([digest])
+            if digest not in known:
+                known = {digest: counter.count(text)}
+                if counter.exact:
+                    self.remember(known)
+            return known[digest]
+
+        return count

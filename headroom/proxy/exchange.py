@@ -19,13 +19,14 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from headroom.conversation import read_conversation
-from headroom.dialects import Dialect
+from headroom.dialects import Dialect, wire
 from headroom.dialects.base import splice
 from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.admission import ANONYMOUS, identify
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
+from headroom.proxy.context import asking, fitted
 from headroom.proxy.offer import Offer, offer
 from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay, until_gone
 from headroom.proxy.rounds import Rounds, follow
@@ -140,10 +141,26 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     trace.results = [*done.results, *done.recalled, *(offered.added if offered else ())]
     looked_at = zip(talk.segments, done.results, strict=True)
     trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)
+    if policy.fidelity == "reversible":
+        spliced = await within_window(call, spliced, more, caller, trace, services, timeout_s)
     if spliced is call.raw:
-        trace.skip_reason = why_untouched(done.results)
+        trace.skip_reason = why_untouched(trace.results)
         return body.wire, None
     return spliced, offered
+
+
+async def within_window(
+    call: Call, body: bytes, added: Sequence[wire.Edit], caller: Caller, trace: Trace, services: Services, timeout_s: float
+) -> bytes:
+    """The bytes to forward for a conversation that may have outgrown its model."""
+    try:
+        fit = await fitted(services, asking(call, caller, body, trace.results, added, services.settings.context), timeout_s)
+    except Exception:  # fence: what is compressed already goes out
+        _log.exception("request %s is forwarded without looking at its model's window", trace.request_id)
+        trace.results = [*trace.results, Compressed(None, reason="context_failed")]
+        return body
+    trace.results, trace.left_out = [*trace.results, *fit.results], fit.tokens_left_out
+    return fit.body
 
 
 def policy_mode(headers: Headers, services: Services) -> Fidelity:
@@ -177,7 +194,7 @@ def why_untouched(results: Sequence[Compressed]) -> str:
     reasons = [result.reason for result in results if result.reason]
     if not reasons:
         return "nothing_to_compress"
-    serious = [reason for reason in reasons if reason.startswith(("compressor_", "store_", "failed"))]
+    serious = [reason for reason in reasons if reason.startswith(("compressor_", "context_", "store_", "failed"))]
     return max(sorted(set(serious or reasons)), key=(serious or reasons).count)
 
 

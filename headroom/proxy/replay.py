@@ -78,29 +78,35 @@ class Replay:
         results = dict.fromkeys(keys, kept)
         if not self.is_down:
             try:
-                results = dict(await self._store.put_results(results))
+                return await self.first(results)
             except StoreUnavailable as failure:
                 self.failed(failure)
         self.remember(results)
         return results
 
-    async def _renew(self, scope: str, pairs: Sequence[tuple[Segment, Compressed]]) -> None:
+    async def first(self, results: Mapping[str, Compressed]) -> dict[str, Compressed]:
+        """What stands for these keys, ours where nothing stood before. Raises StoreUnavailable."""
+        stands = dict(await self._store.put_results(results))
+        self.remember(stands)
+        return stands
+
+    async def keep(self, scope: str, originals: Sequence[Original]) -> None:
+        """Renew their lifetimes, store again what is gone. Raises StoreUnavailable."""
         now = time.monotonic()
-        due = {
-            result.hash: (segment, result)
-            for segment, result in pairs
-            if result.text is not None and now - self._renewed.get((scope, result.hash), -self._renew_s) >= self._renew_s
-        }
+        due = {original.hash: original for original in originals if self._is_due(scope, original.hash, now)}
         if not due:
             return
-        gone = await self._store.touch_originals(scope, list(due))
-        lost = [due[digest] for digest in gone]
+        lost = [due[digest] for digest in await self._store.touch_originals(scope, list(due))]
         if lost:
-            await self._store.put_originals(
-                scope,
-                [Original(r.hash, s.text, s.tool, r.tokens_before, r.items, r.items_kept) for s, r in lost],
-            )
+            await self._store.put_originals(scope, lost)
         for digest in due:
             self._renewed[scope, digest] = now
         while len(self._renewed) > 100_000:
             self._renewed.popitem(last=False)
+
+    def _is_due(self, scope: str, hash: str, now: float) -> bool:
+        return now - self._renewed.get((scope, hash), -self._renew_s) >= self._renew_s
+
+    async def _renew(self, scope: str, pairs: Sequence[tuple[Segment, Compressed]]) -> None:
+        referred = ((segment, result) for segment, result in pairs if result.text is not None)
+        await self.keep(scope, [Original(r.hash, s.text, s.tool, r.tokens_before, r.items, r.items_kept) for s, r in referred])

@@ -25,6 +25,7 @@ class Trace:
     complete: bool = False
     chars: int = 0
     results: Sequence[Compressed] = ()
+    left_out: int = 0  # tokens that the conversation lost because it outgrew the model
     skip_reason: str = ""
     error: str = ""
     overhead_ms: float = 0.0
@@ -41,7 +42,7 @@ class Trace:
         return self.chars // 4 + sum(result.tokens_before for result in looked_at)
 
     def tokens_after(self) -> int:
-        return self.tokens_before() - sum(result.tokens_saved for result in self.results)
+        return max(0, self.tokens_before() - sum(result.tokens_saved for result in self.results) - self.left_out)
 
     def transforms(self) -> tuple[str, ...]:
         return tuple(result.label for result in self.results if result.text is not None)

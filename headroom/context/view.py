@@ -1,0 +1,101 @@
+"""A conversation as it would be forwarded, measured in tokens: whole, and with a cut applied. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from headroom.context.cut import Cut
+from headroom.dialects import wire
+from headroom.dialects.gaps import Gap, rewrite
+from headroom.dialects.outline import Message, outline
+from headroom.model import Call
+
+Count = Callable[[str], int]  # tokens of a text; cheap for a text it has seen
+_MESSAGE_TOKENS = 4  # what a message costs beside its texts
+_CALL_TOKENS = 12  # what a tool call costs beside its arguments
+_BLOCK_TOKENS = 4  # what an added block costs beside its text
+Blocks = Mapping[int, str]  # message -> excerpts appended to it
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`messages` as they would be forwarded without a cut, with the `tokens` of each and the message it `came` from.
+
+    More than one comes from the same where an earlier answer read something back: what the client never saw is put
+    back. `sources` are numbers of `came`, ascending. `beside` are the tokens of everything but messages.
+    """
+
+    call: Call
+    messages: tuple[Message, ...]
+    tokens: tuple[int, ...]
+    beside: int
+    came_text: str
+    came: tuple[Message, ...]
+    sources: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        return self.beside + sum(self.tokens)
+
+    def slot(self, message: int, slot: int) -> str:
+        """A tool's text as it came."""
+        return str(self.came[self.sources[message]].slots[slot])
+
+
+def view(forwarded: Call, came: Call, added: Sequence[wire.Edit], count: Count) -> View | None:
+    """None for a wire format without an outline, or when it cannot be told which message came from which.
+
+    `added` are the edits of `came` that may have made more than one message of one.
+    """
+    now, then = outline(forwarded), outline(came)
+    if now is None or then is None:
+        return None
+    sources = tuple(number for number, message in enumerate(then.messages) for _ in range(_became(came.text, message, added)))
+    if len(sources) != len(now.messages):
+        return None
+    tokens = tuple(_tokens(message, count) for message in now.messages)
+    return View(forwarded, now.messages, tokens, sum(map(count, now.beside)), came.text, then.messages, sources)
+
+
+def _became(text: str, message: Message, added: Sequence[wire.Edit]) -> int:
+    """How many messages stand for one."""
+    start, end = message.start, message.end
+    edits = [wire.Edit(edit.start - start, edit.end - start, edit.text) for edit in added if start <= edit.start and edit.end <= end]
+    return len(wire.parse(f"[{wire.splice(text[start:end], edits)}]").root) if edits else 1
+
+
+def _tokens(message: Message, count: Count) -> int:
+    return _MESSAGE_TOKENS + message.other_tokens + _CALL_TOKENS * len(message.calls) + sum(map(count, message.texts))
+
+
+def sizes(seen: View, cut: Cut, blocks: Blocks, count: Count) -> list[int]:
+    """Tokens of each message under a cut, with what is appended to it; 0 for those left out."""
+    found = list(seen.tokens)
+    for item in cut.smaller:
+        found[item.message] += count(item.text) - count(seen.messages[item.message].slots[item.slot])
+    for number, block in blocks.items():
+        found[number] += count(block) + _BLOCK_TOKENS
+    for number in cut.gone:
+        found[number] = 0
+    return found
+
+
+def size(seen: View, cut: Cut, blocks: Blocks, count: Count) -> int:
+    """Tokens of the whole request under a cut, markers included."""
+    markers = sum(count(run.marker) + _BLOCK_TOKENS + _MESSAGE_TOKENS for run in cut.runs)
+    return seen.beside + markers + sum(sizes(seen, cut, blocks, count))
+
+
+def fits_view(seen: View, cut: Cut) -> bool:
+    """Whether a remembered cut speaks of messages and texts that are there."""
+    last = len(seen.messages)
+    slots = all(item.message < last and item.slot < len(seen.messages[item.message].slots) for item in cut.smaller)
+    return slots and all(run.start < run.end < last for run in cut.runs)
+
+
+def apply(seen: View, cut: Cut, blocks: Blocks) -> bytes:
+    """The body to forward under a cut."""
+    gaps: Sequence[Gap] = [Gap(run.start, run.end, run.marker) for run in cut.runs]
+    smaller = {(item.message, item.slot): item.text for item in cut.smaller}
+    return rewrite(seen.call.text, seen.messages, gaps, smaller, blocks).encode()

@@ -1,0 +1,184 @@
+"""A conversation as a row of messages: who speaks, what a model reads, which tool calls are made and answered.
+
+What context management needs to know of a wire format, for the formats whose body holds `messages`.
+Shapes it does not know are read as far as they can be; nothing here raises over them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from headroom.dialects import wire
+from headroom.dialects.base import text_parts, word
+from headroom.model import Call
+
+_IMAGE_TOKENS = 1600  # the most a provider charges for one of usual size
+_OTHER_CHARS = 4  # per token of a block that is neither text nor an image
+_ENCODED_CHARS = 40  # per token of a file in base64: a page of 80 KB costs about 2,000
+_IMAGES = frozenset(("image", "image_url", "input_image"))
+_FILES = frozenset(("file", "input_file", "input_audio"))
+_CACHE_MARK = "cache_control"  # moves from turn to turn without changing what a model reads
+
+
+class Asked(NamedTuple):
+    """A tool call: its arguments are JSON as it stands in the body."""
+
+    id: str
+    tool: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, at `start`..`end` of the body's text.
+
+    `texts` are what a model reads in it, `slots` those of them that a tool returned, `spoken` says that a user's own
+    words are in it and no tool's. `other_tokens` is what cannot be read as text, estimated.
+    """
+
+    role: str
+    start: int
+    end: int
+    content: Any
+    texts: tuple[str, ...] = ()
+    slots: tuple[wire.Str, ...] = ()
+    calls: tuple[Asked, ...] = ()
+    answers: tuple[str, ...] = ()
+    failed: bool = False
+    spoken: bool = False
+    other_tokens: int = 0
+
+    @property
+    def side(self) -> str:
+        """Whose turn it is: "user" (tools answer for him), "assistant", or "" for instructions."""
+        return {"tool": "user", "function": "user", "user": "user", "assistant": "assistant"}.get(self.role, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The messages of a call, and the texts beside them that a model reads: system prompt and tools."""
+
+    messages: tuple[Message, ...]
+    beside: tuple[str, ...]
+
+
+def outline(call: Call) -> Outline | None:
+    """None for a wire format that has no outline yet."""
+    read = _READERS.get(call.dialect)
+    if read is None:
+        return None
+    beside = [call.text[value.start : value.end] for key in ("tools", "functions") if isinstance(value := call.body.get(key), wire.Arr)]
+    return Outline(tuple(read(call, message) for message in call.body["messages"]), (*text_parts(call.body.get("system")), *beside))
+
+
+def read_again(call: Call, body: bytes) -> Call:
+    """The call whose texts were made smaller in `body`."""
+    if body is call.raw:
+        return call
+    text = body.decode()
+    return dataclasses.replace(call, raw=body, text=text, body=wire.parse(text).root)
+
+
+def chain(call: Call, salt: str) -> list[str]:
+    """For each message a hash over `salt`, itself and all before it, the same however cache marks move."""
+    state = hashlib.sha256(salt.encode("utf-8", "surrogatepass"))
+    found = []
+    for message in call.body["messages"]:
+        for piece in _pieces(message):
+            state.update(piece.encode("utf-8", "surrogatepass"))
+        found.append(state.hexdigest())
+    return found
+
+
+def _pieces(message: wire.Obj) -> Iterator[str]:
+    """A message without cache marks; a text alone and a text in a list of one block are the same content."""
+    waiting: list[tuple[str, Any]] = [("", message)]
+    while waiting:
+        key, value = waiting.pop()
+        if key == "content" and isinstance(value, wire.Str):
+            value = [{"type": "text", "text": value}]
+        inner: list[tuple[str, Any]] = []
+        if isinstance(value, dict):
+            kind, inner = "{", [(name, member) for name, member in value.items() if name != _CACHE_MARK]
+        elif isinstance(value, list):
+            kind, inner = "[", [("", member) for member in value]
+        else:
+            kind = "n" if isinstance(value, wire.Number) else "s" if isinstance(value, str) else "v"
+        shown = "" if inner else str(value)
+        yield f"{len(key)}:{key}{kind}{len(inner)}:{len(shown)}:{shown}"
+        waiting += reversed(inner)
+
+
+def _anthropic(call: Call, message: wire.Obj) -> Message:
+    content, role = message.get("content"), word(message.get("role"))
+    texts: list[str] = list(text_parts(content))
+    words = any(text.strip() for text in texts)
+    slots: list[wire.Str] = []
+    calls: list[Asked] = []
+    answers: list[str] = []
+    failed, other = False, 0
+    for block in _blocks(content):
+        match word(block.get("type")):
+            case "text":
+                pass
+            case "tool_use":
+                asked = _json(call, block.get("input"))
+                calls.append(Asked(word(block.get("id")), word(block.get("name")), asked))
+                texts.append(asked)
+            case "tool_result":
+                answers.append(word(block.get("tool_use_id")))
+                slots += text_parts(block.get("content"))
+                failed = failed or block.get("is_error") is True
+                other += sum(_other(inner) for inner in _blocks(block.get("content")) if word(inner.get("type")) != "text")
+            case "thinking":
+                texts.append(word(block.get("thinking")))
+            case _:
+                other += _other(block)
+    spoken = role == "user" and not answers and (words or other > 0)
+    return Message(
+        role, message.start, message.end, content, (*texts, *slots), tuple(slots), tuple(calls), tuple(answers), failed, spoken, other
+    )
+
+
+def _openai(call: Call, message: wire.Obj) -> Message:
+    content, role = message.get("content"), word(message.get("role"))
+    texts = tuple(text_parts(content))
+    asked = message.get("tool_calls")
+    calls = tuple(_openai_calls(asked if isinstance(asked, list) else []))
+    other = sum(_other(block) for block in _blocks(content) if word(block.get("type")) != "text")
+    answers = (word(message.get("tool_call_id")),) if role == "tool" else ()
+    spoken = role == "user" and (any(text.strip() for text in texts) or other > 0)
+    read = (*texts, *(call.arguments for call in calls), word(message.get("refusal")))
+    slots = texts if role == "tool" else ()
+    return Message(role, message.start, message.end, content, read, slots, calls, answers, False, spoken, other)
+
+
+def _openai_calls(calls: Sequence[Any]) -> Iterator[Asked]:
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            yield Asked(word(call.get("id")), word(function.get("name")), word(function.get("arguments")))
+
+
+def _blocks(content: Any) -> list[wire.Obj]:
+    return [block for block in content if isinstance(block, wire.Obj)] if isinstance(content, list) else []
+
+
+def _other(block: wire.Obj) -> int:
+    """Tokens of a block that is no text, roughly."""
+    if word(block.get("type")) in _IMAGES:
+        return _IMAGE_TOKENS
+    source = block.get("source")
+    encoded = word(block.get("type")) in _FILES or (isinstance(source, dict) and word(source.get("type")) == "base64")
+    return (block.end - block.start) // (_ENCODED_CHARS if encoded else _OTHER_CHARS)
+
+
+def _json(call: Call, value: Any) -> str:
+    return call.text[value.start : value.end] if isinstance(value, wire.Obj | wire.Arr) else word(value)
+
+
+_READERS: Mapping[str, Callable[[Call, wire.Obj], Message]] = {"anthropic": _anthropic, "openai": _openai}

@@ -1,0 +1,132 @@
+"""Cuts: they fit, only add, lose nothing, and are the same for everybody who replays them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from headroom.ccr import marker
+from headroom.context.cut import Cut, decode, encode, ranges
+from headroom.context.fit import TOO_MUCH_PROTECTED, Choice, Fitted, State, next_cut
+from headroom.context.rolling_window import oldest_first
+from headroom.context.view import apply, fits_view, size
+from headroom.context.windows import Room
+from headroom.model import Compressed, content_hash
+from tests.context.agents import agent, answer, calls, count, seen, user
+from tests.rules import broken
+
+
+def rolling(state: State, excess: int) -> Choice:
+    return Choice(oldest_first(state.tokens, state.kept, excess))
+
+
+def cut(dialect: str, messages: Sequence[dict[str, Any]], limit: int, before: Cut | None = None, turns: int = 2) -> Fitted:
+    return next_cut(seen(dialect, messages), before or Cut(0), {}, Room(limit, int(0.7 * limit), 0, 0), turns, rolling, count)
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_growing_conversation_always_fits_and_its_cuts_only_add(dialect: str, seed: int) -> None:
+    talk = agent(dialect, random.Random(seed), 14, lines=15)
+    before, cuts, sent = Cut(0), 0, b""
+    for end in range(1, len(talk) + 1):
+        if talk[end - 1]["role"] == "assistant" or (end < len(talk) and talk[end]["role"] != "assistant"):
+            continue
+        view, limit = seen(dialect, talk[:end]), 4000
+        made = next_cut(view, before, {}, Room(limit, 2800, 0, 0), 2, rolling, count) if size(view, before, {}, count) > limit else None
+        if made:
+            assert made.cut is not None, made.reason
+            assert made.cut.gone > before.gone
+            before, cuts = made.cut, cuts + 1
+            for original in made.originals:
+                messages = json.loads(original.text)
+                assert original.hash == content_hash(original.text)
+                assert messages == next(talk[run.start : run.end] for run in before.runs if run.hash == original.hash)
+        body = apply(view, before, {})
+        forwarded = json.loads(body)["messages"]
+        assert size(view, before, {}, count) <= limit
+        assert not broken(forwarded, dialect)
+        assert set(before.hashes) == set(marker.hashes(body.decode()))
+        assert made or body.startswith(sent)
+        sent = body.removesuffix(b"]}")
+    assert cuts >= 2
+
+
+def test_the_oldest_leave_first_and_what_is_protected_stays() -> None:
+    assert oldest_first([10, 10, 10, 10], {0}, 15) == [1, 2]
+    assert oldest_first([0, 10, 10], (), 5) == [1]
+    assert oldest_first([10, 10], {0, 1}, 5) == []
+    assert oldest_first([10, 10], (), 0) == []
+
+
+def test_what_is_protected_and_too_large_is_not_cut() -> None:
+    made = cut("openai", [*user("old"), *answer("x"), *user("word " * 4000)], 2000)
+    assert made == Fitted(None, (), TOO_MUCH_PROTECTED)
+    made = cut("anthropic", [*user("a " * 4000)], 2000)
+    assert made.reason == TOO_MUCH_PROTECTED
+
+
+def test_protection_gives_way_before_the_window_does() -> None:
+    talk = [*user("The task."), *calls("openai", *[("c", "read", {}, "line\n" * 1500)]), *calls("openai", ("d", "read", {}, "end"))]
+    made = cut("openai", talk, 1000, turns=4)
+    assert made.cut is not None
+    assert [(run.start, run.end) for run in made.cut.runs] == [(1, 3)]
+
+
+def test_a_run_that_did_not_grow_keeps_its_marker() -> None:
+    talk = [*user("q"), *answer("word " * 900), *user("keep"), *answer("k"), *user("r"), *answer("word " * 900), *user("now")]
+    view = seen("openai", talk)
+
+    def choose(*leave: int) -> Fitted:
+        return next_cut(view, first, {}, Room(10_000, 10_000, 0, 0), 1, lambda state, excess: Choice(leave), count)
+
+    first = Cut(0)
+    first = choose(0).cut or first
+    second = choose(2).cut
+    assert second is not None
+    assert second.runs[0] == first.runs[0]
+    assert [original.items for original in choose(2).originals] == [2]
+    merged = choose(1).cut
+    assert merged is not None
+    assert [(run.start, run.end) for run in merged.runs] == [(0, 4)]
+
+
+def test_a_marker_tells_what_left() -> None:
+    talk = [*user("Fix the parser"), *calls("openai", ("c", "read", {"path": "src/a.py"}, "x" * 9000)), *answer("Done"), *user("Thanks")]
+    made = cut("openai", talk, 800)
+    assert made.cut is not None
+    (run,) = made.cut.runs
+    assert run.marker.startswith(
+        '[Headroom: 3 earlier messages are left out here (user: "Fix the parser"; read(src/a.py)); nothing is lost'
+    )
+
+
+def test_cuts_are_written_down_and_read_back() -> None:
+    made = cut("openai", agent("openai", random.Random(1), 9, lines=15), 2000).cut
+    assert made is not None
+    assert decode(encode(made)) == made
+    for other in (
+        None,
+        "",
+        "{}",
+        "[]",
+        "3",
+        '{"version": 99}',
+        '{"version": 1, "messages": 1, "runs": [{}], "smaller": [], "reasons": []}',
+    ):
+        assert decode(Compressed(other)) is None
+
+
+def test_a_cut_of_another_conversation_is_none_of_ours() -> None:
+    made = cut("openai", agent("openai", random.Random(1), 9, lines=15), 2000).cut
+    assert made is not None
+    assert not fits_view(seen("openai", user("q")), made)
+
+
+def test_ranges() -> None:
+    assert ranges([3, 1, 2, 7]) == [(1, 4), (7, 8)]
+    assert ranges([]) == []

@@ -1,0 +1,210 @@
+"""Conversations that outgrow the model, through the proxy: they fit, stay put between cuts, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from headroom.ccr import marker
+from headroom.dialects import ANTHROPIC, OPENAI_CHAT
+from headroom.settings import Settings
+from headroom.tokens import counter
+from tests.provider import WAIT_S, Provider
+from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, serving, settings_for
+from tests.rules import broken
+
+ROUTES = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
+TALKS = {"anthropic": anthropic_turns, "openai": openai_turns}
+WINDOW = 12_000
+
+
+def small(provider: Provider, home: Path, **more: Any) -> Settings:
+    """A proxy for models that take WINDOW tokens."""
+    return settings_for(provider, home, context={"windows": f"*={WINDOW}", **more})
+
+
+def requests(messages: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Every request of the conversation."""
+    for end in range(1, len(messages) + 1):
+        if end == len(messages) or messages[end]["role"] == "assistant":
+            yield messages[:end]
+
+
+def size(messages: Any) -> int:
+    """Tokens of everything a model reads."""
+    dialect = ANTHROPIC if any(isinstance(message.get("content"), list) for message in messages) else OPENAI_CHAT
+    texts = dialect.texts(dialect.read(json.dumps({"messages": messages}).encode()))
+    return sum(map(counter().count, texts)) + 4 * len(messages)
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_every_turn_fits_and_the_prefix_moves_only_at_a_cut(provider: Provider, tmp_path: Path, dialect: str) -> None:
+    moved, before = 0, []
+    with serving(small(provider, tmp_path / "one")) as one, serving(small(provider, tmp_path / "one")) as other:
+        for turn, messages in enumerate(requests(TALKS[dialect](24))):
+            for url in (one, other) if turn % 2 else (other, one):  # two replicas on one store
+                HTTP.post(f"{url}{ROUTES[dialect]}", json=asking(messages)).raise_for_status()
+            first, second = (request.json["messages"] for request in provider.requests[-2:])
+            assert first == second
+            assert size(first) <= WINDOW
+            assert not broken(first, dialect)
+            moved += first[: len(before)] != before
+            before = first
+    assert 2 <= moved <= 12
+    assert size(TALKS[dialect](24)) > 5 * WINDOW
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_a_conversation_that_fits_is_what_compression_made_of_it(provider: Provider, tmp_path: Path, dialect: str) -> None:
+    with serving(settings_for(provider, tmp_path / "a")) as large, serving(small(provider, tmp_path / "b")) as url:
+        for messages in requests(TALKS[dialect](3)):
+            for at in (large, url):
+                HTTP.post(f"{at}{ROUTES[dialect]}", json=asking(messages)).raise_for_status()
+            assert provider.requests[-1].body == provider.requests[-2].body
+
+
+def test_what_left_is_redeemed_on_another_replica_after_a_restart(provider: Provider, tmp_path: Path) -> None:
+    talk = anthropic_turns(24)
+    with serving(small(provider, tmp_path)) as url:
+        client = anthropic.Anthropic(base_url=url, api_key="k")
+        client.messages.create(model="stand-in", max_tokens=64, messages=talk)  # type: ignore[arg-type]
+    first = provider.requests[-1].body
+    with serving(small(provider, tmp_path)) as url:
+        anthropic.Anthropic(base_url=url, api_key="k").messages.create(model="stand-in", max_tokens=64, messages=talk)  # type: ignore[arg-type]
+        assert provider.requests[-1].body == first
+        (gap,) = [hash for hash in marker.hashes(first.decode()) if "earlier messages" in first.decode().split(hash)[0][-500:]][:1]
+        reply = HTTP.get(f"{url}/v1/retrieve/{gap}").raise_for_status().json()
+        assert HTTP.get(f"{url}/v1/retrieve/{gap}", params={"query": "Question 3"}).json()["count"] > 0
+    left = json.loads(reply["original_content"])
+    assert left == talk[: len(left)]
+    assert reply["original_item_count"] == len(left)
+
+
+def test_openai_sdk(provider: Provider, tmp_path: Path) -> None:
+    talk = openai_turns(24)
+    with serving(small(provider, tmp_path)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
+        reply = client.chat.completions.with_raw_response.create(model="stand-in", messages=talk)  # type: ignore[arg-type]
+        assert "rolling_window" in reply.headers["x-headroom-transforms"]
+        stats = stats_of(url, provider)
+    assert not broken(provider.requests[-1].json["messages"], "openai")
+    assert stats["tokens"]["saved"] > size(talk) / 2
+
+
+def test_cache_marks_move_and_the_cut_stays(provider: Provider, tmp_path: Path) -> None:
+    def marked(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        content = messages[-1]["content"]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        return [*messages[:-1], {"role": "user", "content": [*blocks[:-1], blocks[-1] | {"cache_control": {"type": "ephemeral"}}]}]
+
+    talk = anthropic_turns(24)
+    with serving(small(provider, tmp_path)) as url:
+        for messages in (talk, [*talk, {"role": "assistant", "content": "Done."}, {"role": "user", "content": "Thanks."}]):
+            HTTP.post(f"{url}/v1/messages", json=asking(marked(messages))).raise_for_status()
+    before, after = (json.dumps(request.json["messages"]) for request in provider.requests)
+    mark = ', "cache_control": {"type": "ephemeral"}'
+    assert after.startswith(before.replace(mark, "")[:-1])
+
+
+def test_a_history_that_branched_keeps_the_cuts_of_its_own_past(provider: Provider, tmp_path: Path) -> None:
+    talk = openai_turns(24)
+    with serving(small(provider, tmp_path)) as url:
+        for end in ("one", "two"):
+            grown = [*talk, {"role": "assistant", "content": end}, {"role": "user", "content": "Go on."}]
+            for messages in (talk, grown):
+                HTTP.post(f"{url}/v1/chat/completions", json=asking(messages)).raise_for_status()
+    common = [request.json["messages"] for request in provider.requests]
+    assert common[0] == common[2] == common[1][: len(common[0])] == common[3][: len(common[0])]
+
+
+def stats_of(url: str, provider: Provider) -> dict[str, Any]:
+    """Of a server that nobody else asks, once every request has been counted."""
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        stats: dict[str, Any] = HTTP.get(f"{url}/stats").json()
+        if stats["requests"]["total"] == len(provider.requests):
+            return stats
+        time.sleep(0.01)
+    raise AssertionError("not every request was counted")
+
+
+def skip(url: str, provider: Provider, dialect: str, messages: list[dict[str, Any]]) -> str:
+    """Why this step did not do what it should, for the one request that the server has had."""
+    provider.reset()
+    HTTP.post(f"{url}{ROUTES[dialect]}", json=asking(messages)).raise_for_status()
+    return next((reason for reason in stats_of(url, provider)["skip_reasons"] if reason.startswith("context_")), "")
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_what_is_protected_does_not_fit(provider: Provider, tmp_path: Path, dialect: str) -> None:
+    with serving(small(provider, tmp_path)) as url:
+        messages = [{"role": "user", "content": "a word " * WINDOW}]
+        assert skip(url, provider, dialect, messages) == "context_protected_exceeds_window"
+        assert provider.requests[-1].json["messages"] == messages
+
+
+def test_a_model_nobody_knows(provider: Provider, tmp_path: Path) -> None:
+    settings = settings_for(provider, tmp_path, context={"default_window": WINDOW})
+    with serving(settings) as url:
+        assert skip(url, provider, "openai", openai_turns(2)) == ""
+    with serving(settings) as url:
+        assert skip(url, provider, "openai", openai_turns(24)) == "context_unknown_model"
+    assert size(provider.requests[-1].json["messages"]) <= WINDOW
+
+
+@pytest.mark.parametrize("mode", ["lossless", "off"])
+def test_nothing_leaves_when_nothing_may_be_left_out(provider: Provider, tmp_path: Path, mode: str) -> None:
+    talk = openai_turns(24)
+    with serving(small(provider, tmp_path)) as url:
+        HTTP.post(f"{url}/v1/chat/completions", json=asking(talk), headers={"x-headroom-mode": mode}).raise_for_status()
+    assert len(provider.requests[-1].json["messages"]) == len(talk)
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_odd_conversations_pass(provider: Provider, tmp_path: Path, dialect: str) -> None:
+    large = "some words of no interest " * 2 * WINDOW
+    call = {"id": "c", "type": "function", "function": {"name": "t", "arguments": "{}"}}
+    asked = [{"type": "tool_use", "id": "c", "name": "t", "input": {}}]
+    said = {"role": "assistant", "content": asked} if dialect == "anthropic" else {"role": "assistant", "tool_calls": [call]}
+    odd: list[list[Any]] = [
+        [{"role": "user", "content": large}, said],
+        [said, {"role": "user", "content": large}, said],
+        [{"role": "assistant", "content": large}, {"role": "assistant", "content": large}, {"role": "user", "content": "x"}],
+        [{"role": "user", "content": ""}, {"role": "user", "content": large}, {"role": "assistant", "content": ""}, {"role": "user"}],
+        [{"role": "user", "content": large}] * 3,
+        [{"role": "mystery", "content": large}, {"role": "user", "content": 3}],
+        [{"role": "tool", "tool_call_id": "none", "content": large}, {"role": "user", "content": "x"}, {"role": "user", "content": "x"}],
+    ]
+    with serving(small(provider, tmp_path)) as url:
+        for messages in odd:
+            assert HTTP.post(f"{url}{ROUTES[dialect]}", json=asking(messages)).status_code == 200
+            forwarded = provider.requests[-1].json["messages"]
+            last = messages[-1].get("content", "")
+            assert forwarded[-1].get("content", "") == last or str(last) in json.dumps(forwarded[-1])
+
+
+def test_a_store_that_fails_costs_the_cut_and_nothing_else(provider: Provider, tmp_path: Path) -> None:
+    talk = openai_turns(24)
+    settings = small(provider, tmp_path)
+    with serving(settings) as url:
+        HTTP.post(f"{url}/v1/chat/completions", json=asking(talk)).raise_for_status()
+    cut = provider.requests[-1].json["messages"]
+    later = [*talk, {"role": "assistant", "content": "a " * WINDOW}, {"role": "user", "content": "Go on."}]
+    with serving(settings) as url, closing(sqlite3.connect(settings.store_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody else can write
+        assert skip(url, provider, "openai", later) == "context_store_unavailable"
+        assert len(provider.requests[-1].json["messages"]) == len(later)
+        other.execute("ROLLBACK")
+    with serving(settings) as url:
+        HTTP.post(f"{url}/v1/chat/completions", json=asking(later)).raise_for_status()
+    assert size(provider.requests[-1].json["messages"]) <= WINDOW
+    assert cut != provider.requests[-1].json["messages"]
