@@ -150,7 +150,8 @@ class Turn:
     `query` is what the turn is about, `spoken` whether a user said it; `before` is how many
     segments stand before the turn, `segments` how many before its end. `slot` is where its last
     text stands: a string literal, or an empty range behind the last block. `form` says how a text
-    is appended there: "append" to the string, "wrap" the string into blocks, or insert a "block".
+    is appended there: "append" to the string, "wrap" the string into blocks, or insert a "block";
+    `block` is the type of a block of text.
     """
 
     query: str
@@ -159,6 +160,7 @@ class Turn:
     slot: tuple[int, int]
     form: Literal["append", "wrap", "block"]
     spoken: bool = True
+    block: str = "text"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from typing import Any
 
 import uvicorn
 
+from tests import responses_api
+
 WAIT_S = 60.0  # a bound for what happens at once, or never
 
 
@@ -220,7 +222,7 @@ def _compose(script: Script, received: Received) -> tuple[str, list[bytes]]:
 
 
 def _event(event: dict[str, Any], path: str) -> bytes:
-    name = f"event: {event['type']}\n" if path == "/v1/messages" else ""
+    name = f"event: {event['type']}\n" if path in ("/v1/messages", "/v1/responses") else ""
     return f"{name}data: {json.dumps(event)}\n\n".encode()
 
 
@@ -328,6 +330,7 @@ def _openai_events(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 _ANSWERS: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], Callable[[dict[str, Any]], Iterator[dict[str, Any]]]]] = {
     "/v1/messages": (_anthropic, _anthropic_events),
     "/v1/chat/completions": (_openai, _openai_events),
+    "/v1/responses": (responses_api.whole, responses_api.events),
 }
 
 

@@ -2,24 +2,34 @@
 
 from headroom.dialects.anthropic import AnthropicMessages
 from headroom.dialects.anthropic_retrieval import AnthropicRetrieval
-from headroom.dialects.base import Dialect, word
+from headroom.dialects.base import Dialect, read_body, with_messages, word
 from headroom.dialects.chat_retrieval import ChatRetrieval
 from headroom.dialects.openai_chat import OpenAIChat
+from headroom.dialects.openai_responses import OpenAIResponses, with_input
 from headroom.dialects.retrieval import Retrieval
 from headroom.model import Call
 
 ANTHROPIC: Dialect = AnthropicMessages()
 OPENAI_CHAT: Dialect = OpenAIChat()
+OPENAI_RESPONSES: Dialect = OpenAIResponses()
 
-DIALECTS: dict[str, Dialect] = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI_CHAT}
+DIALECTS: dict[str, Dialect] = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI_CHAT, "/v1/responses": OPENAI_RESPONSES}
 
 RETRIEVALS: dict[Dialect, Retrieval] = {ANTHROPIC: AnthropicRetrieval(), OPENAI_CHAT: ChatRetrieval()}
 
 _ANTHROPIC_BLOCKS = frozenset(("tool_use", "tool_result", "thinking", "document", "image"))
 
 
+def read_any(raw: bytes) -> Call:
+    """A body whose dialect is told by its shape: `messages`, or `input` as Responses has it. Raises InvalidRequest."""
+    call = read_body("", raw)
+    return with_input(call) if "messages" not in call.body and call.body.get("input") is not None else with_messages(call)
+
+
 def dialect_of(call: Call) -> Dialect:
-    """Whose messages these are, from their shape: Anthropic has `system` beside them and typed blocks inside."""
+    """Whose messages these are, from their shape: Responses calls them `input`, Anthropic has `system` and typed blocks."""
+    if "messages" not in call.body:
+        return OPENAI_RESPONSES
     if call.body.get("system") is not None:
         return ANTHROPIC
     for message in call.body["messages"]:
@@ -31,4 +41,4 @@ def dialect_of(call: Call) -> Dialect:
     return OPENAI_CHAT
 
 
-__all__ = ["ANTHROPIC", "DIALECTS", "OPENAI_CHAT", "RETRIEVALS", "Dialect", "Retrieval", "dialect_of"]
+__all__ = ["ANTHROPIC", "DIALECTS", "OPENAI_CHAT", "OPENAI_RESPONSES", "RETRIEVALS", "Dialect", "Retrieval", "dialect_of", "read_any"]

@@ -22,6 +22,7 @@ _END = (-1, -1)  # the part behind the last character of a string
 TOO_MANY_VALUES = "too_many_values"
 _MODEL_CHARS = 200  # of a model name; a longer one is none
 _MAX_COUNT = 1 << 53
+_OPENAI_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _QUESTION_CHARS = 4000  # of a user's words, half from the beginning and half from the end
 
 
@@ -51,8 +52,8 @@ class Dialect(Protocol):
         """What one answer, or one event of a streamed answer, says was billed."""
 
 
-def read_call(dialect: str, raw: bytes) -> Call:
-    """A body that must be a JSON object with messages. One that is too intricate to be read is a call without any."""
+def read_body(dialect: str, raw: bytes) -> Call:
+    """A body that must be a JSON object. One that is too intricate to be read is a call without any messages."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as failure:
@@ -68,11 +69,6 @@ def read_call(dialect: str, raw: bytes) -> Call:
     body = document.root
     if not isinstance(body, dict):
         raise InvalidRequest("The request body must be a JSON object.")
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise InvalidRequest("messages: a list with at least one message is required.")
-    if not all(isinstance(message, dict) for message in messages):
-        raise InvalidRequest("messages: every message must be an object.")
     model = body.get("model")
     return Call(
         dialect=dialect,
@@ -83,6 +79,23 @@ def read_call(dialect: str, raw: bytes) -> Call:
         stream=body.get("stream") is True,
         reason="duplicate_keys" if document.duplicate_keys else "",
     )
+
+
+def read_call(dialect: str, raw: bytes) -> Call:
+    """A body that must be a JSON object with messages."""
+    return with_messages(read_body(dialect, raw))
+
+
+def with_messages(call: Call) -> Call:
+    """Raises InvalidRequest for a call that was read and has no messages."""
+    messages = call.body.get("messages")
+    if call.reason == TOO_MANY_VALUES:
+        return call
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest("messages: a list with at least one message is required.")
+    if not all(isinstance(message, dict) for message in messages):
+        raise InvalidRequest("messages: every message must be an object.")
+    return call
 
 
 def understood(call: Call) -> Call:
@@ -133,10 +146,10 @@ def _edit(text: str, slot: tuple[int, int], parts: Sequence[tuple[tuple[int, int
 def _append_block(turn: Turn, text: str) -> list[wire.Edit]:
     """A text block behind the last block of a content, which becomes a list if it was a string."""
     start, end = turn.slot
-    block = f'{{"type":"text","text":{wire.quote(text)}}}'
+    block = f'{{"type":"{turn.block}","text":{wire.quote(text)}}}'
     if turn.form == "block":
         return [wire.Edit(end, end, f",{block}")]
-    return [wire.Edit(start, start, '[{"type":"text","text":'), wire.Edit(end, end, f"}},{block}]")]
+    return [wire.Edit(start, start, f'[{{"type":"{turn.block}","text":'), wire.Edit(end, end, f"}},{block}]")]
 
 
 @dataclass
@@ -151,10 +164,10 @@ class Walk:
     words: str = ""  # a user's, in that turn
     asked: list[str] = field(default_factory=list)  # arguments of the calls it answers
 
-    def end_turn(self, slot: tuple[int, int], form: Literal["append", "wrap", "block"]) -> Turn:
+    def end_turn(self, slot: tuple[int, int], form: Literal["append", "wrap", "block"], block: str = "text") -> Turn:
         """The turn that ends here; a user's words, if there are any, are what it is about."""
         query = self.words or "\n".join(dict.fromkeys(self.asked))
-        turn = Turn(query, self.before, self.segments, slot, form, bool(self.words))
+        turn = Turn(query, self.before, self.segments, slot, form, bool(self.words), block)
         self.before, self.words, self.asked = self.segments, "", []
         return turn
 
@@ -200,12 +213,12 @@ class Walk:
         )
 
 
-def end_of_content(content: Any, walk: Walk) -> Iterator[Turn]:
-    """The turn that ends with a message, where a block can be appended to its content."""
+def end_of_content(content: Any, walk: Walk, block: str = "text") -> Iterator[Turn]:
+    """The turn that ends with a message, where a block of this type can be appended to its content."""
     if isinstance(content, wire.Str):
-        yield walk.end_turn((content.start, content.end), "wrap")
+        yield walk.end_turn((content.start, content.end), "wrap", block)
     elif isinstance(content, wire.Arr) and content and isinstance(content[-1], wire.Obj):
-        yield walk.end_turn((content[-1].end, content[-1].end), "block")
+        yield walk.end_turn((content[-1].end, content[-1].end), "block", block)
 
 
 def _outside(text: str, pasted: Sequence[Section]) -> str:
@@ -234,14 +247,20 @@ def word(value: Any) -> str:
     return str(value) if isinstance(value, wire.Str | wire.Number) else ""
 
 
-def text_parts(content: Any) -> Iterator[wire.Str]:
-    """The strings of a message's content: itself, or its text blocks."""
+def text_parts(content: Any, types: Sequence[str] = ("text",)) -> Iterator[wire.Str]:
+    """The strings of a message's content: itself, or its blocks of these types."""
     if isinstance(content, wire.Str):
         yield content
     elif isinstance(content, list):
         for block in content:
-            if isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), wire.Str):
+            if isinstance(block, dict) and word(block.get("type")) in types and isinstance(block.get("text"), wire.Str):
                 yield block["text"]
+
+
+def openai_error(status: int, message: str) -> dict[str, Any]:
+    """The body of an error as OpenAI's clients expect it."""
+    kind = _OPENAI_KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
 
 def token_count(data: Any, key: str) -> int | None:

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from headroom.dialects import wire
-from headroom.dialects.base import Dialect, Walk, end_of_content, read_call, text_parts, token_count, word
+from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn, Usage
-
-_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class OpenAIChat(Dialect):
@@ -33,8 +31,7 @@ class OpenAIChat(Dialect):
                 yield arguments
 
     def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
-        kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
-        return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+        return openai_error(status, message)
 
     def usage(self, data: Any) -> Usage:
         usage = data.get("usage") if isinstance(data, dict) else None

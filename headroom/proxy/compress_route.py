@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from headroom import tokens
 from headroom.conversation import read_conversation
-from headroom.dialects import OPENAI_CHAT, dialect_of, wire
+from headroom.dialects import dialect_of, read_any, wire
 from headroom.dialects.base import splice, understood
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
@@ -22,7 +22,7 @@ _TIMEOUT_S = 120.0  # the caller asked for compression and waits for it
 
 
 async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Services) -> bytes:
-    """Raises InvalidRequest for anything but {messages, model, config?}."""
+    """Raises InvalidRequest for anything but {messages, model, config?}, or `input` in the place of `messages`."""
     call = await offload(len(raw), _read, raw)
     policy = _policy(call, services)
     dialect = dialect_of(call)
@@ -53,7 +53,7 @@ def _estimated(texts: Iterable[str]) -> Sequence[int]:
 
 
 def _read(raw: bytes) -> Call:
-    call = understood(OPENAI_CHAT.read(raw))
+    call = understood(read_any(raw))
     if not call.model:
         raise InvalidRequest('model: the name of the model is required, for example "gpt-4o" or "claude-sonnet-4-5".')
     return call
@@ -88,8 +88,10 @@ def _figures(before: int, results: Sequence[Compressed]) -> dict[str, Any]:
 
 
 def _render(call: Call, spliced: bytes, rest: dict[str, Any]) -> bytes:
-    """The messages stand in the reply as they stand in the spliced body, character for character."""
-    source: wire.Arr = call.body["messages"]
+    """The messages stand in the reply as they stand in the spliced body, character for character; an `input` under both names."""
+    key = "messages" if "messages" in call.body else "input"
+    source: wire.Arr | wire.Str = call.body[key]
     text = spliced.decode()
     messages = text[source.start : source.end + len(text) - len(call.text)]
-    return f'{{"messages":{messages},{json.dumps(rest)[1:]}'.encode()
+    again = f'"input":{messages},' if key == "input" else ""
+    return f'{{"messages":{messages},{again}{json.dumps(rest)[1:]}'.encode()

@@ -131,7 +131,7 @@ def test_a_segment_knows_its_call_and_its_question(dialect: Dialect, body: dict[
     assert dialect_of(dialect.read(json.dumps(body).encode())) is dialect
 
 
-@pytest.mark.parametrize("dialect", DIALECTS.values())
+@pytest.mark.parametrize("dialect", [ANTHROPIC, OPENAI_CHAT])
 def test_what_was_retrieved_or_cannot_be_said_is_protected(dialect: Dialect) -> None:
     body = json.loads(json.dumps(ANTHROPIC_CALL if dialect is ANTHROPIC else OPENAI_CALL).replace('"df"', '"mcp__headroom_retrieve"'))
     assert segments_of(dialect, body)[0].protected == "retrieved"
@@ -139,7 +139,7 @@ def test_what_was_retrieved_or_cannot_be_said_is_protected(dialect: Dialect) -> 
     assert segments_of(dialect, body)[0].protected == "lone_surrogate"
 
 
-@pytest.mark.parametrize("dialect", DIALECTS.values())
+@pytest.mark.parametrize("dialect", [ANTHROPIC, OPENAI_CHAT])
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b"{}", b'{"messages":[]}', b'{"messages":[1]}', b"\xff", b'{"messages":"x"}'])
 def test_refuses_what_is_no_call(dialect: Dialect, raw: bytes) -> None:
     with pytest.raises(InvalidRequest):

@@ -124,5 +124,30 @@ def openai_turns(turns: int, count: int = 120) -> list[dict[str, Any]]:
     return messages[:-1]
 
 
+def responses_turns(turns: int, count: int = 120) -> list[dict[str, Any]]:
+    """The same conversation as items of OpenAI Responses."""
+    items: list[dict[str, Any]] = []
+    for turn in range(turns):
+        call_id = f"call_{turn}"
+        items += [
+            {"role": "user", "content": [{"type": "input_text", "text": f"Question {turn}: how busy is node-{turn}?"}]},
+            {"type": "reasoning", "id": f"rs_{turn}", "summary": [], "encrypted_content": "gAAAA"},
+            {"type": "function_call", "call_id": call_id, "name": "list_nodes", "arguments": json.dumps({"page": turn})},
+            {"type": "function_call_output", "call_id": call_id, "output": rows(turn, count)},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": f"Answer {turn}."}]},
+        ]
+    return items[:-1]
+
+
 def asking(messages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {"model": "stand-in", "max_tokens": 64, "messages": messages, **more}
+
+
+def body_of(route: str, turns: int, count: int = 120) -> dict[str, Any]:
+    """A request on a provider route with a conversation of so many turns."""
+    match route:
+        case "/v1/messages":
+            return asking(anthropic_turns(turns, count))
+        case "/v1/chat/completions":
+            return asking(openai_turns(turns, count))
+    return {"model": "stand-in", "input": responses_turns(turns, count)}

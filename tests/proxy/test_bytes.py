@@ -12,10 +12,9 @@ import pytest
 
 from headroom.ccr import marker
 from tests.provider import Provider
-from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, rows, serving, settings_for
+from tests.proxy.faces import HTTP, anthropic_turns, asking, body_of, rows, serving, settings_for
 
 ROUTES = ["/v1/messages", "/v1/chat/completions"]
-TURNS = {"/v1/messages": anthropic_turns, "/v1/chat/completions": openai_turns}
 UNTOUCHED = [
     b'{"messages":[{"role":"user","content":"hi"}],"model":"m"}',
     b' \r\n{ "model" :\t"m" , "messages" : [ {"role":"user" ,"content": "\\u00e9\\/\\ud83d\\ude00 \xf0\x9f\x98\x80" } ] ,"x":-0.0}\n ',
@@ -84,13 +83,13 @@ def test_the_content_encoding_of_a_touched_body_is_undone(small: str, provider: 
 
 def forwarded(provider: Provider, url: str, route: str, turns: int) -> str:
     """What reaches the provider for the first `turns` turns, up to the end of the last message."""
-    ask(url, route, asking(TURNS[route](turns))).raise_for_status()
+    ask(url, route, body_of(route, turns)).raise_for_status()
     text = provider.requests[-1].body.decode()
     assert list(marker.hashes(text))
     return text.removesuffix("]}")
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", [*ROUTES, "/v1/responses"])
 def test_what_was_forwarded_is_a_prefix_of_what_the_next_turn_forwards(provider: Provider, tmp_path: Path, route: str) -> None:
     settings, seen = settings_for(provider, tmp_path / "home"), ""
     with serving(settings) as url:

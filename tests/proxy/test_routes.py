@@ -13,7 +13,7 @@ from headroom import compress
 from headroom.ccr import marker
 from headroom.settings import Settings
 from tests.provider import Provider
-from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, serving, settings_for
+from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, body_of, openai_turns, serving, settings_for
 
 ADMIN = "operators-only"
 
@@ -71,13 +71,13 @@ def test_statistics_and_metrics_count_the_same(provider: Provider, tmp_path: Pat
     assert [row["status"] for row in stats["recent_requests"]] == [400, 200, 200]
 
 
-@pytest.mark.parametrize("turns", [anthropic_turns, openai_turns])
-def test_compress_is_what_the_proxy_does(proxy: str, provider: Provider, turns: Any) -> None:
-    body = asking(turns(2))
-    route = "/v1/messages" if turns is anthropic_turns else "/v1/chat/completions"
+@pytest.mark.parametrize("route", ["/v1/messages", "/v1/chat/completions", "/v1/responses"])
+def test_compress_is_what_the_proxy_does(proxy: str, provider: Provider, route: str) -> None:
+    body = body_of(route, 2)
     reply = HTTP.post(f"{proxy}/v1/compress", json=body).json()
     HTTP.post(proxy + route, json=body).raise_for_status()
-    assert reply["messages"] == provider.requests[-1].json["messages"]
+    key = "input" if route == "/v1/responses" else "messages"
+    assert reply["messages"] == reply[key] == provider.requests[-1].json[key]
     assert reply["tokens_saved"] == reply["tokens_before"] - reply["tokens_after"] > 0
     assert set(reply["ccr_hashes"]) == set(marker.hashes(json.dumps(reply["messages"])))
     assert all(label.startswith(("router:", "recall")) for label in reply["transforms_applied"])
@@ -88,6 +88,13 @@ def test_compress_is_what_the_library_does(proxy: str, tmp_path: Path) -> None:
     reply = HTTP.post(f"{proxy}/v1/compress", json=asking(openai_turns(2))).json()
     assert done.messages == reply["messages"]
     assert (done.tokens_before, done.tokens_after) == (reply["tokens_before"], reply["tokens_after"])
+
+
+@pytest.mark.parametrize("given", ["hello", [], [{"role": "user", "content": "hello"}]])
+def test_compress_takes_the_input_of_responses(proxy: str, given: Any) -> None:
+    reply = HTTP.post(f"{proxy}/v1/compress", json={"model": "m", "input": given}).json()
+    assert reply["input"] == reply["messages"] == given
+    assert (reply["tokens_saved"], reply["compression_ratio"]) == (0, 1.0)
 
 
 def test_compress_can_be_told_not_to(proxy: str) -> None:

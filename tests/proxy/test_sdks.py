@@ -12,11 +12,15 @@ import pytest
 
 from headroom.ccr import marker
 from tests.provider import Provider, Script
-from tests.proxy.faces import anthropic_turns, asking, openai_turns
+from tests.proxy.faces import anthropic_turns, asking, body_of, openai_turns
 
 TOOLS: dict[str, Any] = {
     "anthropic": [{"name": "list_nodes", "description": "lists", "input_schema": {"type": "object", "properties": {}}}],
     "openai": [{"type": "function", "function": {"name": "list_nodes", "parameters": {"type": "object", "properties": {}}}}],
+    "responses": [
+        {"type": "function", "name": "list_nodes", "parameters": {"type": "object", "properties": {}}, "strict": False},
+        {"type": "custom", "name": "free_form"},
+    ],
 }
 CALLING = {"role": "user", "content": "please use list_nodes"}
 ANSWER = "The stand-in read 7 messages."
@@ -112,6 +116,69 @@ def test_openai_tools(proxy: str, provider: Provider, stream: bool) -> None:
         (call,) = answer.choices[0].message.tool_calls
         calls, arguments = [call], call.function.arguments
     assert (calls[0].function.name, arguments) == ("list_nodes", '{"query": "needle"}')
+
+
+READ = "The stand-in read 9 items."
+
+
+def test_responses_plain(proxy: str, compressed: Provider) -> None:
+    raw = gpt(proxy).responses.with_raw_response.create(**body_of("/v1/responses", 2))
+    response = raw.parse()
+    assert response.output_text == READ
+    assert response.output[0].encrypted_content == "gAAAA_stand-in"
+    assert response.usage.input_tokens_details.cached_tokens == 5
+    assert int(raw.headers["x-headroom-tokens-saved"]) > 0
+    assert compressed.requests[0].header("authorization") == ["Bearer key-o"]
+
+
+def test_responses_stream(proxy: str, compressed: Provider) -> None:
+    compressed.script(Script(unknown_event=True))
+    with gpt(proxy).responses.stream(**body_of("/v1/responses", 2)) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert "".join(deltas) == final.output_text == READ
+    assert final.usage.output_tokens == 7
+
+
+def test_responses_async_stream(proxy: str, compressed: Provider) -> None:
+    async def ask() -> str:
+        client = openai.AsyncOpenAI(base_url=f"{proxy}/v1", api_key="k", max_retries=0)
+        async with client, client.responses.stream(**body_of("/v1/responses", 2)) as stream:
+            return (await stream.get_final_response()).output_text
+
+    assert asyncio.run(ask()) == READ
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("tool", ["list_nodes", "free_form"])
+def test_responses_tools(proxy: str, provider: Provider, stream: bool, tool: str) -> None:
+    client, request = gpt(proxy), {"model": "m", "input": f"please use {tool}", "tools": TOOLS["responses"]}
+    if stream:
+        with client.responses.stream(**request) as events:
+            response = events.get_final_response()
+    else:
+        response = client.responses.create(**request)
+    _, call = response.output
+    assert call.name == tool
+    assert (call.input if tool == "free_form" else call.arguments) == ("needle" if tool == "free_form" else '{"query": "needle"}')
+
+
+def test_what_else_responses_offers_passes_through(proxy: str, provider: Provider) -> None:
+    client = gpt(proxy)
+    client.responses.retrieve("resp_1")
+    client.responses.cancel("resp_1")
+    client.responses.input_items.list("resp_1")
+    client.responses.delete("resp_1")
+    client.responses.compact(**body_of("/v1/responses", 2))
+    seen = [(request.method, request.target) for request in provider.requests]
+    assert seen == [
+        ("GET", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("GET", "/v1/responses/resp_1/input_items"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/compact"),
+    ]
+    assert provider.requests[-1].json == body_of("/v1/responses", 2)
 
 
 @pytest.mark.parametrize(("status", "expected"), [(429, openai.RateLimitError), (500, openai.InternalServerError)])

@@ -1,0 +1,149 @@
+"""OpenAI Responses: a conversation is a string or a list of items; tool results are `..._output` items.
+
+Never touched: instructions, tools, system and developer messages, arguments of calls, reasoning,
+references, compactions, images, files, whatever runs at the provider (web and file search, code
+interpreter, MCP, computer use), the user's and the assistant's own words. Data pasted into a
+user's message is a segment like a tool result. With `previous_response_id` the conversation is
+what stands in the body: its tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from headroom.dialects import wire
+from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, read_body, text_parts, token_count, word
+from headroom.errors import InvalidRequest
+from headroom.model import Call, Segment, Turn, Usage
+
+_TEXTS = ("input_text", "output_text")
+# what a tool's call is called where it has no name, and where its arguments stand:
+_CALLS = {
+    "function_call": ("", "arguments"),
+    "custom_tool_call": ("", "input"),
+    "local_shell_call": ("local_shell", "action"),
+    "shell_call": ("shell", "action"),
+    "apply_patch_call": ("apply_patch", "operation"),
+}
+_OUTPUTS = {
+    "function_call_output": "call_id",
+    "custom_tool_call_output": "call_id",
+    "local_shell_call_output": "id",
+    "shell_call_output": "call_id",
+    "apply_patch_call_output": "call_id",
+}
+
+
+class OpenAIResponses(Dialect):
+    name: ClassVar[str] = "openai_responses"
+    provider: ClassVar[str] = "openai"
+
+    def read(self, raw: bytes) -> Call:
+        return with_input(read_body(self.name, raw))
+
+    def walk(self, call: Call) -> Iterator[Segment | Turn]:
+        return _walk(call)
+
+    def texts(self, call: Call) -> Iterator[str]:
+        if isinstance(call.body.get("input"), wire.Str):
+            yield call.body["input"]
+        for item in _items(call):
+            yield from text_parts(item.get("content"), _TEXTS)
+            if arguments := _arguments(call, item):
+                yield arguments
+            yield from _results(item)
+
+    def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
+        return openai_error(status, message)
+
+    def usage(self, data: Any) -> Usage:
+        holder = data.get("response", data) if isinstance(data, dict) else None
+        usage = holder.get("usage") if isinstance(holder, dict) else None
+        details = usage.get("input_tokens_details") if isinstance(usage, dict) else None
+        return Usage(
+            token_count(usage, "input_tokens"),
+            token_count(usage, "output_tokens"),
+            token_count(details, "cached_tokens"),
+        )
+
+
+def with_input(call: Call) -> Call:
+    """Raises InvalidRequest for an input that is neither a string nor a list of items; there may be none, beside a prompt."""
+    given = call.body.get("input")
+    if not isinstance(given, wire.Str | list | None):
+        raise InvalidRequest("input: must be a string or a list of items.")
+    if not all(isinstance(item, dict) for item in _items(call)):
+        raise InvalidRequest("input: every item must be an object.")
+    return call
+
+
+def _items(call: Call) -> list[dict[str, Any]]:
+    given = call.body.get("input")
+    return given if isinstance(given, list) else []
+
+
+def _kind(item: dict[str, Any]) -> str:
+    """The type of an item; a message need not name its own."""
+    return word(item.get("type")) or ("message" if "role" in item else "")
+
+
+def _arguments(call: Call, item: dict[str, Any]) -> str:
+    """The arguments of a tool's call as they stand there, empty for other items."""
+    given = item.get(_CALLS[_kind(item)][1]) if _kind(item) in _CALLS else None
+    if isinstance(given, wire.Obj):
+        return call.text[given.start : given.end]
+    return given if isinstance(given, wire.Str) else ""
+
+
+def _results(item: dict[str, Any]) -> Iterator[wire.Str]:
+    """The texts of a tool's result."""
+    if _kind(item) not in _OUTPUTS:
+        return
+    output = item.get("output")
+    yield from text_parts(output, _TEXTS)
+    if _kind(item) == "shell_call_output":
+        for part in output if isinstance(output, list) else ():
+            streams = (part.get("stdout"), part.get("stderr")) if isinstance(part, dict) else ()
+            yield from (stream for stream in streams if isinstance(stream, wire.Str))
+
+
+def _walk(call: Call) -> Iterator[Segment | Turn]:
+    walk = Walk()
+    given = call.body.get("input")
+    if isinstance(given, wire.Str):
+        yield from walk.hear([given])
+        yield walk.end_turn((given.start, given.end), "append")
+    for item, following in pairwise([*_items(call), {}]):
+        kind = _kind(item)
+        if kind == "message":
+            yield from _message(item, walk)
+        elif kind in _CALLS:
+            tool = word(item.get("name")) or _CALLS[kind][0]
+            walk.calls[word(item.get("call_id"))] = tool, _arguments(call, item)
+        elif kind in _OUTPUTS:
+            yield from _output(item, walk, last=_kind(following) not in _OUTPUTS)
+
+
+def _message(item: dict[str, Any], walk: Walk) -> Iterator[Segment | Turn]:
+    content = item.get("content")
+    if item.get("role") == "assistant":
+        walk.say("\n".join(text_parts(content, _TEXTS)))
+    elif item.get("role") == "user":
+        yield from walk.hear(list(text_parts(content, _TEXTS)))
+        yield from end_of_content(content, walk, "input_text")
+
+
+def _output(item: dict[str, Any], walk: Walk, *, last: bool) -> Iterator[Segment | Turn]:
+    """A result; behind the last of several ends a turn, but the output of a shell has a limit of its own and is not added to."""
+    kind, texts = _kind(item), list(_results(item))
+    call_id = word(item.get(_OUTPUTS[kind]))
+    walk.calls.setdefault(call_id, (word(item.get("name")), ""))  # the call itself may stand in an earlier request
+    failed = kind == "apply_patch_call_output" and item.get("status") == "failed"
+    for text in texts:
+        yield walk.result(text, call_id, failed)
+    if last:
+        if texts and kind != "shell_call_output":
+            yield walk.end_turn((texts[-1].start, texts[-1].end), "append")
+        walk.say("")
