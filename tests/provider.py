@@ -352,12 +352,12 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def running(app: Any) -> Iterator[str]:
-    """The URL of an ASGI application served by uvicorn in a thread, on a free loopback port."""
+def running(app: Any, ws: Any = "auto") -> Iterator[str]:
+    """The URL of an ASGI application served by uvicorn in a thread, on a free loopback port; `ws` is its WebSocket side."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, log_level="critical", access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=5
+        app, ws=ws, log_level="critical", access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=5
     )
     server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -42,7 +42,8 @@ class AnthropicMessages(Dialect):
                 yield message["content"]
 
     def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
-        return {"type": "error", "error": {"type": _KINDS.get(status, kind), "message": message}}
+        kind = _KINDS.get(status, "invalid_request_error" if status < 500 else kind)
+        return {"type": "error", "error": {"type": kind, "message": message}}
 
     def usage(self, data: Any) -> Usage:
         if not isinstance(data, dict):

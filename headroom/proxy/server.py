@@ -27,6 +27,7 @@ from headroom.proxy.processes import WorkerProcesses
 from headroom.proxy.relay import BrokenStreams
 from headroom.proxy.routes import own_error, own_routes
 from headroom.proxy.services import Services, open_services
+from headroom.proxy.upgrade import RefuseUpgrade
 from headroom.settings import Settings, export, load
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -53,7 +54,7 @@ def create_app(services: Services) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(RequestId), Middleware(Fence)],
+        middleware=[Middleware(RequestId), Middleware(RefuseUpgrade), Middleware(Fence)],
         exception_handlers={HeadroomError: _on_error},
     )
     own = own_routes(services)

@@ -17,6 +17,7 @@ from headroom.ccr import marker
 from serve_app.tiers import REASONS
 from tests.provider import WAIT_S, Provider, Script
 from tests.proxy.faces import anthropic_turns, asking, openai_turns, rows
+from tests.proxy.upgrades import shake
 from tests.serve.deployed import Deployed
 
 pytestmark = pytest.mark.serve
@@ -46,6 +47,12 @@ def test_healthy(client: httpx.Client) -> None:
     assert health["ready"]
     assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
     assert client.get("/stats").status_code == 403
+
+
+def test_an_upgrade_is_refused(deployed: Deployed, provider: Provider) -> None:
+    status, headers, body = shake(deployed.url, "/v1/responses")
+    assert (status, headers["upgrade"], body["error"]["type"]) == (426, "HTTP/1.1", "invalid_request_error")
+    assert provider.requests == []
 
 
 def test_anthropic_sdk(deployed: Deployed, provider: Provider) -> None:
