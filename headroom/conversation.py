@@ -34,6 +34,14 @@ class Conversation:
     turn_keys: tuple[str, ...]
 
     @property
+    def id(self) -> str:
+        """The same for every turn of a conversation of one owner, whatever the settings: what it begins with."""
+        first = self.turns[0].query if self.turns else ""
+        tool = self.segments[0].text if self.segments else ""
+        state = f"{self.scope}\0{first}\0{tool if self.turns and not self.turns[0].spoken else ''}"
+        return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
     def keyed(self) -> dict[str, Segment]:
         return {key: segment for key, segment in zip(self.keys, self.segments, strict=True) if key}
 

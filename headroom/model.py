@@ -272,12 +272,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider billed them; None where it said nothing."""
+    """Tokens as the provider billed them; None where it said nothing.
+
+    `cache_write_1h_tokens` are those of `cache_write_tokens` that live an hour.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
 
     def merge(self, later: Usage) -> Usage:
         """Later figures win where they are given (Anthropic sends input first, output last)."""
@@ -290,6 +294,7 @@ class Usage:
             pick(later.output_tokens, self.output_tokens),
             pick(later.cache_read_tokens, self.cache_read_tokens),
             pick(later.cache_write_tokens, self.cache_write_tokens),
+            pick(later.cache_write_1h_tokens, self.cache_write_1h_tokens),
         )
 
     def plus(self, other: Usage) -> Usage:
@@ -303,6 +308,7 @@ class Usage:
             add(self.output_tokens, other.output_tokens),
             add(self.cache_read_tokens, other.cache_read_tokens),
             add(self.cache_write_tokens, other.cache_write_tokens),
+            add(self.cache_write_1h_tokens, other.cache_write_1h_tokens),
         )
 
 
@@ -312,6 +318,10 @@ class Outcome:
 
     `rounds` are the further requests that one answer took because the model read something back,
     `retrievals` how often it did; `usage` covers all of them.
+    `taken` are the tokens that were left out or, negative, added, each with its place in the forwarded prompt: 0 is its
+    beginning, 1 its end. `transform_tokens` are the same by transform. `sent` says that the provider may have the request.
+    `conversation` is the same for all turns of one, `caller` a keyed hash; `holdout` marks a conversation that is left alone to
+    compare with. `billed` is the usage of each of the requests that `usage` covers.
     """
 
     request_id: str
@@ -336,6 +346,20 @@ class Outcome:
     error: str = ""
     rounds: int = 0
     retrievals: int = 0
+    billed: tuple[Usage, ...] = ()
+    route: str = ""
+    client: str = ""
+    caller: str = ""
+    team: str = ""
+    user: str = ""
+    conversation: str = ""
+    sent: bool = False
+    holdout: bool = False
+    shadow: bool = False
+    cache_hit: str = ""
+    taken: tuple[tuple[float, int], ...] = ()
+    transform_tokens: tuple[tuple[str, int], ...] = ()
+    degraded: tuple[tuple[str, str], ...] = ()
 
     @property
     def tokens_saved(self) -> int:

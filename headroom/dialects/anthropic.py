@@ -55,6 +55,7 @@ class AnthropicMessages(Dialect):
             token_count(usage, "output_tokens"),
             token_count(usage, "cache_read_input_tokens"),
             token_count(usage, "cache_creation_input_tokens"),
+            token_count(usage.get("cache_creation") if isinstance(usage, dict) else None, "ephemeral_1h_input_tokens"),
         )
 
 

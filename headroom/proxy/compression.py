@@ -15,11 +15,15 @@ from headroom.worker import STORE_UNAVAILABLE
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """One result per segment and per turn; `counted` is None when no exact count came back."""
+    """One result per segment and per turn; `counted` is None when no exact count came back.
+
+    `degraded` names the tiers that did not answer, each with its reason.
+    """
 
     results: Sequence[Compressed]
     recalled: Sequence[Compressed]
     counted: Sequence[int] | None
+    degraded: tuple[tuple[str, str], ...] = ()
 
 
 async def compressed(services: Services, talk: Conversation, *, model: str, timeout_s: float, count: tuple[str, ...] = ()) -> Compression:
@@ -34,6 +38,7 @@ async def compressed(services: Services, talk: Conversation, *, model: str, time
         return Compression(talk.results(known), talk.recalled(known), None)
     asked = [*job.keys, *(recall.key for recall in job.recalls if recall.known is None)]
     counted: Sequence[int] | None = None
+    lost: tuple[tuple[str, str], ...] = ()
     try:
         if services.replay.is_down:
             raise Degraded(STORE_UNAVAILABLE)
@@ -45,7 +50,7 @@ async def compressed(services: Services, talk: Conversation, *, model: str, time
         services.replay.remember(found)
         known |= found
     except Degraded as degraded:
-        services.ledger.degraded("compressor", degraded.reason)
+        lost = (("compressor", degraded.reason),)
         reason = degraded.reason if degraded.reason == STORE_UNAVAILABLE else f"compressor_{degraded.reason}"
         known |= await services.replay.pin(asked, Compressed(None, reason=reason))
-    return Compression(talk.results(known), talk.recalled(known), counted)
+    return Compression(talk.results(known), talk.recalled(known), counted, lost)

@@ -31,6 +31,7 @@ from headroom.proxy.offer import Offer, offer
 from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay, until_gone
 from headroom.proxy.rounds import Rounds, follow
 from headroom.proxy.services import Services
+from headroom.proxy.taken import taken
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
 from headroom.proxy.upstream import HeaderList, request_headers, response_headers
@@ -60,7 +61,15 @@ class ProviderRoute:
         services, headers = self._services, Headers(scope=scope)
         mode = policy_mode(headers, services)
         request_id = scope.get("headroom.request_id") or uuid.uuid4().hex
-        trace = Trace(self._dialect, mode, request_id, tags=tags_of(headers), offer_from=offer_from(headers, services))
+        trace = Trace(
+            self._dialect,
+            mode,
+            request_id,
+            tags=tags_of(headers),
+            offer_from=offer_from(headers, services),
+            route=scope["path"],
+            client=client_of(headers),
+        )
         try:
             body = await read_body(headers, receive, 1_000_000 * services.settings.max_body_mb)
             work = exchange(Incoming(scope, headers, body), send, trace, services)
@@ -84,7 +93,7 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     """Steps 2 to 11 of a request; raises what the client has to be told."""
     received = time.perf_counter()
     dialect, body = trace.dialect, request.body
-    caller = identify(request.headers, services.settings, services.salt)
+    caller = trace.caller = identify(request.headers, services.settings, services.salt)
     call = await offload(len(body.decoded), dialect.read, body.decoded)
     trace.model, trace.stream, trace.chars = call.model, call.stream, sum(map(len, dialect.texts(call)))
     forwarded, offered = body.wire, None
@@ -96,6 +105,7 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     outgoing = request_headers(request.scope, body_changed=forwarded is not body.wire, readable=offered is not None)
 
     async def ask(content: bytes) -> httpx.Response:
+        trace.sent = True
         return await services.upstream.send(dialect.provider, request.scope, outgoing, content)
 
     response = await ask(forwarded)
@@ -118,7 +128,7 @@ async def metered(response: httpx.Response, headers: HeaderList, send: Send, tra
     try:
         return await relay(response, headers, send, meter)
     finally:
-        trace.usage = meter.finish()
+        trace.billed.append(meter.finish())
 
 
 async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services: Services) -> tuple[bytes, Offer | None]:
@@ -138,6 +148,7 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
         _log.exception("request %s is forwarded untouched", trace.request_id)
         trace.skip_reason = "failed"
         return body.wire, None
+    trace.degraded, trace.conversation = done.degraded, talk.id
     trace.results = [*done.results, *done.recalled, *(offered.added if offered else ())]
     looked_at = zip(talk.segments, done.results, strict=True)
     trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)
@@ -146,6 +157,7 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     if spliced is call.raw:
         trace.skip_reason = why_untouched(trace.results)
         return body.wire, None
+    trace.taken = taken(call, talk.segments, done.results, talk.turns, done.recalled)
     return spliced, offered
 
 
@@ -196,6 +208,11 @@ def why_untouched(results: Sequence[Compressed]) -> str:
         return "nothing_to_compress"
     serious = [reason for reason in reasons if reason.startswith(("compressor_", "context_", "store_", "failed"))]
     return max(sorted(set(serious or reasons)), key=(serious or reasons).count)
+
+
+def client_of(headers: Headers) -> str:
+    """The first product that the user agent names, without its version."""
+    return headers.get("user-agent", "").split(" ")[0].partition("/")[0][:60]
 
 
 def tags_of(headers: Headers) -> tuple[tuple[str, str], ...]:

@@ -66,7 +66,7 @@ class Rounds:
         except (httpx.HTTPError, HeadroomError) as failure:
             raise UpstreamBroke(str(failure) or type(failure).__name__) from failure
         finally:
-            self.trace.usage = self.trace.usage.plus(meter.finish())
+            self.trace.billed.append(meter.finish())
 
     async def whole(self, response: httpx.Response) -> bytes:
         async with aclosing(self.read(response)) as pieces:
@@ -126,7 +126,7 @@ async def follow(response: httpx.Response, headers: HeaderList, send: Send, roun
         try:
             return await relay(response, headers, send, meter)
         finally:
-            rounds.trace.usage = meter.finish()
+            rounds.trace.billed.append(meter.finish())
     headers = [(name, value) for name, value in headers if name != b"content-encoding"]
     return await (_stream if content_type.startswith(_STREAM) else _whole)(response, headers, send, rounds)
 

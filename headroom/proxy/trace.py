@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from headroom.dialects import Dialect
-from headroom.model import Compressed, Fidelity, Outcome, Usage
+from headroom.model import Caller, Compressed, Fidelity, Outcome, Usage
+from headroom.proxy.admission import ANONYMOUS
 from headroom.proxy.upstream import HeaderList
 
 
@@ -30,11 +32,23 @@ class Trace:
     error: str = ""
     overhead_ms: float = 0.0
     ttfb_ms: float | None = None
-    usage: Usage = field(default_factory=Usage)
+    billed: list[Usage] = field(default_factory=list)  # one per answer of the provider
     tags: tuple[tuple[str, str], ...] = ()
+    route: str = ""
+    client: str = ""
+    caller: Caller = ANONYMOUS
+    conversation: str = ""
+    sent: bool = False
+    taken: tuple[tuple[float, int], ...] = ()
+    degraded: tuple[tuple[str, str], ...] = ()
     offer_from: int | None = None  # tokens to leave out before the model is offered the retrieve tool; None: never
     rounds: int = 0
     retrievals: int = 0
+
+    @property
+    def usage(self) -> Usage:
+        """What all answers together were billed."""
+        return functools.reduce(Usage.plus, self.billed, Usage())
 
     def tokens_before(self) -> int:
         """Exact for the segments that were looked at, a quarter of the characters for the rest."""
@@ -47,7 +61,13 @@ class Trace:
     def transforms(self) -> tuple[str, ...]:
         return tuple(result.label for result in self.results if result.text is not None)
 
+    def _taken(self) -> tuple[tuple[float, int], ...]:
+        """All tokens saved by their place; those without one stand in front, where caches read, so that no saving is overstated."""
+        rest = self.tokens_before() - self.tokens_after() - sum(tokens for _, tokens in self.taken)
+        return (*self.taken, (0.0, rest)) if rest else self.taken
+
     def outcome(self) -> Outcome:
+        named = dict(self.tags)
         return Outcome(
             request_id=self.request_id,
             timestamp=time.time(),
@@ -71,6 +91,17 @@ class Trace:
             error=self.error,
             rounds=self.rounds,
             retrievals=self.retrievals,
+            billed=tuple(self.billed),
+            route=self.route,
+            client=self.client,
+            caller=self.caller.scope,
+            team=named.get("team", ""),
+            user=named.get("user", ""),
+            conversation=self.conversation,
+            sent=self.sent,
+            taken=self._taken(),
+            transform_tokens=tuple((result.transform, result.tokens_saved) for result in self.results if result.text is not None),
+            degraded=self.degraded,
         )
 
     def headers(self) -> HeaderList:

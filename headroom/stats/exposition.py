@@ -52,9 +52,6 @@ class Exposition:
         self._degraded = counter("tier_degraded_total", "Calls of a tier that went on without it", "tier", "reason")
         self._known_models: set[str] = set()
 
-    def degraded(self, tier: str, reason: str) -> None:
-        self._degraded.labels(tier, reason).inc()
-
     def record(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self._requests.labels(outcome.mode).inc()
@@ -73,6 +70,8 @@ class Exposition:
         self._overhead.observe(outcome.overhead_ms / 1000)
         if outcome.ttfb_ms is not None:
             self._ttfb.observe(outcome.ttfb_ms / 1000)
+        for tier, reason in outcome.degraded:
+            self._degraded.labels(tier, reason).inc()
         for name, spent in outcome.transform_ms:
             self._transform.labels(name).observe(spent / 1000)
         self._cache_read.labels(outcome.provider).inc(outcome.usage.cache_read_tokens or 0)

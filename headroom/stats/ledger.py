@@ -49,11 +49,6 @@ class Ledger:
         self._cache: dict[str, Counter[str]] = {}
         self._recent: deque[Outcome] = deque(maxlen=_WINDOW)
 
-    def degraded(self, tier: str, reason: str) -> None:
-        """A tier did not answer and the request went on without it."""
-        self._by["degraded"][f"{tier}:{reason}"] += 1
-        self.exposition.degraded(tier, reason)
-
     def record(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self._recent.append(outcome)
@@ -73,6 +68,8 @@ class Ledger:
         self._by["mode"][outcome.mode] += 1
         for reason in outcome.reasons or ((outcome.skip_reason,) if outcome.skip_reason else ()):
             self._by["skip"][reason] += 1
+        for tier, reason in outcome.degraded:
+            self._by["degraded"][f"{tier}:{reason}"] += 1
         for name, spent in outcome.transform_ms:
             self._transform_ms.setdefault(name, Counter()).update(count=1, microseconds=round(1000 * spent))
         cache = self._cache.setdefault(outcome.provider, Counter())

@@ -19,7 +19,7 @@ from headroom.proxy.compress import Degraded
 from headroom.settings import Settings
 from headroom.store.sqlite import SqliteStore
 from tests.provider import Provider, Script, refusing_url
-from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, serving, settings_for
+from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, serving, settings_for, stats_of
 
 ROUTES = ["/v1/messages", "/v1/chat/completions"]
 TURNS = {"/v1/messages": anthropic_turns, "/v1/chat/completions": openai_turns}
@@ -131,7 +131,7 @@ def test_a_client_that_goes_away_during_compression(provider: Provider, tmp_path
         asyncio.run(ask_and_leave(url))
         assert stuck.left.wait(30)
         assert provider.requests == []
-        assert HTTP.get(f"{url}/stats").json()["recent_requests"][0]["status"] == 499
+        assert stats_of(url, 1)["recent_requests"][0]["status"] == 499
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_without_compression_the_original_goes_out_and_stays(settings: Settings,
         assert answer.headers["x-headroom-skip-reason"] == f"compressor_{reason}"
         assert answer.headers["x-headroom-tokens-saved"] == "0"
         assert provider.requests[-1].body == first
-        assert HTTP.get(f"{url}/stats").json()["degraded"] == {f"compressor:{reason}": 1}
+        assert stats_of(url, 1)["degraded"] == {f"compressor:{reason}": 1}
     with serving(settings) as url:
         HTTP.post(url + route, content=second)
         forwarded = provider.requests[-1].body

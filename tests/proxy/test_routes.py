@@ -13,7 +13,7 @@ from headroom import compress
 from headroom.ccr import marker
 from headroom.settings import Settings
 from tests.provider import Provider
-from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, body_of, openai_turns, serving, settings_for
+from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, body_of, openai_turns, serving, settings_for, stats_of
 
 ADMIN = "operators-only"
 
@@ -59,7 +59,7 @@ def test_statistics_and_metrics_count_the_same(provider: Provider, tmp_path: Pat
         for turns in (1, 2):
             HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(turns))).raise_for_status()
         HTTP.post(f"{url}/v1/chat/completions", content=b"{}")
-        stats = HTTP.get(f"{url}/stats").json()
+        stats = stats_of(url, 3)
         metrics = figures(HTTP.get(f"{url}/metrics").text)
     assert stats["requests"]["total"] == 3
     assert stats["requests"]["by_provider"] == {"anthropic": 2, "openai": 1}

@@ -1,0 +1,84 @@
+"""What one request cost, and what it would have cost without us.
+
+Counterfactual, method `position`: the tokens that were taken out are priced as the provider billed the part of the prompt they
+stood in. It bills a prompt from its beginning: first what it read from its cache, then what it wrote to it (the longer lifetime
+first), then the rest. So what was taken out of the cached prefix saves the price of a cache read and nothing more, and what was
+added costs. The tokens taken out are our own count, the billed ones the provider's; they are not scaled to each other.
+The size of a whole prompt can change its price: both totals are priced by their own size.
+
+Where the model read something back, the further requests are part of the cost. Without us there would have been one: the first
+prompt with what was taken out of it, and the last answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from headroom.model import Outcome, Usage
+from headroom.stats.prices import NOTHING, Prices, Prompt, prompt_of
+
+Method = Literal["billed", "estimated", "unpriced", "not_billed"]
+POSITION = "position"
+_CLIENT_CLOSED = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Nanodollars, None where the model's price is not known.
+
+    `method`: `billed` by the provider's own usage; `estimated` from our count of the prompt, because the provider gave no usage or
+    the client left before it; `unpriced`, nobody knows the price; `not_billed`, the provider refused, failed or was never asked.
+    """
+
+    method: Method
+    cost: int | None = 0
+    counterfactual: int | None = 0
+    taken: Prompt = NOTHING
+
+    @property
+    def saved(self) -> int | None:
+        """Counterfactual less cost: negative when we made the request dearer."""
+        return None if self.cost is None or self.counterfactual is None else self.counterfactual - self.cost
+
+
+def cost_of(outcome: Outcome, prices: Prices) -> Cost:
+    """The cost of an outcome at the prices of its day."""
+    rounds = [usage for usage in outcome.billed if _says_something(usage)]
+    billed = bool(rounds)
+    if not billed:
+        if not (outcome.sent and (200 <= outcome.status < 300 or outcome.status == _CLIENT_CLOSED)):
+            return Cost("not_billed")
+        rounds = [Usage(max(0, outcome.tokens_after))]
+    prompts = [prompt_of(outcome.provider, usage) for usage in rounds]
+    taken = taken_out(outcome.taken, prompts[0])
+    rates = prices.rates(outcome.provider, outcome.model, outcome.timestamp)
+    if rates is None:
+        return Cost("unpriced", None, None, taken)
+    outputs = [usage.output_tokens or 0 for usage in rounds]
+    return Cost(
+        "billed" if billed else "estimated",
+        sum(rates.cost(prompt, output) for prompt, output in zip(prompts, outputs, strict=True)),
+        rates.cost(prompts[0] + taken, outputs[-1]),
+        taken,
+    )
+
+
+def _says_something(usage: Usage) -> bool:
+    return any((usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens))
+
+
+def taken_out(taken: tuple[tuple[float, int], ...], prompt: Prompt) -> Prompt:
+    """The tokens taken out, by what the provider billed for the part of the prompt each stood in."""
+    read = written_1h = written_5m = plain = 0
+    for share, tokens in taken:
+        place = share * prompt.tokens
+        if place < prompt.read:
+            read += tokens
+        elif place < prompt.read + prompt.write_1h:
+            written_1h += tokens
+        elif place < prompt.read + prompt.write_1h + prompt.write_5m:
+            written_5m += tokens
+        else:
+            plain += tokens
+    return Prompt(plain, read, written_5m, written_1h)

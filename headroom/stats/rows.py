@@ -1,0 +1,120 @@
+"""One row per request: what the ledger keeps, forever in this form. Never a prompt, an answer or a credential.
+
+A column is only ever added, with a default that says "not known"; its meaning never changes. A change raises SCHEMA_VERSION.
+Amounts are whole nanodollars, durations whole microseconds, so that sums are exact and the same in any order. Savings are signed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+
+from headroom.model import Outcome
+from headroom.stats.costing import POSITION, cost_of
+from headroom.stats.prices import Prices
+
+SCHEMA_VERSION = 1
+Kind = Literal["str", "int", "bool", "time", "list", "counts"]
+Row = dict[str, Any]
+
+# name -> kind, in the order of the Parquet files. `time` is microseconds since 1970 UTC; `counts` a list of {name, value}.
+COLUMNS: dict[str, Kind] = {
+    "schema_version": "int",
+    "event_id": "str",  # the request id: a row that comes twice is counted once
+    "timestamp": "time",  # when the request ended
+    "route": "str",
+    "dialect": "str",
+    "provider": "str",
+    "model": "str",
+    "mode": "str",
+    "status": "int",  # 499: the client left; 0: no answer
+    "stream": "bool",
+    "sent": "bool",
+    "client": "str",
+    "caller": "str",
+    "team": "str",
+    "user": "str",
+    "conversation": "str",
+    "holdout": "bool",
+    "shadow": "bool",
+    "cache_hit": "str",
+    "tokens_before": "int",  # our count
+    "tokens_after": "int",
+    "tokens_saved": "int",
+    "tokens_method": "str",
+    "input_tokens": "int",  # the provider's figures; null where it gave none
+    "output_tokens": "int",
+    "cache_read_tokens": "int",
+    "cache_write_tokens": "int",
+    "cache_write_1h_tokens": "int",
+    "price_version": "str",
+    "cost_method": "str",
+    "cost_nanousd": "int",  # null: nobody knows the price
+    "counterfactual_method": "str",
+    "counterfactual_nanousd": "int",
+    "saved_nanousd": "int",
+    "saved_read_tokens": "int",  # tokens_saved by what the provider billed for their part of the prompt
+    "saved_write_tokens": "int",
+    "saved_plain_tokens": "int",
+    "rounds": "int",  # further requests because the model read something back; their cost is in the cost
+    "retrievals": "int",
+    "skip_reason": "str",
+    "error": "str",
+    "reasons": "counts",  # why texts stayed as they came
+    "transforms": "counts",  # texts that became smaller
+    "transform_tokens": "counts",
+    "transform_us": "counts",
+    "degraded": "list",  # tier:reason
+    "overhead_us": "int",
+    "ttfb_us": "int",
+    "total_us": "int",
+    "tags": "list",  # name=value
+}
+_ERROR_CHARS = 200
+
+
+def row_of(outcome: Outcome, prices: Prices) -> Row:
+    """The row of an outcome; every column of COLUMNS, in their order."""
+    cost, usage = cost_of(outcome, prices), outcome.usage
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "event_id": outcome.request_id,
+        "timestamp": round(1_000_000 * outcome.timestamp),
+        "tokens_method": "segments exact, the rest a quarter of its characters",
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "price_version": prices.version,
+        "cost_method": cost.method,
+        "cost_nanousd": cost.cost,
+        "counterfactual_method": POSITION if cost.method in ("billed", "estimated") else "",
+        "counterfactual_nanousd": cost.counterfactual,
+        "saved_nanousd": cost.saved,
+        "saved_read_tokens": cost.taken.read,
+        "saved_write_tokens": cost.taken.write_5m + cost.taken.write_1h,
+        "saved_plain_tokens": cost.taken.plain,
+        "error": outcome.error[:_ERROR_CHARS],
+        "reasons": _counts(Counter(outcome.reasons or ((outcome.skip_reason,) if outcome.skip_reason else ()))),
+        "transforms": _counts(Counter(label.removeprefix("router:").partition(":")[0] for label in outcome.transforms)),
+        "transform_tokens": _counts(_summed(outcome.transform_tokens)),
+        "transform_us": _counts(_summed((name, round(1000 * spent)) for name, spent in outcome.transform_ms)),
+        "degraded": [f"{tier}:{reason}" for tier, reason in outcome.degraded],
+        "overhead_us": round(1000 * outcome.overhead_ms),
+        "ttfb_us": None if outcome.ttfb_ms is None else round(1000 * outcome.ttfb_ms),
+        "total_us": round(1000 * outcome.total_ms),
+        "tags": [f"{name}={value}" for name, value in outcome.tags],
+    }
+    return {name: values[name] if name in values else getattr(outcome, name) for name in COLUMNS}
+
+
+def _summed(pairs: Any) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for name, value in pairs:
+        total[name] += value
+    return total
+
+
+def _counts(counts: Counter[str]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value} for name, value in sorted(counts.items())]
