@@ -59,6 +59,7 @@ class Conversation:
             model=model,
             count=count,
             keys=tuple(self.keys[number] for number in fresh),
+            lineage=next(filter(None, self.keys), ""),
             repeats=found,
             states=states,
             sources=tuple(

@@ -221,6 +221,7 @@ class Job:
 
     `keys` are the segments' memo keys, `repeats` what of each stands earlier in the conversation,
     `states` the number of the earlier segment that is another state of the same object, or None.
+    `lineage` is the key of the conversation's first segment, empty when there is none.
     `count` are further texts whose tokens the caller wants counted exactly. `sources` are the
     texts that `recalls` search and the others refer to, those of earlier jobs by their known result.
     """
@@ -231,6 +232,7 @@ class Job:
     model: str
     count: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    lineage: str = ""
     repeats: tuple[tuple[Repeat, ...], ...] = ()
     states: tuple[int | None, ...] = ()
     sources: tuple[SourceRef, ...] = ()

@@ -76,6 +76,10 @@ class CompressionSettings(_Section):
         1, "processes that compress, beside the one that serves", env="HEADROOM_PROCESSES", flag="--processes", ge=1, le=64
     )
 
+    learn: bool = _field(
+        True, "whether what is asked for again shapes how later outputs of the same tool are compressed", env="HEADROOM_LEARN"
+    )
+
     @property
     def policy(self) -> Policy:
         return Policy(self.fidelity, self.min_tokens)

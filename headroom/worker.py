@@ -18,22 +18,29 @@ from headroom import pipeline, tokens
 from headroom.ccr import recall, retrieve
 from headroom.conversation import NOTHING
 from headroom.errors import HeadroomError, StoreUnavailable
+from headroom.learning import Learning
 from headroom.model import Compressed, Job, JobResult, Original, Segment
 from headroom.pipeline import Plan
+from headroom.scoring.toin import Snapshot
 from headroom.store.base import Store
 
 _UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
 _BY_LINE = frozenset(("code", "diff", "log", "search"))  # whose compressors' units are the lines
 _NOUNS = {"log": "line", "search": "line", "diff": "line", "code": "line", "text": "line", "table": "row"}
 STORE_UNAVAILABLE = "store_unavailable"  # the reason of a result whose original could not be stored
+NOTHING_LEARNED = Snapshot()
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Does jobs against one store, on any number of threads. Keeps the units of recent originals in memory."""
+    """Does jobs against one store, on any number of threads. Keeps the units of recent originals in memory.
 
-    def __init__(self, store: Store, vocabulary_dir: Path | None = None) -> None:
+    With `learning` it follows what was learned from earlier traffic, and adds to it.
+    """
+
+    def __init__(self, store: Store, vocabulary_dir: Path | None = None, learning: Learning | None = None) -> None:
         self._store = store
+        self._learning = learning
         self._vocabulary_dir = vocabulary_dir
         self._units: OrderedDict[str, Sequence[recall.Unit]] = OrderedDict()
         self._units_bytes = 0
@@ -42,7 +49,8 @@ class Worker:
     def run(self, job: Job) -> JobResult:
         """Never raises over the store or a text."""
         counter = tokens.counter(job.model, self._vocabulary_dir)
-        plans = pipeline.plan(job.segments, job.policy)
+        segments = self._advised(job)
+        plans = pipeline.plan(segments, job.policy)
         results = pipeline.apply(plans, job.policy, counter)
         keys = job.keys or tuple(segment.memo_key(job.scope, job.policy) for segment in job.segments)
         _refer(job, keys, results, counter)
@@ -55,9 +63,18 @@ class Worker:
             kept = tuple(_kept(result, STORE_UNAVAILABLE) for result in results)
             return JobResult(kept, counted, tuple(Compressed(None) for item in job.recalls if item.known is None))
         compressed = self._first(keys, results)
+        if self._learning and job.lineage:
+            self._learning.compressed(job.scope, segments, results)
         at_hand = {result.hash: plan for plan, result in zip(plans, compressed, strict=True) if result.text is not None}
         recalled = self._recall(job, dict(zip(keys, compressed, strict=True)), at_hand, counter)
         return JobResult(tuple(compressed), counted, tuple(recalled))
+
+    def _advised(self, job: Job) -> tuple[Segment, ...]:
+        """The segments of a job, each with what was learned about such outputs before the conversation began."""
+        learned = self._learning.advised(job.scope, job.lineage, job.segments) if self._learning else NOTHING_LEARNED
+        if not learned.advice:
+            return job.segments
+        return tuple(dataclasses.replace(segment, advice=learned.for_output(segment.tool, segment.text)) for segment in job.segments)
 
     def _first(self, keys: Sequence[str], results: Sequence[Compressed]) -> list[Compressed]:
         """What stands in the store for these keys after ours were offered."""

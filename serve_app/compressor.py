@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from headroom.learning import open_learning
 from headroom.model import Job, JobResult, Policy
 from headroom.proxy.compress import Compress, Degraded
 from headroom.proxy.processes import HARD_LIMIT_S, warm_up_job
@@ -30,7 +31,8 @@ class Compressor:
 
     def __init__(self, settings: Settings, threads: int) -> None:
         join_serve_logs()
-        self._worker = Worker(open_store(settings), settings.vocabulary_dir)
+        store = open_store(settings)
+        self._worker = Worker(store, settings.vocabulary_dir, open_learning(store, settings))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compress")
         self._began: dict[int, float] = {}
         self._check = warm_up_job(settings.compression.policy)

@@ -31,6 +31,7 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("compression", "ccr_tokens"): "0",
     ("compression", "deadline_ms"): "50",
     ("compression", "processes"): "2",
+    ("compression", "learn"): "false",
     ("context", "windows"): "llama-*=8000",
     ("context", "default_window"): "32000",
     ("context", "output_reserve"): "1000",

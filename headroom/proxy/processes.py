@@ -15,6 +15,7 @@ from logging.handlers import RotatingFileHandler
 import anyio
 import anyio.to_process
 
+from headroom.learning import open_learning
 from headroom.model import Job, JobResult, Policy, Segment
 from headroom.proxy.compress import Degraded
 from headroom.settings import Settings
@@ -31,7 +32,7 @@ def _worker(settings: Settings) -> Worker:
     store = open_store(settings)  # makes the home directory
     handler = RotatingFileHandler(settings.home / "worker.log", maxBytes=1_000_000, backupCount=1, delay=True)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler])
-    return Worker(store, settings.vocabulary_dir)
+    return Worker(store, settings.vocabulary_dir, open_learning(store, settings))
 
 
 def run_job(job: Job, settings: Settings) -> JobResult:

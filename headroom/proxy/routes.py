@@ -5,6 +5,7 @@ Errors are `{"error": {"type", "message"}}`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from headroom.errors import HeadroomError, InvalidRequest
 from headroom.proxy.admission import admit_operator, identify, known
 from headroom.proxy.body import read_body
 from headroom.proxy.compress_route import compress_body
+from headroom.proxy.learning_routes import learning_routes, summary
 from headroom.proxy.services import Services
 from headroom.stats.exposition import CONTENT_TYPE
 
@@ -31,6 +33,7 @@ def own_routes(services: Services) -> APIRouter:
     _caller_routes(router, services)
     _health_routes(router, services)
     _operator_routes(router, services)
+    learning_routes(router, services)
     return router
 
 
@@ -46,9 +49,13 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
         return Response(reply, media_type="application/json")
 
     async def answer(request: Request, digest: str, query: str | None) -> Response:
+        """A plain GET of a whole original redeems a marker and teaches nothing: whoever checks them all must not end compression."""
         caller = known(identify(request.headers, settings, salt))
         original = await services.store.get_original(caller.scope, digest)
-        return _json(retrieve.answer(original, query))
+        reply = retrieve.answer(original, query)
+        if services.learning:
+            services.learning.asked(caller.scope, original, reply, taught=request.method != "GET")
+        return _json(reply)
 
     @router.post("/v1/retrieve", summary="Read back an original, or search in it")
     async def retrieve_post(request: Request) -> Response:
@@ -126,6 +133,8 @@ def _operator_routes(router: APIRouter, services: Services) -> None:
         stored = await services.store.blob_stats()
         rounds = services.ledger.totals["rounds"]
         body["compression"] = {"ccr_entries": stored.entries, "ccr_retrievals": stored.retrievals, "ccr_rounds": rounds}
+        learned = await asyncio.to_thread(services.learning.everybody) if services.learning else []
+        body["toin"] = summary(learned, services.learning is not None)
         return _json(body)
 
     @router.get("/metrics", summary="Prometheus metrics of this process")

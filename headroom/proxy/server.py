@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -45,6 +46,8 @@ def create_app(services: Services) -> FastAPI:
         yield
         await services.compress.close()
         await services.embed.close()
+        if services.learning:
+            await asyncio.to_thread(services.learning.close)
         await services.upstream.close()
         await services.store.close()
         services.recorder.close()

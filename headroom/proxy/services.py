@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headroom.errors import SettingsError
+from headroom.learning import Learning, open_learning
 from headroom.proxy.compress import Compress
 from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
@@ -31,6 +32,7 @@ class Services:
     ledger: Ledger
     recorder: Recorder
     salt: bytes
+    learning: Learning | None = None
     embed: Embed = field(default_factory=NoEmbed)
     counts: TokenCounts = field(default_factory=TokenCounts)
 
@@ -49,6 +51,7 @@ def open_services(settings: Settings, compress: Compress, embed: Embed | None = 
         ledger=ledger,
         recorder=_recorder(ledger, settings),
         salt=store.secret(_SALT),
+        learning=open_learning(store, settings),
         embed=embed or NoEmbed(),
     )
 

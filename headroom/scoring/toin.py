@@ -52,7 +52,8 @@ def signature(tool: str, text: str) -> str:
     if not tool and not common:
         return ""
     structure = hashlib.sha256("\n".join(common).encode("utf-8", "replace")).hexdigest()[:12]
-    return f"{tool[:_NAME_CHARS]}#{structure}"
+    name = tool[:_NAME_CHARS].encode("utf-8", "replace").decode()
+    return f"{name}#{structure}"
 
 
 def field_name(key: str) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from headroom import worker
+from headroom.learning import open_learning
 from headroom.model import Job, JobResult
 from headroom.proxy.compress import Compress
 from headroom.proxy.replay import Replay
@@ -60,7 +61,7 @@ def serving(settings: Settings, compress: Compress | None = None, store: Store |
     services = open_services(settings, compress or Inline(settings, store))
     if store:
         threaded = ThreadedStore(store)
-        services = dataclasses.replace(services, store=threaded, replay=Replay(threaded))
+        services = dataclasses.replace(services, store=threaded, replay=Replay(threaded), learning=open_learning(store, settings))
     with running(create_app(services)) as url:
         yield url
 
@@ -161,3 +162,31 @@ def body_of(route: str, turns: int, count: int = 120) -> dict[str, Any]:
         case "/v1/chat/completions":
             return asking(openai_turns(turns, count))
     return {"model": "stand-in", "input": responses_turns(turns, count)}
+
+
+INVOICES = 300
+
+
+def invoices(seed: int) -> str:
+    """A tool's output of which no row is special."""
+    records = [
+        {"number": f"INV-{seed}-{row:04}", "customer": (row * 7919 + seed) % 997, "cents": row * 6143 % 9973} for row in range(INVOICES)
+    ]
+    return json.dumps(records)
+
+
+def middle(seed: int) -> list[str]:
+    """The numbers of some rows in the middle of `invoices`."""
+    return [f"INV-{seed}-{row:04}" for row in range(INVOICES // 2, INVOICES // 2 + 10)]
+
+
+def invoice_turns(seeds: Sequence[int], tool: str = "list_invoices") -> list[dict[str, Any]]:
+    """An Anthropic conversation in which the tool is called once a turn."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "How much was billed?"}]
+    for turn, seed in enumerate(seeds):
+        call = f"toolu_{turn}"
+        messages += [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": call, "name": tool, "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call, "content": invoices(seed)}]},
+        ]
+    return messages

@@ -1,0 +1,214 @@
+"""What is learned from traffic, kept in the store: counts per owner, and the advice that follows from them, shared by every process.
+
+What must hold:
+- A snapshot of advice never changes. It is stored before the counts that name it as the newest one.
+- A conversation keeps the snapshot it began with, so what it became does not depend on when a turn is computed (again).
+- Nothing here keeps a request waiting for a write: events are added up in memory and written by a thread of their own. A process
+  that is killed loses what it saw in the last seconds, and no more.
+- Counts are changed by compare-and-swap, so every event counts once, whichever process saw it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headroom.errors import StoreUnavailable
+from headroom.model import NO_ADVICE, Compressed, Original, Segment
+from headroom.scoring import toin
+from headroom.scoring.toin import Patterns, Snapshot
+from headroom.settings import Settings
+from headroom.store.base import Store
+
+_COUNTS = "toin-counts"  # owner -> counts of all signatures, and the versions of advice, the newest last
+_SNAPSHOTS = "toin-snapshots"  # owner/version -> advice
+_VERSIONS = 64  # kept; a conversation that began with an older one goes on without advice
+_SWAPS = 8  # tries, when others write at the same time
+_PINS = 10_000  # remembered
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """All that is known about one owner's tools."""
+
+    patterns: Patterns = field(default_factory=dict)
+    versions: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        return self.versions[-1] if self.versions else ""
+
+
+class Learning:
+    """Learns and advises; for any number of threads.
+
+    `interval_s` is how long events wait to be written and advice to be read again; 0: events wait for `flush`, advice is always read.
+    """
+
+    def __init__(self, store: Store, interval_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._interval_s = interval_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pending: dict[str, Patterns] = {}
+        self._latest: dict[str, tuple[float, Snapshot]] = {}
+        self._snapshots: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
+        self._pins: OrderedDict[str, str] = OrderedDict()
+        self._closing = threading.Event()
+        self._writer: threading.Thread | None = None
+
+    def advised(self, scope: str, lineage: str, segments: Sequence[Segment]) -> Snapshot:
+        """The advice for a conversation that begins with `lineage`; none when the store does not answer."""
+        try:
+            return self._snapshot(scope, self._pinned(scope, lineage)) if segments and lineage else Snapshot()
+        except StoreUnavailable as failure:
+            _log.warning("compression goes on without what was learned: %s", failure.message)
+            return Snapshot()
+
+    def compressed(self, scope: str, segments: Sequence[Segment], results: Sequence[Compressed]) -> None:
+        """These segments were looked at for the first time."""
+        for segment, result in zip(segments, results, strict=True):
+            if result.text is not None or segment.advice.whole:
+                self._note(scope, toin.signature(segment.tool, segment.text), toin.compressed(result, segment.advice))
+
+    def asked(self, scope: str, original: Original, reply: Mapping[str, Any], taught: bool) -> None:
+        """An original was read back: `reply` is what `retrieve.answer` said, `taught` whether a model may have asked for it."""
+        signature = toin.signature(original.tool, original.text)
+        if "results" not in reply:
+            self._note(scope, signature, toin.read_whole(taught))
+            return
+        _, known = self._latest.get(scope, (0.0, Snapshot()))
+        hits = [(hit["text"], hit["score"]) for hit in reply["results"]]
+        advice = known.advice.get(signature, NO_ADVICE)
+        self._note(scope, signature, toin.searched(original.text, reply["query"], hits, advice))
+
+    def current(self, scope: str) -> Snapshot:
+        """The newest advice, at most `interval_s` old. Raises StoreUnavailable."""
+        read, known = self._latest.get(scope, (float("-inf"), Snapshot()))
+        if self._clock() - read < self._interval_s:
+            return known
+        known = self._snapshot(scope, self.learned(scope).version)
+        self._latest[scope] = (self._clock(), known)
+        return known
+
+    def learned(self, scope: str) -> Learned:
+        """What stands in the store. Raises StoreUnavailable."""
+        return _read(self._store.get_record(_COUNTS, scope))
+
+    def everybody(self) -> list[Learned]:
+        """The same for all owners. Raises StoreUnavailable."""
+        return [_read(record) for record in self._store.list_records(_COUNTS).values()]
+
+    def flush(self) -> None:
+        """Write what was noted, and the advice that follows from it. What cannot be written waits."""
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        for scope, deltas in pending.items():
+            try:
+                written = self._add(scope, deltas)
+            except StoreUnavailable as failure:
+                _log.warning("what was learned waits to be written: %s", failure.message)
+                written = False
+            if not written:
+                with self._lock:
+                    self._pending[scope] = toin.merged(deltas, self._pending.get(scope, {}))
+
+    def close(self) -> None:
+        """Write what is left. The store must still be open."""
+        self._closing.set()
+        if self._writer:
+            self._writer.join(timeout=10)
+        self.flush()
+
+    def _note(self, scope: str, signature: str, counts: Mapping[str, int]) -> None:
+        if not signature:
+            return
+        with self._lock:
+            self._pending[scope] = toin.merged(self._pending.get(scope, {}), {signature: counts})
+            if self._writer is None and self._interval_s:
+                self._writer = threading.Thread(target=self._write, name="learning", daemon=True)
+                self._writer.start()
+
+    def _write(self) -> None:
+        while not self._closing.wait(self._interval_s):
+            self.flush()
+
+    def _add(self, scope: str, deltas: Patterns) -> bool:
+        """Whether the counts were changed; False when others were quicker each time."""
+        for _ in range(_SWAPS):
+            record = self._store.get_record(_COUNTS, scope)
+            before = _read(record)
+            patterns = toin.merged(before.patterns, deltas)
+            advice, versions = toin.snapshot(patterns), before.versions
+            if advice.version != before.version:
+                versions = (*(version for version in versions if version != advice.version), advice.version)
+                self._keep(scope, advice)
+            if self._store.swap_record(_COUNTS, scope, record, _written(Learned(patterns, versions[-_VERSIONS:]))):
+                self._latest[scope] = (self._clock(), advice)
+                self._forget(scope, versions[:-_VERSIONS])
+                return True
+        return False
+
+    def _keep(self, scope: str, advice: Snapshot) -> None:
+        if advice.version:
+            self._store.swap_record(_SNAPSHOTS, f"{scope}/{advice.version}", None, advice.dump())  # what may stand there is the same
+
+    def _forget(self, scope: str, versions: Sequence[str]) -> None:
+        for version in versions:
+            key = f"{scope}/{version}"
+            self._store.swap_record(_SNAPSHOTS, key, self._store.get_record(_SNAPSHOTS, key), None)
+
+    def _pinned(self, scope: str, lineage: str) -> str:
+        """The version a conversation began with; now, when it begins now."""
+        version = self._pins.get(lineage)
+        if version is None:
+            key = f"advice:{lineage}"
+            stands = self._store.get_first([key]) or self._store.put_first({key: f"version:{self.current(scope).version}".encode()})
+            version = stands[key].decode().removeprefix("version:")
+            self._pins[lineage] = version
+            while len(self._pins) > _PINS:
+                self._pins.popitem(last=False)
+        return version
+
+    def _snapshot(self, scope: str, version: str) -> Snapshot:
+        if not version:
+            return Snapshot()
+        known = self._snapshots.get((scope, version))
+        if known is None:
+            record = self._store.get_record(_SNAPSHOTS, f"{scope}/{version}")
+            try:
+                known = toin.load(record) if record else Snapshot()
+            except ValueError as failure:
+                _log.warning("advice %s cannot be read: %s", version, failure)
+                known = Snapshot()
+            self._snapshots[scope, version] = known
+            while len(self._snapshots) > _VERSIONS:
+                self._snapshots.popitem(last=False)
+        return known
+
+
+def open_learning(store: Store, settings: Settings) -> Learning | None:
+    """None where nothing is to be learned."""
+    return Learning(store) if settings.compression.learn else None
+
+
+def _read(record: bytes | None) -> Learned:
+    """What was written; nothing when another version wrote it."""
+    try:
+        raw = json.loads(record or b"{}")
+        return Learned(raw.get("patterns", {}), tuple(raw.get("versions", ())))
+    except (ValueError, AttributeError) as failure:
+        _log.warning("what was learned cannot be read and begins anew: %s", failure)
+        return Learned()
+
+
+def _written(learned: Learned) -> bytes:
+    raw = {"patterns": learned.patterns, "versions": learned.versions}
+    return json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,246 @@
+"""Learning over a real store: what is asked for again is kept in later conversations, and no running one changes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from headroom.ccr import marker, retrieve
+from headroom.conversation import by_key, read_conversation
+from headroom.dialects import ANTHROPIC
+from headroom.dialects.base import splice
+from headroom.errors import StoreUnavailable
+from headroom.learning import Learning
+from headroom.model import Compressed, Original, Policy, Segment
+from headroom.scoring import toin
+from headroom.store import Store
+from headroom.store.redis import RedisStore
+from headroom.store.sqlite import SqliteStore
+from headroom.worker import Worker
+from tests.proxy.faces import invoice_turns, invoices, middle
+
+SCOPE = "owner"
+TOOL = "list_invoices"
+Open = Callable[[], Store]
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens the same store once more, as another process would."""
+    opened: list[Store] = []
+    url = request.getfixturevalue("redis").url if request.param == "redis" else ""
+
+    def open_again() -> Store:
+        opened.append(RedisStore(url, 3600, 10**8, prefix=str(tmp_path)) if url else SqliteStore(tmp_path / "store.sqlite", 3600, 10**8))
+        return opened[-1]
+
+    yield open_again
+    for store in opened:
+        store.close()
+
+
+def forwarded(worker: Worker, store: Store, seeds: Sequence[int]) -> str:
+    """What goes to the provider for the conversation."""
+    call = ANTHROPIC.read(json.dumps({"model": "m", "messages": invoice_turns(seeds)}).encode())
+    talk = read_conversation(ANTHROPIC, call, Policy(), SCOPE)
+    known = dict(store.get_results([*talk.keyed, *talk.turn_keys]))
+    job = talk.job(known, "m")
+    if not job.idle:
+        known |= by_key(job, worker.run(job))
+    return splice(call, talk.segments, talk.results(known), talk.turns, talk.recalled(known)).decode()
+
+
+def learning_on(store: Store) -> Learning:
+    """It writes when it is told to, and always reads the newest advice."""
+    return Learning(store, interval_s=0)
+
+
+class Process:
+    """One process of an installation."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.learning = learning_on(store)
+        self.worker = Worker(store, learning=self.learning)
+
+    def forwarded(self, *seeds: int) -> str:
+        body = forwarded(self.worker, self.store, seeds)
+        self.learning.flush()
+        return body
+
+    def asks_again(self, body: str, query: str) -> None:
+        """A model that was shown `body` searches in what was left out of its last output."""
+        original = self.store.get_original(SCOPE, list(marker.hashes(body))[-1])
+        self.learning.asked(SCOPE, original, retrieve.answer(original, query), taught=True)
+        self.learning.flush()
+
+
+def learn(process: Process, seeds: range = range(100, 105)) -> None:
+    """Conversations whose middle rows are asked for again."""
+    for seed in seeds:
+        body = process.forwarded(seed)
+        assert not [number for number in middle(seed) if number in body]
+        process.asks_again(body, middle(seed)[5])
+
+
+def test_middle_rows_that_are_asked_for_again_are_no_longer_cut(reopen: Open) -> None:
+    before, other = Process(reopen()), Process(reopen())
+    running = before.forwarded(1)
+    assert not [number for number in middle(1) if number in running]
+    learn(before)
+    for process in (before, other, Process(reopen())):  # who learned it, another process, one that was started later
+        seed = 200 + id(process) % 10_000
+        fresh = process.forwarded(seed)
+        assert [number for number in middle(seed) if number not in fresh] == []
+        assert f"INV-{seed}-0080" not in fresh
+        assert len(fresh) < len(json.dumps(invoice_turns([seed]))) / 2
+    assert before.forwarded(1) == running
+
+
+def test_a_running_conversation_stays_byte_stable_while_advice_changes(reopen: Open) -> None:
+    first = Process(reopen())
+    bodies = [first.forwarded(1), first.forwarded(1, 2)]
+    learn(first)
+    assert first.learning.learned(SCOPE).version
+    bodies += [Process(reopen()).forwarded(*seeds) for seeds in ((1, 2, 3), (1, 2, 3, 4))]
+    for earlier, later in itertools.pairwise(bodies):
+        assert later.startswith(earlier.removesuffix("]}"))
+    assert not [number for seed in (1, 2, 3, 4) for number in middle(seed) if number in bodies[-1]], "it keeps the advice it began with"
+
+
+class Forgetful(SqliteStore):
+    """A store whose results are lost as soon as they are written."""
+
+    def get_results(self, keys: Sequence[str]) -> Mapping[str, Compressed]:
+        return {}
+
+    def put_results(self, results: Mapping[str, Compressed]) -> Mapping[str, Compressed]:
+        return results
+
+
+def test_what_is_computed_again_follows_the_advice_of_its_time(tmp_path: Path) -> None:
+    process = Process(Forgetful(tmp_path / "store.sqlite", 3600, 10**8))
+    running = process.forwarded(1, 2)
+    learn(process)
+    advised = process.forwarded(7)
+    assert middle(7)[0] in advised
+    for row in (45, 75, 105, 135, 195):
+        body = process.forwarded(1000 + row)
+        for _ in range(6):
+            process.asks_again(body, f"INV-{1000 + row}-{row:04}")
+    assert process.learning.current(SCOPE).for_output(TOOL, invoices(1)).whole
+    again = Process(process.store)
+    assert again.forwarded(1, 2) == running
+    assert again.forwarded(7) == advised
+    assert marker.HASH.search(again.forwarded(8)) is None
+
+
+def test_every_event_counts_once_whoever_saw_it(reopen: Open) -> None:
+    text = invoices(1)
+    original = Original("h", text, TOOL)
+
+    def busy(_: int) -> None:
+        learning = learning_on(reopen())
+        for number in range(20):
+            learning.asked(SCOPE, original, retrieve.answer(original), taught=True)
+            if number % 5 == 0:
+                learning.flush()
+        learning.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(busy, range(6)))
+    (counts,) = Learning(reopen()).learned(SCOPE).patterns.values()
+    assert counts == {"asked": 120, "whole": 120}
+
+
+def test_owners_learn_apart(reopen: Open) -> None:
+    process = Process(reopen())
+    learn(process)
+    assert process.learning.current(SCOPE).version
+    assert not process.learning.current("another").version
+    assert [len(learned.patterns) for learned in process.learning.everybody()] == [1]
+
+
+def test_events_are_written_by_themselves(reopen: Open) -> None:
+    store = reopen()
+    learning = Learning(store, interval_s=0.01)
+    original = Original("h", invoices(1), TOOL)
+    learning.asked(SCOPE, original, retrieve.answer(original), taught=True)
+    written = iter(lambda: bool(Learning(store).learned(SCOPE).patterns), True)
+    for _ in zip(range(10**6), written, strict=False):
+        pass
+    learning.close()
+    assert Learning(store).learned(SCOPE).patterns
+
+
+class Broken(SqliteStore):
+    """A store whose records fail while `broken`."""
+
+    broken = False
+
+    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
+        if self.broken:
+            raise StoreUnavailable("broken for the test")
+        return super().swap_record(table, key, old, new)
+
+    def get_first(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        if self.broken:
+            raise StoreUnavailable("broken for the test")
+        return super().get_first(keys)
+
+
+def test_a_store_that_fails_loses_nothing_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    store = Broken(tmp_path / "store.sqlite", 3600, 10**8)
+    process = Process(store)
+    store.broken = True
+    body = process.forwarded(5)
+    assert marker.HASH.search(body)
+    process.asks_again(body, middle(5)[5])
+    assert not process.learning.learned(SCOPE).patterns
+    store.broken = False
+    process.learning.flush()
+    (counts,) = process.learning.learned(SCOPE).patterns.values()
+    assert (counts["cut"], counts["asked"]) == (1, 1)
+
+
+def test_what_another_version_wrote_begins_anew(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite", 3600, 10**8)
+    process = Process(store)
+    learn(process)
+    version = process.learning.learned(SCOPE).version
+    key = f"{SCOPE}/{version}"
+    assert store.swap_record("toin-snapshots", key, store.get_record("toin-snapshots", key), b'{"s": {"unknown": 1}}')
+    later = Process(store)
+    assert marker.HASH.search(later.forwarded(50))
+    counts = store.get_record("toin-counts", SCOPE)
+    assert store.swap_record("toin-counts", SCOPE, counts, b"odd")
+    assert later.learning.learned(SCOPE).patterns == {}
+    later.forwarded(51)
+    assert len(later.learning.learned(SCOPE).patterns) == 1
+
+
+def test_old_snapshots_go(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite", 3600, 10**8)
+    learning = learning_on(store)
+    for number in range(70):
+        original = Original("h", json.dumps([{f"field_{'x' * number}": 1}]), "tool")
+        for _ in range(10):
+            learning.asked(SCOPE, original, retrieve.answer(original), taught=True)
+        learning.flush()
+    versions = learning.learned(SCOPE).versions
+    assert len(versions) == len(set(versions)) == 64
+    assert set(store.list_records("toin-snapshots")) == {f"{SCOPE}/{version}" for version in versions}
+    assert learning.current(SCOPE) == toin.snapshot(learning.learned(SCOPE).patterns)
+
+
+def test_short_and_unnamed_texts_teach_nothing(tmp_path: Path) -> None:
+    learning = learning_on(SqliteStore(tmp_path / "store.sqlite", 3600, 10**8))
+    learning.compressed(SCOPE, [Segment("short", (0, 0), tool=TOOL)], [Compressed(None, reason="too_small")])
+    learning.compressed(SCOPE, [Segment("some prose", (0, 0))], [Compressed("prose", "prose", "", 9, 3, "h", 4, 1)])
+    learning.flush()
+    assert learning.learned(SCOPE).patterns == {}
