@@ -17,8 +17,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from headroom.ccr import retrieve
 from headroom.errors import StoreUnavailable
 from headroom.model import NO_ADVICE, Compressed, Original, Segment
 from headroom.scoring import toin
@@ -30,7 +30,8 @@ _COUNTS = "toin-counts"  # owner -> counts of all signatures, and the versions o
 _SNAPSHOTS = "toin-snapshots"  # owner/version -> advice
 _VERSIONS = 64  # kept; a conversation that began with an older one goes on without advice
 _SWAPS = 8  # tries, when others write at the same time
-_PINS = 10_000  # remembered
+_REMEMBERED = 10_000  # conversations, and originals that were asked for
+_QUESTIONS = 200  # that wait for the writer; further ones teach nothing
 _log = logging.getLogger(__name__)
 
 
@@ -57,10 +58,12 @@ class Learning:
         self._interval_s = interval_s
         self._clock = clock
         self._lock = threading.Lock()
+        self._questions: list[tuple[str, Original, str, bool]] = []
         self._pending: dict[str, Patterns] = {}
         self._latest: dict[str, tuple[float, Snapshot]] = {}
         self._snapshots: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
         self._pins: OrderedDict[str, str] = OrderedDict()
+        self._counted: OrderedDict[tuple[str, str], set[str]] = OrderedDict()
         self._closing = threading.Event()
         self._writer: threading.Thread | None = None
 
@@ -78,16 +81,12 @@ class Learning:
             if result.text is not None or segment.advice.whole:
                 self._note(scope, toin.signature(segment.tool, segment.text), toin.compressed(result, segment.advice))
 
-    def asked(self, scope: str, original: Original, reply: Mapping[str, Any], taught: bool) -> None:
-        """An original was read back: `reply` is what `retrieve.answer` said, `taught` whether a model may have asked for it."""
-        signature = toin.signature(original.tool, original.text)
-        if "results" not in reply:
-            self._note(scope, signature, toin.read_whole(taught))
-            return
-        _, known = self._latest.get(scope, (0.0, Snapshot()))
-        hits = [(hit["text"], hit["score"]) for hit in reply["results"]]
-        advice = known.advice.get(signature, NO_ADVICE)
-        self._note(scope, signature, toin.searched(original.text, reply["query"], hits, advice))
+    def asked(self, scope: str, original: Original, query: str = "", taught: bool = True) -> None:
+        """An original was read back, or searched when there is a query; `taught` says whether a model may have asked for it."""
+        with self._lock:
+            if len(self._questions) < _QUESTIONS:
+                self._questions.append((scope, original, query.strip(), taught))
+        self._start()
 
     def current(self, scope: str) -> Snapshot:
         """The newest advice, at most `interval_s` old. Raises StoreUnavailable."""
@@ -109,6 +108,10 @@ class Learning:
     def flush(self) -> None:
         """Write what was noted, and the advice that follows from it. What cannot be written waits."""
         with self._lock:
+            questions, self._questions = self._questions, []
+        for question in questions:
+            self._answered(*question)
+        with self._lock:
             pending, self._pending = self._pending, {}
         for scope, deltas in pending.items():
             try:
@@ -127,11 +130,29 @@ class Learning:
             self._writer.join(timeout=10)
         self.flush()
 
+    def _answered(self, scope: str, original: Original, query: str, taught: bool) -> None:
+        """Whatever is asked of one original counts once, so that rates are shares of the outputs."""
+        signature = toin.signature(original.tool, original.text)
+        if query:
+            _, known = self._latest.get(scope, (0.0, Snapshot()))
+            hits = [(hit.text, hit.score) for hit in retrieve.search(original, query)]
+            counts = toin.searched(original.text, query, hits, known.advice.get(signature, NO_ADVICE))
+        else:
+            counts = toin.read_whole(taught)
+        counted = self._counted.setdefault((scope, original.hash), set())
+        self._note(scope, signature, {name: count for name, count in counts.items() if name not in counted})
+        counted.update(counts)
+        while len(self._counted) > _REMEMBERED:
+            self._counted.popitem(last=False)
+
     def _note(self, scope: str, signature: str, counts: Mapping[str, int]) -> None:
-        if not signature:
-            return
+        if signature and counts:
+            with self._lock:
+                self._pending[scope] = toin.merged(self._pending.get(scope, {}), {signature: counts})
+            self._start()
+
+    def _start(self) -> None:
         with self._lock:
-            self._pending[scope] = toin.merged(self._pending.get(scope, {}), {signature: counts})
             if self._writer is None and self._interval_s:
                 self._writer = threading.Thread(target=self._write, name="learning", daemon=True)
                 self._writer.start()
@@ -173,7 +194,7 @@ class Learning:
             stands = self._store.get_first([key]) or self._store.put_first({key: f"version:{self.current(scope).version}".encode()})
             version = stands[key].decode().removeprefix("version:")
             self._pins[lineage] = version
-            while len(self._pins) > _PINS:
+            while len(self._pins) > _REMEMBERED:
                 self._pins.popitem(last=False)
         return version
 

@@ -98,6 +98,8 @@ class Rounds:
                 text = await offload(len(original.text), tool.answer, original, wanted)
                 replies.append(tool.Reply(ask.id, text))
                 self.trace.retrievals += 1
+                if self.services.learning and not wanted.start:
+                    self.services.learning.asked(self.offer.scope, original, wanted.query)
             except tool.Malformed as malformed:
                 replies.append(tool.Reply(ask.id, str(malformed), failed=True))
             except HeadroomError as failure:

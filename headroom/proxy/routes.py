@@ -52,10 +52,9 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
         """A plain GET of a whole original redeems a marker and teaches nothing: whoever checks them all must not end compression."""
         caller = known(identify(request.headers, settings, salt))
         original = await services.store.get_original(caller.scope, digest)
-        reply = retrieve.answer(original, query)
         if services.learning:
-            services.learning.asked(caller.scope, original, reply, taught=request.method != "GET")
-        return _json(reply)
+            services.learning.asked(caller.scope, original, query or "", taught=request.method != "GET")
+        return _json(retrieve.answer(original, query))
 
     @router.post("/v1/retrieve", summary="Read back an original, or search in it")
     async def retrieve_post(request: Request) -> Response:
