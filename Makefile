@@ -1,5 +1,6 @@
 # The commands of the README. Each can be repeated: what is installed already is not installed again.
 VENV    := .venv
+CLIENTS := .clients
 BIN     := $(VENV)/bin
 PYTHON  ?= python3.11
 CONFIG  ?= configs/local.yaml
@@ -7,7 +8,7 @@ ARGS    ?=
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo serve test lint types bench clean
+.PHONY: help install run demo serve test clients lint types bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,11 +35,13 @@ lint: $(VENV)/.dev ## style, formatting and the direction of imports
 types: $(VENV)/.dev ## strict type check
 	@$(BIN)/mypy
 
+clients: $(CLIENTS)/.installed ## install the real claude, codex and aider, which tests/clients then runs (needs npm)
+
 bench: $(VENV)/.proxy ## how fast compression is on this machine
 	@$(BIN)/python -m benchmarks.compress $(ARGS)
 
 clean: ## remove .venv, caches and build outputs
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -69,3 +72,13 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing everything that the tests need into $(VENV) (once, some minutes) ..."
 	@$(INSTALL) --editable '.[proxy,fast,serve,dev]'
 	@touch $@ $(VENV)/.serve $(VENV)/.proxy
+
+$(CLIENTS)/.installed: tests/clients/package.json tests/clients/package-lock.json tests/clients/aider.txt
+	@echo "Installing claude, codex and aider into $(CLIENTS) (once) ..."
+	@mkdir -p $(CLIENTS)
+	@cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)
+	@npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@node $(CLIENTS)/node_modules/@anthropic-ai/claude-code/install.cjs
+	@$(BIN)/python -m venv $(CLIENTS)/aider
+	@$(CLIENTS)/aider/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/aider.txt
+	@touch $@

@@ -29,6 +29,8 @@ WAIT_S = 60.0  # a bound for what happens at once, or never
 class Script:
     """How one request is answered. Counts are of streamed events.
 
+    `compose` gives content type and pieces of an answer of the test's own.
+
     `hold_after=0` holds the first byte back until `Provider.release`; `die_after=0` cuts the
     connection behind the headers. `body` stands in for the composed answer, whose length is
     `claimed_bytes` when that is given; `events` for a streamed one.
@@ -45,6 +47,7 @@ class Script:
     die_after: int | None = None
     gzip: bool = False
     unknown_event: bool = False
+    compose: Callable[[Received], tuple[str, list[bytes]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,8 @@ def _compose(script: Script, received: Received) -> tuple[str, list[bytes]]:
     path = received.target.partition("?")[0]
     if script.events is not None:
         return "text/event-stream; charset=utf-8", list(script.events)
+    if script.compose is not None:
+        return script.compose(received)
     if script.body is not None:
         return "application/json", [script.body]
     if script.status >= 400:

@@ -1,0 +1,111 @@
+"""The real `claude`, `codex` and `aider` do a task of several turns through Headroom, and what they sent arrives as they meant it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from headroom.ccr import marker
+from headroom.dialects import DIALECTS
+from tests.clients.agents import AGENTS, ANSWER, DONE, HEADROOM, LISTING, Agent, by_base_url, by_wrap, environment
+from tests.clients.dialog import SIGNATURE, Dialog, Step
+from tests.provider import Provider, Received, Script
+
+
+def turns(agent: Agent, provider: Provider) -> list[Received]:
+    """The requests of the task, in order; none went anywhere unexpected."""
+    asked = [request for request in provider.requests if request.method == "POST" and request.target.partition("?")[0] == agent.path]
+    strange = {(request.method, request.target.partition("?")[0]) for request in provider.requests} - {("POST", agent.path)}
+    assert strange <= {("GET", "/v1/models"), ("GET", "/v1/responses"), ("POST", "/v1/messages/count_tokens")}
+    return [request for request in asked if "answer.txt" in request.body.decode()]
+
+
+def unmarked(value: Any) -> Any:
+    """Without cache breakpoints, which a client moves along with the end of its conversation."""
+    if isinstance(value, list):
+        return [unmarked(item) for item in value]
+    if isinstance(value, dict):
+        return {key: unmarked(item) for key, item in value.items() if key != "cache_control"}
+    return value
+
+
+def history(request: Received) -> list[Any]:
+    body = request.json
+    listed = unmarked(body["input"] if "input" in body else body["messages"])
+    assert isinstance(listed, list)
+    return listed
+
+
+def check(agent: Agent, provider: Provider, project: Path, done: subprocess.CompletedProcess[str]) -> list[Received]:
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project / "answer.txt").read_text().strip() == ANSWER
+    asked = turns(agent, provider)
+    if agent.program != "aider":
+        assert DONE in done.stdout
+        assert len(asked) == 3
+        assert all(SIGNATURE in request.body.decode() for request in asked[1:])
+        for shorter, longer in itertools.pairwise(map(history, asked)):
+            assert longer[: len(shorter)] == shorter
+    else:
+        assert len(asked) == 2
+    return asked
+
+
+def originals(asked: list[Received], url: str, credential: str = "") -> str:
+    """What the markers in these requests stand for."""
+    digests = dict.fromkeys(digest for request in asked for digest in marker.hashes(request.body.decode()))
+    headers = {"authorization": f"Bearer {credential}"} if credential else {}
+    answers = [httpx.get(f"{url}/v1/retrieve/{digest}", headers=headers, trust_env=False).json() for digest in digests]
+    return "\n".join(answer["original_content"] for answer in answers)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_by_base_url(name: str, proxy: str, provider: Provider, project: Path) -> None:
+    agent = AGENTS[name]
+    provider.always = Script(compose=agent.dialog)
+    asked = check(agent, provider, project, by_base_url(agent, project, proxy))
+    if agent.program != "aider" and agent.path in DIALECTS:
+        assert LISTING in originals(asked, proxy)
+        assert all(LISTING not in str(history(request)) for request in asked)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_by_wrap(name: str, provider: Provider, project: Path) -> None:
+    agent = AGENTS[name]
+    provider.always = Script(compose=agent.dialog)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    before = project.parent / "user"
+    targets = {"ANTHROPIC_TARGET_API_URL": provider.url, "OPENAI_TARGET_API_URL": provider.url, "HEADROOM_DEADLINE_MS": "60000"}
+    asked = check(agent, provider, project, by_wrap(agent, project, "--port", str(port), **targets))
+    if agent.program != "aider" and agent.path in DIALECTS:
+        assert any(True for request in asked for _ in marker.hashes(request.body.decode()))
+    assert (before / ".headroom" / "store.sqlite").exists()
+
+
+def test_claude_calls_the_mcp_server(proxy: str, provider: Provider, project: Path) -> None:
+    """It starts what `headroom mcp install` has entered, and the model gets an original back by the tool."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "q"}, {"role": "tool", "tool_call_id": "c", "content": LISTING}]}
+    (digest,) = httpx.post(f"{proxy}/v1/compress", json=body, trust_env=False).json()["ccr_hashes"]
+    dialog = Dialog([Step("I look.", "mcp__headroom__headroom_retrieve", {"hash": digest, "query": "id 1077"}), Step(DONE)])
+    claude = dataclasses.replace(AGENTS["claude"], words=["-p", "find node 1077", "--allowedTools", "mcp__headroom"], dialog=dialog)
+    waits = {"MCP_CONNECTION_NONBLOCKING": "0", "MCP_CONNECT_TIMEOUT_MS": "60000", "MCP_TIMEOUT": "60000"}
+    claude = dataclasses.replace(claude, variables={**claude.variables, **waits})
+    environ = environment(claude, project)
+    installed = [*HEADROOM, "mcp", "install", "--client", "claude", "--url", proxy]
+    subprocess.run(installed, env=environ, check=True, stdout=subprocess.DEVNULL)
+    provider.always = Script(compose=dialog)
+    done = by_base_url(claude, project, proxy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert DONE in done.stdout
+    (result,) = [block for message in provider.requests[-1].json["messages"] for block in message["content"] if "tool_use_id" in block]
+    assert result.get("is_error") is not True
+    assert '"id": 1077' in str(result["content"])
