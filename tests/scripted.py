@@ -159,4 +159,73 @@ class Chat:
         return {"index": index, **whole, "function": whole["function"] | {"arguments": ""}}
 
 
-SPEAKERS = (Anthropic(), Chat())
+class Responses:
+    name: ClassVar[str] = "openai_responses"
+    path: ClassVar[str] = "/v1/responses"
+
+    def script(self, *parts: Part, id: str = "resp_1", stream: bool = True, stop: str = "completed", **how: Any) -> Script:
+        if not stream:
+            return Script(body=json.dumps(self._response(id, stop, parts)).encode(), **how)
+        events = (self._event(kind, number, fields) for number, (kind, fields) in enumerate(self._events(parts, id, stop)))
+        return Script(events=tuple(events), **how)
+
+    def _response(self, id: str, status: str, parts: tuple[Part, ...] = ()) -> dict[str, Any]:
+        usage = {"input_tokens": INPUT, "input_tokens_details": {"cached_tokens": 5}, "output_tokens": OUTPUT}
+        usage |= {"output_tokens_details": {"reasoning_tokens": 1}, "total_tokens": INPUT + OUTPUT}
+        return {
+            "id": id,
+            "object": "response",
+            "created_at": 1_700_000_000 + len(id),
+            "model": "m",
+            "status": status,
+            "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+            "output": [self._item(part, f"{id}_{number}") for number, part in enumerate(parts)],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [{"type": "function", "name": "headroom_retrieve", "parameters": {}, "strict": False}],
+            "usage": None if status == "in_progress" else usage,
+        }
+
+    def _item(self, part: Part, id: str, status: str = "completed") -> dict[str, Any]:
+        done = status == "completed"
+        match part:
+            case Say(text):
+                content = [{"type": "output_text", "text": text, "annotations": []}] if done else []
+                return {"id": id, "type": "message", "role": "assistant", "status": status, "content": content}
+            case Think(text, signature):
+                summary = [{"type": "summary_text", "text": text}] if done else []
+                return {"id": id, "type": "reasoning", "summary": summary, "encrypted_content": signature if done else None}
+            case Use(call_id, name, arguments):
+                call = {"id": id, "type": "function_call", "status": status, "call_id": call_id, "name": name}
+                return call | {"arguments": arguments if done else ""}
+
+    def _events(self, parts: tuple[Part, ...], id: str, stop: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for kind in ("response.created", "response.in_progress"):
+            yield kind, {"response": self._response(id, "in_progress")}
+        for index, part in enumerate(parts):
+            item = {"output_index": index, "item_id": f"{id}_{index}"}
+            yield "response.output_item.added", {"output_index": index, "item": self._item(part, f"{id}_{index}", "in_progress")}
+            match part:
+                case Say(text):
+                    place, shape = item | {"content_index": 0}, {"type": "output_text", "text": text, "annotations": []}
+                    yield "response.content_part.added", place | {"part": shape | {"text": ""}}
+                    for half in _halves(text):
+                        yield "response.output_text.delta", place | {"delta": half, "logprobs": []}
+                    yield "response.output_text.done", place | {"text": text, "logprobs": []}
+                    yield "response.content_part.done", place | {"part": shape}
+                case Use():
+                    for half in _halves(part.arguments):
+                        yield "response.function_call_arguments.delta", item | {"delta": half}
+                    yield "response.function_call_arguments.done", item | {"arguments": part.arguments, "name": part.name}
+                case Think(text):
+                    yield "response.reasoning_summary_text.delta", item | {"summary_index": 0, "delta": text}
+            if stop == "completed" or index + 1 < len(parts):
+                yield "response.output_item.done", {"output_index": index, "item": self._item(part, f"{id}_{index}")}
+        yield f"response.{stop}", {"response": self._response(id, stop, parts)}
+
+    def _event(self, kind: str, number: int, fields: dict[str, Any]) -> bytes:
+        return f"event: {kind}\ndata: {json.dumps({'type': kind, 'sequence_number': number, **fields})}\n\n".encode()
+
+
+Speaker = Anthropic | Chat | Responses
+SPEAKERS: tuple[Speaker, ...] = (Anthropic(), Chat(), Responses())

@@ -6,6 +6,7 @@ from headroom.dialects.base import Dialect, read_body, with_messages, word
 from headroom.dialects.chat_retrieval import ChatRetrieval
 from headroom.dialects.openai_chat import OpenAIChat
 from headroom.dialects.openai_responses import OpenAIResponses, with_input
+from headroom.dialects.responses_retrieval import ResponsesRetrieval
 from headroom.dialects.retrieval import Retrieval
 from headroom.model import Call
 
@@ -15,7 +16,11 @@ OPENAI_RESPONSES: Dialect = OpenAIResponses()
 
 DIALECTS: dict[str, Dialect] = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI_CHAT, "/v1/responses": OPENAI_RESPONSES}
 
-RETRIEVALS: dict[Dialect, Retrieval] = {ANTHROPIC: AnthropicRetrieval(), OPENAI_CHAT: ChatRetrieval()}
+RETRIEVALS: dict[Dialect, Retrieval] = {
+    ANTHROPIC: AnthropicRetrieval(),
+    OPENAI_CHAT: ChatRetrieval(),
+    OPENAI_RESPONSES: ResponsesRetrieval(),
+}
 
 _ANTHROPIC_BLOCKS = frozenset(("tool_use", "tool_result", "thinking", "document", "image"))
 

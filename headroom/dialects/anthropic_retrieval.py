@@ -14,7 +14,22 @@ from typing import Any, ClassVar
 from headroom.ccr.marker import TOOL_NAME
 from headroom.ccr.tool import DESCRIPTION, PARAMETERS, Ask, Reply
 from headroom.dialects import wire
-from headroom.dialects.retrieval import Answer, Record, Retrieval, Said, Tools, appended, dumped, edited, fingerprint, inner, names, summed
+from headroom.dialects.retrieval import (
+    Answer,
+    Record,
+    Retrieval,
+    Said,
+    Tools,
+    appended,
+    dumped,
+    edited,
+    fingerprint,
+    inner,
+    names,
+    place_behind,
+    position,
+    summed,
+)
 from headroom.model import Call
 
 _GROWS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature", "input_json_delta": "partial_json"}
@@ -39,24 +54,25 @@ class AnthropicRetrieval(Retrieval):
         messages, known = call.body["messages"], json.loads(record)
         message = messages[said.place]
         blocks = _listed(message.get("content"))
-        if sum(map(_solid, blocks)) != known["solid"]:
+        solid = list(map(_solid, blocks))
+        if sum(solid) != known["solid"]:
             return ()
         written = [call.text[b.start : b.end] if isinstance(b, wire.Obj) else dumped(b) for b in blocks]
         told: list[str] = []  # the messages that stand for this one
         now: list[str] = []  # blocks of the one that is being written
         pending: list[str] = []
-        position = 0
+        taken = 0
         for part in known["rounds"]:
-            for call_place, block in part["calls"]:
-                end = _position(blocks, call_place, known["shown"])
-                now += [*written[position:end], dumped(block)]
-                position = max(position, end)
+            for place, block in part["calls"]:
+                end = position(solid, place, known["shown"])
+                now += [*written[taken:end], dumped(block)]
+                taken = max(taken, end)
             pending = [dumped(result) for result in part["results"]]
             if part["on"]:
-                end = _position(blocks, part["end"], known["shown"])
-                told += [_message("assistant", [*now, *written[position:end]]), _message("user", pending)]
-                position, now, pending = max(position, end), [], []
-        now += written[position:]
+                end = position(solid, part["end"], known["shown"])
+                told += [_message("assistant", [*now, *written[taken:end]]), _message("user", pending)]
+                taken, now, pending = max(taken, end), [], []
+        now += written[taken:]
         told += [_message("assistant", now)] if now else []
         edits = [wire.Edit(message.start, message.end, ",".join(told))]
         if pending:
@@ -197,8 +213,8 @@ class _AnthropicAnswer(Answer):
                 if not _is_ours(part.blocks[index]):
                     shown.append(part.block(index))
                 elif part.results:
-                    calls.append([_place(shown), part.block(index)])
-            rounds.append({"calls": calls, "end": _place(shown), "results": part.results, "on": part.on})
+                    calls.append([place_behind(list(map(_solid, shown))), part.block(index)])
+            rounds.append({"calls": calls, "end": place_behind(list(map(_solid, shown))), "results": part.results, "on": part.on})
         text = dumped({"shown": len(shown), "solid": sum(map(_solid, shown)), "rounds": [part for part in rounds if part["results"]]})
         return Record(_fingerprint(shown), text)
 
@@ -252,23 +268,6 @@ def _empty(block: dict[str, Any]) -> bool:
 def _solid(block: dict[str, Any]) -> bool:
     """Whether a client that drops thinking and empty texts still sends this block back."""
     return block.get("type") not in ("thinking", "redacted_thinking") and not _empty(block)
-
-
-def _place(shown: Sequence[dict[str, Any]]) -> tuple[int, int]:
-    """A place behind the blocks shown so far: how many they are, and how many of them are solid."""
-    return len(shown), sum(map(_solid, shown))
-
-
-def _position(blocks: Sequence[dict[str, Any]], place: Sequence[int], shown: int) -> int:
-    """Where in the client's blocks a place is, of which there were `shown` once."""
-    count, solid = place
-    if len(blocks) == shown:
-        return count
-    position = 0
-    while solid > 0:
-        solid -= _solid(blocks[position])
-        position += 1
-    return position
 
 
 def _listed(content: Any) -> list[dict[str, Any]]:

@@ -227,3 +227,23 @@ def inner(event: dict[str, Any], key: str) -> dict[str, Any]:
     """An object within an object, empty when there is none."""
     value = event.get(key)
     return value if isinstance(value, dict) else {}
+
+
+Place = tuple[int, int]
+
+
+def place_behind(solid: Sequence[bool]) -> Place:
+    """A place in an answer, behind these pieces of it: how many they are, and how many of them a client surely sends back."""
+    return len(solid), sum(solid)
+
+
+def position(solid: Sequence[bool], place: Sequence[int], shown: int) -> int:
+    """Where a place is among the pieces that a client sends back, of which it was shown `shown`."""
+    count, behind = place
+    if len(solid) == shown:
+        return count
+    where = 0
+    while behind > 0:
+        behind -= solid[where]
+        where += 1
+    return where

@@ -8,28 +8,32 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import anthropic
+import httpx
 import openai
 
 from tests.provider import WAIT_S
-from tests.scripted import Anthropic, Chat
+from tests.scripted import Anthropic, Chat, Responses
 
 ON = {"x-headroom-ccr": "on"}
 
 
 @dataclass
 class Answer:
-    """What the SDK made of an answer; `sent_back` is the message a client adds to its history."""
+    """What the SDK made of an answer; `sent_back` are the messages a client adds to its history."""
 
     text: str
     calls: list[tuple[str, str, Any]]
     stop: str
     tokens: tuple[int, int]
-    sent_back: dict[str, Any]
+    sent_back: list[dict[str, Any]]
     kinds: list[str] = field(default_factory=list)
 
 
 class Claude:
     api = Anthropic()
+    history: ClassVar[str] = "messages"
+    forbids: ClassVar[Any] = {"type": "none"}
+    refused: ClassVar[type[Exception]] = anthropic.APIStatusError
     tools: ClassVar[list[dict[str, Any]]] = [{"name": "look", "description": "l", "input_schema": {"type": "object", "properties": {}}}]
     ends: ClassVar[dict[str, str]] = {"done": "end_turn", "call": "tool_use", "cut": "max_tokens"}
 
@@ -62,9 +66,13 @@ class Claude:
             [(block["id"], block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"],
             message.stop_reason or "",
             (message.usage.input_tokens, message.usage.output_tokens),
-            {"role": "assistant", "content": blocks},
+            [{"role": "assistant", "content": blocks}],
             [block["type"] for block in blocks],
         )
+
+    def body(self, data: str, stream: bool = True) -> dict[str, Any]:
+        """The first request as it is sent."""
+        return {"model": "m", "max_tokens": 64, "stream": stream, "messages": self.opening(data), "tools": self.tools}
 
     def tool_names(self, body: dict[str, Any]) -> list[str]:
         return [tool["name"] for tool in body["tools"]]
@@ -89,6 +97,9 @@ class Claude:
 
 class Gpt:
     api = Chat()
+    history: ClassVar[str] = "messages"
+    forbids: ClassVar[Any] = "none"
+    refused: ClassVar[type[Exception]] = openai.APIError
     tools: ClassVar[list[dict[str, Any]]] = [
         {"type": "function", "function": {"name": "look", "strict": True, "parameters": {"type": "object", "properties": {}}}}
     ]
@@ -122,7 +133,10 @@ class Gpt:
                 for id, name, arguments in calls
             ]
         tokens = (completion.usage.prompt_tokens, completion.usage.completion_tokens)
-        return Answer(choice.message.content or "", calls, choice.finish_reason, tokens, back)
+        return Answer(choice.message.content or "", calls, choice.finish_reason, tokens, [back])
+
+    def body(self, data: str, stream: bool = True) -> dict[str, Any]:
+        return {"model": "m", "stream": stream, "messages": self.opening(data), "tools": self.tools}
 
     def tool_names(self, body: dict[str, Any]) -> list[str]:
         return [tool["function"]["name"] for tool in body["tools"]]
@@ -145,5 +159,77 @@ def _read(arguments: str) -> Any:
         return arguments
 
 
-Client = Claude | Gpt
-CLIENTS: tuple[Client, ...] = (Claude(), Gpt())
+class Codex:
+    """Sends the whole conversation every time, as Codex does."""
+
+    api = Responses()
+    history: ClassVar[str] = "input"
+    forbids: ClassVar[Any] = "none"
+    refused: ClassVar[type[Exception]] = openai.APIError
+    tools: ClassVar[list[dict[str, Any]]] = [
+        {"type": "function", "name": "look", "strict": True, "parameters": {"type": "object", "properties": {}}}
+    ]
+    ends: ClassVar[dict[str, str]] = {"done": "completed", "call": "completed", "cut": "incomplete"}
+
+    def opening(self, data: str, words: str = "What about node-3?") -> list[dict[str, Any]]:
+        return [
+            {"role": "user", "content": words},
+            {"type": "function_call", "call_id": "call_first", "name": "look", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "call_first", "output": data},
+        ]
+
+    def results(self, *ids: str) -> list[dict[str, Any]]:
+        return [{"type": "function_call_output", "call_id": id, "output": f"result of {id}"} for id in ids]
+
+    def ask(self, url: str, messages: Sequence[Any], stream: bool, headers: Mapping[str, str] = ON, key: str = "k", **more: Any) -> Answer:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=WAIT_S)
+        request: Any = {"model": "m", "input": messages, "tools": self.tools, "store": False, "extra_headers": headers} | more
+        if stream:
+            numbers: list[int] = []
+            ends: list[Any] = []
+            with client.responses.stream(**request) as events:
+                for event in events:
+                    numbers.append(event.sequence_number)
+                    ends += [event.response] if event.type in ("response.completed", "response.incomplete", "response.failed") else []
+            assert numbers == list(range(len(numbers)))
+            (response,) = ends
+            if response.error:
+                raise openai.APIError(response.error.message, httpx.Request("POST", url), body=None)
+        else:
+            response = client.responses.create(**request)
+        items = [item.to_dict() for item in response.output]
+        for item in items:
+            item.pop("parsed_arguments", None)
+        return Answer(
+            response.output_text,
+            [(item["call_id"], item["name"], _read(item["arguments"])) for item in items if item["type"] == "function_call"],
+            response.status,
+            (response.usage.input_tokens, response.usage.output_tokens),
+            items,
+            [item["type"] for item in items],
+        )
+
+    def body(self, data: str, stream: bool = True) -> dict[str, Any]:
+        return {"model": "m", "store": False, "stream": stream, "input": self.opening(data), "tools": self.tools}
+
+    def tool_names(self, body: dict[str, Any]) -> list[str]:
+        return [tool["name"] for tool in body["tools"]]
+
+    def told(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        found = []
+        for item in body["input"]:
+            match item.get("type", "message"):
+                case "function_call":
+                    found.append(("call", item["call_id"]))
+                case "function_call_output":
+                    found.append(("result", f"{item['call_id']}: {item['output']}"))
+                case "reasoning":
+                    found.append(("thinking", f"{item['summary'][0]['text']}/{item['encrypted_content']}"))
+                case _:
+                    content = item["content"]
+                    found.append((item["role"], content if isinstance(content, str) else "".join(part["text"] for part in content)))
+        return found
+
+
+Client = Claude | Gpt | Codex
+CLIENTS: tuple[Client, ...] = (Claude(), Gpt(), Codex())

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import httpx
 import openai
 import pytest
@@ -16,7 +15,7 @@ from headroom.ccr import tool
 from headroom.ccr.marker import TOOL_NAME
 from headroom.model import content_hash
 from tests.provider import Provider, Script
-from tests.proxy.clients import CLIENTS, ON, Claude, Client
+from tests.proxy.clients import CLIENTS, ON, Claude, Client, Codex, Gpt
 from tests.proxy.faces import HTTP, rows, serving, settings_for
 from tests.scripted import INPUT, OUTPUT, Part, Say, Think, Use
 
@@ -57,7 +56,7 @@ def test_alone(proxy: str, provider: Provider, client: Client, stream: bool) -> 
     first, second = bodies(provider)
     assert client.tool_names(first) == ["look", TOOL_NAME]
     assert first["tools"] == second["tools"]
-    assert second["messages"][: len(first["messages"])] == first["messages"]
+    assert second[client.history][: len(first[client.history])] == first[client.history]
     assert client.told(second)[-3:-1] == [("assistant", "Let me look. "), ("call", "r1")]
     assert ITEM in client.told(second)[-1][1]
 
@@ -65,14 +64,14 @@ def test_alone(proxy: str, provider: Provider, client: Client, stream: bool) -> 
 def test_what_was_read_is_put_back_where_it_was(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
     dictate(provider, client, stream, (Say("Look. "), read()), (Say("Done."),), (Say("More."),), (Say("End."),))
     messages = client.opening(DATA)
-    messages = [*messages, client.ask(proxy, messages, stream).sent_back, {"role": "user", "content": "And now?"}]
-    messages = [*messages, client.ask(proxy, messages, stream).sent_back, {"role": "user", "content": "And then?"}]
+    messages = [*messages, *client.ask(proxy, messages, stream).sent_back, {"role": "user", "content": "And now?"}]
+    messages = [*messages, *client.ask(proxy, messages, stream).sent_back, {"role": "user", "content": "And then?"}]
     client.ask(proxy, messages, stream)
     _, continued, next_turn, last_turn = bodies(provider)
     told = client.told(continued)
     assert told[-1] == ("result", f"r1: {DATA}")
     assert client.told(next_turn) == [*told, ("assistant", "Done."), ("user", "And now?")]
-    assert last_turn["messages"][: len(next_turn["messages"])] == next_turn["messages"]
+    assert last_turn[client.history][: len(next_turn[client.history])] == next_turn[client.history]
     assert provider.requests[3].body.startswith(provider.requests[2].body[: provider.requests[2].body.rindex(b"And now?")])
 
 
@@ -82,7 +81,7 @@ def test_twice_and_two_at_once(proxy: str, provider: Provider, client: Client, s
     messages = client.opening(DATA)
     answer = client.ask(proxy, messages, stream)
     assert (answer.text, answer.calls, answer.tokens) == ("Hm. Two of them.", [], (3 * INPUT, 3 * OUTPUT))
-    client.ask(proxy, [*messages, answer.sent_back, {"role": "user", "content": "Sure?"}], stream)
+    client.ask(proxy, [*messages, *answer.sent_back, {"role": "user", "content": "Sure?"}], stream)
     third, fourth = bodies(provider)[2:]
     told = client.told(third)
     assert [words.partition(":")[0] for kind, words in told if kind in ("call", "result")][-6:] == ["r1", "r1", "r2", "r3", "r2", "r3"]
@@ -98,8 +97,8 @@ def test_together_with_a_tool_of_the_client(proxy: str, provider: Provider, clie
     assert (answer.text, answer.calls, answer.stop) == ("Both. ", [("c1", "look", {"page": 2})], client.ends["call"])
     assert answer.tokens == (INPUT, OUTPUT)
     assert len(provider.requests) == 1
-    messages = [*messages, answer.sent_back, *client.results("c1")]
-    messages = [*messages, client.ask(proxy, messages, stream).sent_back, {"role": "user", "content": "Thanks."}]
+    messages = [*messages, *answer.sent_back, *client.results("c1")]
+    messages = [*messages, *client.ask(proxy, messages, stream).sent_back, {"role": "user", "content": "Thanks."}]
     client.ask(proxy, messages, stream)
     _, second, third = bodies(provider)
     told = client.told(second)
@@ -161,13 +160,13 @@ def test_a_model_that_does_not_stop_is_stopped(proxy: str, provider: Provider, c
     answer = client.ask(proxy, messages, stream)
     assert (answer.text, answer.calls, answer.stop) == ("0 1 2 3 4 ", [], client.ends["done"])
     assert len(provider.requests) == 5
-    client.ask(proxy, [*messages, answer.sent_back, {"role": "user", "content": "Go on."}], stream)
+    client.ask(proxy, [*messages, *answer.sent_back, {"role": "user", "content": "Go on."}], stream)
     assert client.told(bodies(provider)[5])[-2:] == [("assistant", "4 "), ("user", "Go on.")]
 
 
 def test_an_answer_cut_in_our_call_ends_there(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
     provider.script(client.api.script(Say("Let me "), Use("r1", TOOL_NAME, '{"ha'), stream=stream, stop=client.ends["cut"]))
-    if isinstance(client, Claude) or not stream:
+    if not isinstance(client, Gpt) or not stream:
         answer = client.ask(proxy, client.opening(DATA), stream)
         assert (answer.text, answer.calls, answer.stop) == ("Let me ", [], client.ends["cut"])
     else:
@@ -178,8 +177,8 @@ def test_an_answer_cut_in_our_call_ends_there(proxy: str, provider: Provider, cl
     assert len(provider.requests) == 1
 
 
-def test_thinking_goes_back_as_it_came(proxy: str, provider: Provider, stream: bool) -> None:
-    client = Claude()
+@pytest.mark.parametrize("client", [Claude(), Codex()], ids=["anthropic", "openai_responses"])
+def test_thinking_goes_back_as_it_came(proxy: str, provider: Provider, client: Claude | Codex, stream: bool) -> None:
     dictate(
         provider,
         client,
@@ -191,26 +190,29 @@ def test_thinking_goes_back_as_it_came(proxy: str, provider: Provider, stream: b
     )
     messages = client.opening(DATA)
     answer = client.ask(proxy, messages, stream)
-    assert answer.kinds == ["thinking", "text", "thinking", "text"]
+    thought, said = ("thinking", "text") if isinstance(client, Claude) else ("reasoning", "message")
+    assert answer.kinds == [thought, said, thought, said]
     told = client.told(bodies(provider)[1])
     assert told[-4:-1] == [("thinking", "hm, node/sig-1"), ("assistant", "Look. "), ("call", "r1")]
     ask = {"role": "user", "content": "And?"}
-    client.ask(proxy, [*messages, answer.sent_back, ask], stream)
+    client.ask(proxy, [*messages, *answer.sent_back, ask], stream)
     assert client.told(bodies(provider)[2]) == [*told, ("thinking", "aha/sig-2"), ("assistant", "Found."), ("user", "And?")]
-    kept = [block for block in answer.sent_back["content"] if block["type"] != "thinking"]
-    client.ask(proxy, [*messages, {"role": "assistant", "content": kept}, ask], stream)
+    kept = answer.sent_back
+    if isinstance(client, Claude):
+        kept = [{"role": "assistant", "content": [block for block in kept[0]["content"] if block["type"] != "thinking"]}]
+    client.ask(proxy, [*messages, *[item for item in kept if item.get("type") != "reasoning"], ask], stream)
     without = [entry for entry in told if entry[0] != "thinking"]
     assert client.told(bodies(provider)[3]) == [*without, ("assistant", "Found."), ("user", "And?")]
 
 
 def test_text_is_shown_while_the_provider_still_waits(proxy: str, provider: Provider, client: Client) -> None:
     held, following = client.api.script(Say("Shown at once. "), read()), client.api.script(Say("Then this."))
-    before_call = next(number for number, event in enumerate(held.events or ()) if TOOL_NAME.encode() in event)
+    before_call = next(number for number, event in enumerate(held.events or ()) if b'"r1"' in event)
     provider.script(
         client.api.script(Say("Shown at once. "), read(), hold_after=before_call),
         client.api.script(Say("Then this."), hold_after=len(following.events or ()) - 2),
     )
-    request = {"model": "m", "max_tokens": 9, "stream": True, "messages": client.opening(DATA), "tools": client.tools}
+    request = client.body(DATA)
     with HTTP.stream("POST", f"{proxy}{client.api.path}", json=request, headers=ON) as answer:
         shown, pieces = b"", answer.iter_raw()
         while b" once. " not in shown:  # the first half of "Shown at once. " is an event of its own
@@ -223,13 +225,13 @@ def test_text_is_shown_while_the_provider_still_waits(proxy: str, provider: Prov
         provider.wait_until(lambda seen: seen.holds)
         provider.release()
         shown += b"".join(pieces)
-    assert TOOL_NAME.encode() not in shown
+    assert b'"r1"' not in shown
 
 
 def test_without_a_call_the_bytes_are_the_providers(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
     script = client.api.script(Say(f"I could use {TOOL_NAME}, but"), Use("c1", "look", "{}"), stream=stream)
     provider.script(script)
-    request = {"model": "m", "max_tokens": 9, "stream": stream, "messages": client.opening(DATA), "tools": client.tools}
+    request = client.body(DATA, stream)
     answer = HTTP.post(f"{proxy}{client.api.path}", json=request, headers=ON)
     assert client.tool_names(bodies(provider)[0]) == ["look", TOOL_NAME]
     assert answer.content == (b"".join(script.events or ()) or script.body)
@@ -243,8 +245,7 @@ def test_an_answer_that_is_encoded_all_the_same(proxy: str, provider: Provider, 
 
 def test_a_provider_that_refuses_to_go_on(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
     provider.script(client.api.script(Say("a "), read(), stream=stream), Script(429, (("retry-after", "7"),)))
-    expected = anthropic.APIStatusError if isinstance(client, Claude) else openai.APIError
-    with pytest.raises(expected, match="stand-in says 429") as caught:
+    with pytest.raises(client.refused, match="stand-in says 429") as caught:
         client.ask(proxy, client.opening(DATA), stream)
     if not stream:
         assert caught.value.response.headers["retry-after"] == "7"  # type: ignore[attr-defined]
@@ -252,14 +253,15 @@ def test_a_provider_that_refuses_to_go_on(proxy: str, provider: Provider, client
 
 def test_a_provider_that_breaks_off_later(proxy: str, provider: Provider, client: Client) -> None:
     provider.script(client.api.script(Say("a "), read()), client.api.script(Say("b"), die_after=3))
-    request = {"model": "m", "max_tokens": 9, "stream": True, "messages": client.opening(DATA), "tools": client.tools}
+    request = client.body(DATA)
     with pytest.raises(httpx.RemoteProtocolError):
         HTTP.post(f"{proxy}{client.api.path}", json=request, headers=ON)
 
 
 def test_a_client_that_goes_away_later_leaves_nothing_open(proxy: str, provider: Provider, client: Client) -> None:
-    provider.script(client.api.script(Say("a "), read()), client.api.script(Say("some more"), hold_after=4))
-    request = {"model": "m", "max_tokens": 9, "stream": True, "messages": client.opening(DATA), "tools": client.tools}
+    before_end = len(client.api.script(Say("some more")).events or ()) - 1
+    provider.script(client.api.script(Say("a "), read()), client.api.script(Say("some more"), hold_after=before_end))
+    request = client.body(DATA)
     with HTTP.stream("POST", f"{proxy}{client.api.path}", json=request, headers=ON) as answer:
         shown, pieces = b"", answer.iter_raw()
         while b"some" not in shown:
@@ -269,18 +271,23 @@ def test_a_client_that_goes_away_later_leaves_nothing_open(proxy: str, provider:
 
 
 def forbidding() -> Iterator[Any]:
-    theirs = [{"name": f"mcp__headroom__{TOOL_NAME}", "description": "d", "input_schema": {"type": "object", "properties": {}}}]
-    function = {"name": TOOL_NAME, "strict": True, "parameters": {"type": "object", "properties": {}}}
-    claude, gpt = CLIENTS[0], CLIENTS[1]
-    for client, own in ((claude, theirs), (gpt, [{"type": "function", "function": function}])):
-        yield pytest.param(client, ON, {"tools": own}, id=f"{client.api.name}-brings-it")
-        yield pytest.param(client, {"x-headroom-ccr": "off"}, {}, id=f"{client.api.name}-header")
-        yield pytest.param(client, ON | {"x-headroom-mode": "lossless"}, {}, id=f"{client.api.name}-lossless")
-        yield pytest.param(client, ON | {"x-headroom-bypass": "true"}, {}, id=f"{client.api.name}-bypass")
-        yield pytest.param(client, {}, {}, id=f"{client.api.name}-too-little")
-        yield pytest.param(client, ON, {"tools": []}, id=f"{client.api.name}-no-tools")
-    yield pytest.param(claude, ON, {"tool_choice": {"type": "none"}}, id="anthropic-forbidden")
-    yield pytest.param(gpt, ON, {"tool_choice": "none"}, id="openai-forbidden")
+    schema = {"type": "object", "properties": {}}
+    own: dict[str, Any] = {
+        "anthropic": {"name": f"mcp__headroom__{TOOL_NAME}", "description": "d", "input_schema": schema},
+        "openai": {"type": "function", "function": {"name": TOOL_NAME, "strict": True, "parameters": schema}},
+        "openai_responses": {"type": "function", "name": TOOL_NAME, "strict": True, "parameters": schema},
+    }
+    for client in CLIENTS:
+        name = client.api.name
+        yield pytest.param(client, ON, {"tools": [own[name]]}, id=f"{name}-brings-it")
+        yield pytest.param(client, {"x-headroom-ccr": "off"}, {}, id=f"{name}-header")
+        yield pytest.param(client, ON | {"x-headroom-mode": "lossless"}, {}, id=f"{name}-lossless")
+        yield pytest.param(client, ON | {"x-headroom-bypass": "true"}, {}, id=f"{name}-bypass")
+        yield pytest.param(client, {}, {}, id=f"{name}-too-little")
+        yield pytest.param(client, ON, {"tools": []}, id=f"{name}-no-tools")
+        yield pytest.param(client, ON, {"tool_choice": client.forbids}, id=f"{name}-forbidden")
+    yield pytest.param(Codex(), ON, {"store": True}, id="openai_responses-stored")
+    yield pytest.param(Codex(), ON, {"previous_response_id": "resp_0"}, id="openai_responses-continued")
 
 
 @pytest.mark.parametrize(("client", "headers", "more"), list(forbidding()))
@@ -311,7 +318,7 @@ def test_it_neither_comes_nor_goes(provider: Provider, tmp_path: Path, client: C
         client.ask(url, offered[:-2], False, {})
         client.ask(url, refused, False, {})
     with serving(settings_for(provider, tmp_path)) as url:
-        client.ask(url, offered, False, {}, tool_choice={"type": "none"} if isinstance(client, Claude) else "none")
+        client.ask(url, offered, False, {}, tool_choice=client.forbids)
         client.ask(url, refused_later, False, {})
     assert [TOOL_NAME in client.tool_names(body) for body in bodies(provider)] == [True, False, True, False]
     assert bodies(provider)[0]["tools"] == bodies(provider)[2]["tools"]
@@ -321,7 +328,7 @@ def test_what_was_read_is_put_back_by_another_server(provider: Provider, tmp_pat
     dictate(provider, client, stream, (Say("Look. "), read()), (Say("Done."),), (Say("x"),), (Say("y"),))
     messages = client.opening(DATA)
     with serving(settings_for(provider, tmp_path)) as url:
-        messages = [*messages, client.ask(url, messages, stream).sent_back, {"role": "user", "content": "And now?"}]
+        messages = [*messages, *client.ask(url, messages, stream).sent_back, {"role": "user", "content": "And now?"}]
         client.ask(url, messages, stream)
     with serving(settings_for(provider, tmp_path)) as url:
         client.ask(url, messages, stream)

@@ -27,7 +27,7 @@ def test_a_model_reads_back(deployed: Deployed, provider: Provider, client: Clie
     messages: list[dict[str, Any]] = client.opening(DATA)
     answer = client.ask(deployed.url, messages, stream=True)
     assert (answer.text, answer.calls, answer.tokens[1]) == ("Look. Found it.", [], 2 * OUTPUT)
-    messages = [*messages, answer.sent_back, {"role": "user", "content": "Sure?"}]
+    messages = [*messages, *answer.sent_back, {"role": "user", "content": "Sure?"}]
     for _ in range(6):
         client.ask(deployed.url, messages, stream=True)
     continued, *later = (request.json for request in provider.requests[1:])
