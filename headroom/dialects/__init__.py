@@ -22,7 +22,9 @@ RETRIEVALS: dict[Dialect, Retrieval] = {
     OPENAI_RESPONSES: ResponsesRetrieval(),
 }
 
-_ANTHROPIC_BLOCKS = frozenset(("tool_use", "tool_result", "thinking", "document", "image"))
+_ANTHROPIC_BLOCKS = frozenset(
+    ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use", "search_result", "document", "image")
+)
 
 
 def read_any(raw: bytes) -> Call:

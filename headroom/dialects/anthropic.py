@@ -1,7 +1,11 @@
 """Anthropic Messages: tool results stand in user messages as `tool_result` blocks.
 
-Never touched: system, tools, tool inputs, thinking, images, documents, failed tool results, the
-user's and the assistant's own words. Data pasted into a user's message is a segment like a tool result.
+Never touched: system, tools, tool inputs, thinking, images, documents, search results, whatever runs
+at the provider, failed tool results and those that a program reads, the user's and the
+assistant's own words. Data pasted into a user's message is a segment like a tool result.
+
+A message of results alone stays one, what is recalled stands inside the last result: any other
+block beside them ends the turn of the model, whose thinking before it the provider then drops.
 """
 
 from __future__ import annotations
@@ -66,21 +70,41 @@ def _blocks(content: Any) -> list[dict[str, Any]]:
 def _walk(call: Call) -> Iterator[Segment | Turn]:
     walk = Walk()
     for message in call.body["messages"]:
-        content = message.get("content")
-        if message.get("role") == "assistant":
-            walk.say("\n".join(text_parts(content)))
-            for block in _blocks(content):
-                if block.get("type") == "tool_use" and isinstance(block.get("input"), wire.Obj):
-                    source = block["input"]
-                    walk.calls[word(block.get("id"))] = word(block.get("name")), call.text[source.start : source.end]
-            continue
-        yield from walk.hear(list(text_parts(content)))
-        for block in _blocks(content):
-            if block.get("type") == "tool_result":
-                failed = block.get("is_error") is True
-                for text in text_parts(block.get("content")):
-                    yield walk.result(text, word(block.get("tool_use_id")), failed)
+        match message.get("role"):
+            case "assistant":
+                _said(call, message.get("content"), walk)
+            case "user":
+                yield from _heard(message.get("content"), walk)
+
+
+def _said(call: Call, content: Any, walk: Walk) -> None:
+    walk.say("\n".join(text_parts(content)))
+    for block in _blocks(content):
+        if block.get("type") == "tool_use" and isinstance(block.get("input"), wire.Obj):
+            call_id, source = word(block.get("id")), block["input"]
+            walk.calls[call_id] = word(block.get("name")), call.text[source.start : source.end]
+            walk.called_by(block.get("caller"), call_id)
+
+
+def _heard(content: Any, walk: Walk) -> Iterator[Segment | Turn]:
+    yield from walk.hear(list(text_parts(content)))
+    results = [block for block in _blocks(content) if block.get("type") == "tool_result"]
+    for block in results:
+        failed = block.get("is_error") is True
+        for text in text_parts(block.get("content")):
+            yield walk.result(text, word(block.get("tool_use_id")), failed)
+    if not results or len(results) < len(content):
         yield from end_of_content(content, walk)
+    elif not any(word(block.get("tool_use_id")) in walk.programs for block in results):
+        ends = (end for block in reversed(results) if _is_plain(end := block.get("content")))
+        yield from end_of_content(next(ends, None), walk)
+
+
+def _is_plain(content: Any) -> bool:
+    """Whether a text may stand behind the content of a result; other blocks may have to stand alone."""
+    return isinstance(content, wire.Str) or (
+        bool(_blocks(content)) and all(word(b.get("type")) in ("text", "image") for b in _blocks(content))
+    )
 
 
 def _block_texts(call: Call, block: dict[str, Any]) -> Iterator[str]:

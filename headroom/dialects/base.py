@@ -159,6 +159,7 @@ class Walk:
     question: str = ""
     intent: str = ""
     calls: dict[str, tuple[str, str]] = field(default_factory=dict)  # call id -> tool name, arguments
+    programs: set[str] = field(default_factory=set)  # ids of calls whose result is read by a program, not by the model
     segments: int = 0  # so far
     before: int = 0  # segments before the turn that is being read
     words: str = ""  # a user's, in that turn
@@ -197,6 +198,11 @@ class Walk:
     def say(self, words: str) -> None:
         self.intent = words[-_QUESTION_CHARS // 2 :]
 
+    def called_by(self, caller: Any, call_id: str) -> None:
+        """Note that a program made this call, if its `caller` says so."""
+        if isinstance(caller, dict) and caller.get("type") != "direct":
+            self.programs.add(call_id)
+
     def result(self, text: wire.Str, call_id: str, failed: bool = False) -> Segment:
         """The segment of a tool result's text."""
         tool, arguments = self.calls.get(call_id, ("", ""))
@@ -209,7 +215,7 @@ class Walk:
             arguments=arguments,
             question=self.question,
             intent=self.intent,
-            protected=protection(text, tool, failed),
+            protected="for_a_program" if call_id in self.programs else protection(text, tool, failed),
         )
 
 

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions: tool results are messages with the role `tool`.
+"""OpenAI Chat Completions: tool results are messages with the role `tool`, in older clients `function`.
 
 Never touched: system and developer messages, tools, tool-call arguments, images, audio, the user's
 and the assistant's own words. Data pasted into a user's message is a segment like a tool result.
@@ -7,11 +7,15 @@ and the assistant's own words. Data pasted into a user's message is a segment li
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from headroom.dialects import wire
 from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn, Usage
+
+_RESULTS = ("tool", "function")
+_BY_NAME = "function "  # in front of the name that stands for the id of a call
 
 
 class OpenAIChat(Dialect):
@@ -44,18 +48,21 @@ class OpenAIChat(Dialect):
 
 
 def _calls(message: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(call id, tool name, arguments) of an assistant message; odd shapes are passed over."""
+    """(call id, tool name, arguments) of an assistant message; odd shapes are passed over. A `function_call` has a name for an id."""
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else []:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("arguments"), wire.Str):
-            yield word(call.get("id")), word(function.get("name")), function["arguments"]
+        for key, value in (("function", "arguments"), ("custom", "input")):
+            asked = call.get(key) if isinstance(call, dict) else None
+            if isinstance(asked, dict) and isinstance(asked.get(value), wire.Str):
+                yield word(call.get("id")), word(asked.get("name")), asked[value]
+    asked = message.get("function_call")
+    if isinstance(asked, dict) and isinstance(asked.get("arguments"), wire.Str):
+        yield _BY_NAME + word(asked.get("name")), word(asked.get("name")), asked["arguments"]
 
 
 def _walk(call: Call) -> Iterator[Segment | Turn]:
     walk = Walk()
-    messages = call.body["messages"]
-    for message, following in zip(messages, [*messages[1:], {}], strict=True):
+    for message, following in pairwise([*call.body["messages"], {}]):
         content, role = message.get("content"), message.get("role")
         if role == "assistant":
             walk.say("\n".join(text_parts(content)))
@@ -64,9 +71,10 @@ def _walk(call: Call) -> Iterator[Segment | Turn]:
         elif role == "user":
             yield from walk.hear(list(text_parts(content)))
             yield from end_of_content(content, walk)
-        elif role == "tool":
+        elif role in _RESULTS:
+            call_id = word(message.get("tool_call_id")) if role == "tool" else _BY_NAME + word(message.get("name"))
             texts = list(text_parts(content))
             for text in texts:
-                yield walk.result(text, word(message.get("tool_call_id")))
-            if texts and following.get("role") != "tool":
+                yield walk.result(text, call_id)
+            if texts and following.get("role") not in _RESULTS:
                 yield walk.end_turn((texts[-1].start, texts[-1].end), "append")

@@ -2,9 +2,9 @@
 
 Never touched: instructions, tools, system and developer messages, arguments of calls, reasoning,
 references, compactions, images, files, whatever runs at the provider (web and file search, code
-interpreter, MCP, computer use), the user's and the assistant's own words. Data pasted into a
-user's message is a segment like a tool result. With `previous_response_id` the conversation is
-what stands in the body: its tail.
+interpreter, MCP, computer use), failed patches, results that a program reads, the user's and the
+assistant's own words. Data pasted into a user's message is a segment like a tool result. With
+`previous_response_id` the conversation is what stands in the body: its tail.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ def _walk(call: Call) -> Iterator[Segment | Turn]:
         elif kind in _CALLS:
             tool = word(item.get("name")) or _CALLS[kind][0]
             walk.calls[word(item.get("call_id"))] = tool, _arguments(call, item)
+            walk.called_by(item.get("caller"), word(item.get("call_id")))
         elif kind in _OUTPUTS:
             yield from _output(item, walk, last=_kind(following) not in _OUTPUTS)
 
@@ -140,10 +141,11 @@ def _output(item: dict[str, Any], walk: Walk, *, last: bool) -> Iterator[Segment
     kind, texts = _kind(item), list(_results(item))
     call_id = word(item.get(_OUTPUTS[kind]))
     walk.calls.setdefault(call_id, (word(item.get("name")), ""))  # the call itself may stand in an earlier request
+    walk.called_by(item.get("caller"), call_id)
     failed = kind == "apply_patch_call_output" and item.get("status") == "failed"
     for text in texts:
         yield walk.result(text, call_id, failed)
     if last:
-        if texts and kind != "shell_call_output":
+        if texts and kind != "shell_call_output" and call_id not in walk.programs:
             yield walk.end_turn((texts[-1].start, texts[-1].end), "append")
         walk.say("")
