@@ -7,6 +7,7 @@
     +-- Forbidden             403  a credential that may not do this
     +-- NotFound              404  never stored, or not yours
     +-- Expired               410  stored once, its lifetime is over
+    +-- RateLimited           429  a limit of requests, tokens or dollars is reached
     +-- UpstreamUnreachable   502  the provider could not be reached or broke off before its answer
     +-- StoreUnavailable      503  the reversible store cannot be read or written
     +-- ModelUnavailable      503  a model cannot be loaded on this machine; requests go on without it
@@ -25,7 +26,7 @@ class HeadroomError(Exception):
 
     status: ClassVar[int] = 500
     kind: ClassVar[str] = "api_error"
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -60,6 +61,15 @@ class NotFound(HeadroomError):
 class Expired(HeadroomError):
     status = 410
     kind = "expired"
+
+
+class RateLimited(HeadroomError):
+    status = 429
+    kind = "rate_limit_error"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class UpstreamUnreachable(HeadroomError):

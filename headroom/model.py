@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from headroom.grants import Grant
+
 Fidelity = Literal["lossless", "reversible", "off"]
 HASH_CHARS = 16  # each costs tokens in every marker; the store refuses two texts under one hash
 
@@ -21,9 +23,13 @@ def content_hash(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a call. `scope` separates what is stored: nobody reads another scope."""
+    """Who sent a call. `scope` separates what is stored: nobody reads another scope; without one nothing is stored.
+
+    `grant` is what a key or token of ours allows, None where callers have none.
+    """
 
     scope: str
+    grant: Grant | None = None
 
 
 LOCAL = Caller("local")  # the one owner of everything on a machine where callers are not told apart

@@ -6,6 +6,7 @@ The TOML file and the YAML's `settings:` have the same tree as `Settings`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -17,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from headroom.errors import SettingsError
+from headroom.grants import Allowance, Grant, Lost, Name, Period, Variable
 from headroom.model import Fidelity, ModelSpec, Policy
 
 
@@ -30,6 +32,13 @@ def _user_path(value: Any) -> Any:
         return Path(value).expanduser() if isinstance(value, str | Path) else value
     except RuntimeError:
         raise ValueError(f"{value}: there is no home directory, set HEADROOM_HOME to a path") from None
+
+
+def _structured(value: Any) -> Any:
+    """A list or mapping may be given as JSON, so that a variable can hold it; any other text is a path."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        return json.loads(value)
+    return _user_path(value) if isinstance(value, str) else value
 
 
 _WINDOWS = re.compile(r"(?:\s*[^\s=,]+\s*=\s*[1-9]\d{2,8}\s*(?:,|$))*")
@@ -173,15 +182,18 @@ class UpstreamSettings(_Section):
 
 
 class AccessSettings(_Section):
-    callers: Literal["auto", "open", "credential"] = _field(
+    callers: Literal["auto", "open", "credential", "keys"] = _field(
         "auto",
-        "open: one owner of everything; credential: each provider credential reads only its own originals; "
-        "auto: open on loopback, credential elsewhere",
+        "open: one owner of everything; credential: each provider credential reads only its own originals; keys: a key of "
+        "`headroom keys` is wanted; auto: keys where `limits.keys` is given, else open on loopback, credential elsewhere",
         env="HEADROOM_CALLERS",
         flag="--callers",
     )
     admin_key: str = _field(
-        "", "key for /stats and /metrics when callers are told apart by credential", env="HEADROOM_ADMIN_KEY", repr=False
+        "",
+        "key for operators: /stats and /metrics where callers are told apart, and the keys of callers",
+        env="HEADROOM_ADMIN_KEY",
+        repr=False,
     )
 
 
@@ -196,6 +208,46 @@ class ClientSettings(_Section):
         None, "directory of Claude Code's settings (default: ~/.claude, and ~/.claude.json beside it)", env="CLAUDE_CONFIG_DIR"
     )
     codex_home: UserPath | None = _field(None, "directory of Codex's settings (default: ~/.codex)", env="CODEX_HOME")
+
+
+class LimitsSettings(_Section):
+    rate_limit: bool = _field(
+        True, "--no-rate-limit counts no requests and tokens a minute", env="HEADROOM_RATE_LIMIT", flag="--rate-limit/--no-rate-limit"
+    )
+    rpm: int = _field(600, "requests in any 60 seconds, per caller, over all processes", env="HEADROOM_RPM", flag="--rpm", ge=1)
+    tpm: int | None = _field(None, "tokens in any 60 seconds, per caller; unlimited when empty", env="HEADROOM_TPM", flag="--tpm", ge=1)
+    budget: float | None = _field(
+        None, "dollars that all callers together may spend in a period", env="HEADROOM_BUDGET", flag="--budget", gt=0, allow_inf_nan=False
+    )
+    budget_period: Period = _field("daily", "when budgets begin anew (UTC)", env="HEADROOM_BUDGET_PERIOD", flag="--budget-period")
+    rate_when_lost: Lost = _field(
+        "open", "requests pass (open) or are refused (closed) while the store that counts them is lost", env="HEADROOM_RATE_WHEN_LOST"
+    )
+    budget_when_lost: Lost = _field(
+        "open", "the same for budgets; what is spent meanwhile is counted when the store is back", env="HEADROOM_BUDGET_WHEN_LOST"
+    )
+    reserve_output_tokens: int = _field(
+        4096, "output tokens that a request reserves of a budget, if it does not ask for fewer", env="HEADROOM_RESERVE_OUTPUT_TOKENS", ge=0
+    )
+    alert_webhook: str = _field(
+        "",
+        "URL that is told when 50, 80 and 100 % of a budget are spent",
+        env="HEADROOM_ALERT_WEBHOOK",
+        pattern=r"^($|https?://.)",
+        repr=False,
+    )
+    keys: Annotated[Path | tuple[Grant, ...] | None, BeforeValidator(_structured)] = _field(
+        None, "keys of callers by their hashes: a TOML file with `[[keys]]` and `[teams.NAME]`, or a list", env="HEADROOM_KEYS"
+    )
+    teams: Annotated[Path | dict[Name, Allowance] | None, BeforeValidator(_structured)] = _field(
+        None, "allowances of teams: a TOML file with `[teams.NAME]`, or a mapping", env="HEADROOM_TEAMS"
+    )
+    anthropic_key: Variable = _field(
+        "ANTHROPIC_API_KEY", "variable with the Anthropic credential for keys that name none", env="HEADROOM_ANTHROPIC_KEY"
+    )
+    openai_key: Variable = _field(
+        "OPENAI_API_KEY", "variable with the OpenAI credential for keys that name none", env="HEADROOM_OPENAI_KEY"
+    )
 
 
 class Settings(_Section):
@@ -219,6 +271,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     access: AccessSettings = AccessSettings()
+    limits: LimitsSettings = LimitsSettings()
     client: ClientSettings = ClientSettings()
 
     @property
@@ -237,11 +290,18 @@ class Settings(_Section):
         return re.sub(r"//[^/]*@", "//", self.store.url).partition("?")[0]
 
     @property
+    def callers(self) -> Literal["open", "credential", "keys"]:
+        """How callers are told apart."""
+        if self.access.callers != "auto":
+            return self.access.callers
+        if self.limits.keys is not None:
+            return "keys"
+        return "open" if self.host in ("127.0.0.1", "localhost", "::1") else "credential"
+
+    @property
     def open_access(self) -> bool:
         """Whether every caller is the same owner."""
-        if self.access.callers == "auto":
-            return self.host in ("127.0.0.1", "localhost", "::1")
-        return self.access.callers == "open"
+        return self.callers == "open"
 
 
 def fields() -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
@@ -292,7 +352,7 @@ def load(
         settings = Settings.model_validate(tree)
     except ValidationError as failure:
         raise SettingsError(_explain(failure, sources)) from None
-    if binds or "host" in tree or settings.access.callers != "auto":
+    if binds or "host" in tree or settings.access.callers != "auto" or settings.limits.keys is not None:
         return settings
     return settings.model_copy(update={"access": settings.access.model_copy(update={"callers": "credential"})})
 
@@ -336,11 +396,17 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def variable(name: str, env: Mapping[str, str] | None = None) -> str:
+    """The value of a variable that a setting or a grant names, such as a provider's credential; empty when there is none."""
+    return (os.environ if env is None else env).get(name, "") if name else ""
+
+
 def export(settings: Settings) -> None:
     """Put the settings into this process's environment, so that the processes it starts `load` the same."""
+    tree = settings.model_dump(mode="json")
     for path, info in fields():
-        value: Any = settings
+        value: Any = tree
         for name in path:
-            value = getattr(value, name)
+            value = value[name]
         if (variable := extra(info, "env")) and value is not None:
-            os.environ[variable] = str(value)
+            os.environ[variable] = json.dumps(value) if isinstance(value, list | dict) else str(value)

@@ -18,6 +18,7 @@ COMMANDS = {
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",
     "mcp": "Serve the MCP tools, or install them in an MCP client.",
+    "keys": "Make, list and revoke the keys of callers.",
     "doctor": "Check this installation, line by line.",
     "demo": "Show what compression does to three tool outputs.",
 }

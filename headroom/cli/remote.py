@@ -20,11 +20,18 @@ def loopback(url: str) -> bool:
 
 
 def ask(
-    url: str, path: str, *, key: str = "", params: dict[str, str] | None = None, body: Any = None, timeout_s: float = 10.0
+    url: str,
+    path: str,
+    *,
+    key: str = "",
+    params: dict[str, str] | None = None,
+    body: Any = None,
+    method: str = "",
+    timeout_s: float = 10.0,
 ) -> dict[str, Any]:
     """GET a JSON object, or POST `body` for one. Raises ClickException with what a person can do when there is none."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    method = "GET" if body is None else "POST"
+    method = method or ("GET" if body is None else "POST")
     try:
         with httpx.Client(trust_env=not loopback(url), timeout=timeout_s) as client:
             response = client.request(method, url.rstrip("/") + path, params=params, headers=headers, json=body)
@@ -33,11 +40,11 @@ def ask(
             f"no answer from {url} ({failure}); start it with `headroom proxy`, or name another with --url"
         ) from None
     try:
-        body = response.json()
+        said = response.json()
     except ValueError:
-        body = None
-    if response.is_success and isinstance(body, dict):
-        return body
-    error = body.get("error") if isinstance(body, dict) else None
+        said = None
+    if response.is_success and isinstance(said, dict):
+        return said
+    error = said.get("error") if isinstance(said, dict) else None
     message = error.get("message") if isinstance(error, dict) else "this does not look like Headroom"
     raise click.ClickException(f"{url}{path} answered {response.status_code}: {message}")

@@ -23,7 +23,7 @@ from headroom.dialects import Dialect, wire
 from headroom.dialects.base import splice
 from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
-from headroom.proxy.admission import ANONYMOUS, identify
+from headroom.proxy.admission import ANONYMOUS
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
 from headroom.proxy.context import asking, fitted
@@ -86,6 +86,9 @@ class ProviderRoute:
             trace.error = f"upstream_broke: {broke}"
             raise
         finally:
+            if trace.ticket:
+                charged = 200 <= trace.status < 300 or (trace.sent and trace.status == _CLIENT_CLOSED)
+                services.admission.settle(trace.ticket, trace.billed, charged=charged)
             services.recorder.record(trace.outcome())
 
 
@@ -93,9 +96,10 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     """Steps 2 to 11 of a request; raises what the client has to be told."""
     received = time.perf_counter()
     dialect, body = trace.dialect, request.body
-    caller = trace.caller = identify(request.headers, services.settings, services.salt)
+    caller = trace.caller = await services.admission.enter(request.headers, request.scope["path"])
     call = await offload(len(body.decoded), dialect.read, body.decoded)
     trace.model, trace.stream, trace.chars = call.model, call.stream, sum(map(len, dialect.texts(call)))
+    trace.ticket = await services.admission.admit(caller, call, dialect.provider, trace.chars, trace.request_id)
     forwarded, offered = body.wire, None
     trace.skip_reason = skip_reason(call, caller, trace.mode)
     if not trace.skip_reason:
@@ -103,6 +107,7 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     trace.overhead_ms = 1000 * (time.perf_counter() - received)
 
     outgoing = request_headers(request.scope, body_changed=forwarded is not body.wire, readable=offered is not None)
+    outgoing = services.admission.credentials(caller, dialect.provider, outgoing)
 
     async def ask(content: bytes) -> httpx.Response:
         trace.sent = True
@@ -196,8 +201,8 @@ def skip_reason(call: Call, caller: Caller, mode: str) -> str:
     """Why a whole call is forwarded untouched, before anything is looked at."""
     if mode == "off":
         return "bypass"
-    if caller == ANONYMOUS:
-        return "no_credential"
+    if not caller.scope:
+        return "no_credential" if caller == ANONYMOUS else "store_unavailable"
     return call.reason
 
 

@@ -35,11 +35,12 @@ class PassThrough:
             return
 
     async def _pass(self, provider: str, scope: Scope, body: AsyncIterator[bytes], send: Send, answered: asyncio.Event) -> None:
+        caller = await self._services.admission.pass_on(Headers(scope=scope), scope["method"], scope["path"], scope["headroom.request_id"])
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
         if not has_body:
             async for _ in body:
                 pass
-        headers = request_headers(scope, body_changed=False)
+        headers = self._services.admission.credentials(caller, provider, request_headers(scope, body_changed=False))
         response = await self._services.upstream.send(provider, scope, headers, body if has_body else None)
         try:
             await relay(response, response_headers(response), send, None)

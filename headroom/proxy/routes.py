@@ -17,10 +17,11 @@ from starlette.responses import Response
 
 from headroom.ccr import retrieve
 from headroom.errors import HeadroomError, InvalidRequest
-from headroom.proxy.admission import admit_operator, identify, known
+from headroom.proxy.admission import admit_operator, known
 from headroom.proxy.body import read_body
 from headroom.proxy.compress_route import compress_body
 from headroom.proxy.learning_routes import learning_routes, summary
+from headroom.proxy.keys_route import keys_routes
 from headroom.proxy.services import Services
 from headroom.stats.exposition import CONTENT_TYPE
 
@@ -34,15 +35,16 @@ def own_routes(services: Services) -> APIRouter:
     _health_routes(router, services)
     _operator_routes(router, services)
     learning_routes(router, services)
+    router.include_router(keys_routes(services))
     return router
 
 
 def _caller_routes(router: APIRouter, services: Services) -> None:
-    settings, salt = services.settings, services.salt
+    settings, admission = services.settings, services.admission
 
     @router.post("/v1/compress", summary="Compress messages without sending them")
     async def compress(request: Request) -> Response:
-        caller = known(identify(request.headers, settings, salt))
+        caller = known(await admission.enter(request.headers, request.url.path))
         body = await read_body(request.headers, request.receive, 1_000_000 * settings.max_body_mb)
         bypass = request.headers.get("x-headroom-bypass", "").lower() == "true"
         reply = await compress_body(body.decoded, caller, bypass, services)
@@ -50,7 +52,7 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
 
     async def answer(request: Request, digest: str, query: str | None) -> Response:
         """A plain GET of a whole original redeems a marker and teaches nothing: whoever checks them all must not end compression."""
-        caller = known(identify(request.headers, settings, salt))
+        caller = known(await admission.identify(request.headers))
         original = await services.store.get_original(caller.scope, digest)
         if services.learning:
             services.learning.asked(caller.scope, original, query or "", taught=request.method != "GET")
@@ -69,7 +71,7 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
 
     @router.get("/v1/retrieve/stats", summary="How much is stored and was asked for again")
     async def retrieve_stats(request: Request) -> Response:
-        known(identify(request.headers, settings, salt))
+        known(await admission.identify(request.headers))
         stats = await services.store.blob_stats()
         return _json({"ccr_entries": stats.entries, "ccr_bytes": stats.bytes, "ccr_retrievals": stats.retrievals})
 

@@ -40,6 +40,7 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.admission.start()
         if services.settings.optimize:
             await services.compress.start()
             await services.embed.start()
@@ -49,6 +50,7 @@ def create_app(services: Services) -> FastAPI:
         if services.learning:
             await asyncio.to_thread(services.learning.close)
         await services.upstream.close()
+        await services.admission.close()
         await services.store.close()
         services.recorder.close()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from headroom.errors import SettingsError
 from headroom.learning import Learning, open_learning
+from headroom.proxy.admission import Admission
 from headroom.proxy.compress import Compress
 from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
@@ -17,12 +18,10 @@ from headroom.stats.ledger import Ledger
 from headroom.store import open_store
 from headroom.store.threaded import ThreadedStore
 
-_SALT = "caller-scope"
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`salt` keys the hashes that tell callers apart; it is the same in every process on one store."""
+    """One per process."""
 
     settings: Settings
     compress: Compress
@@ -31,14 +30,14 @@ class Services:
     upstream: Upstream
     ledger: Ledger
     recorder: Recorder
-    salt: bytes
     learning: Learning | None = None
+    admission: Admission
     embed: Embed = field(default_factory=NoEmbed)
     counts: TokenCounts = field(default_factory=TokenCounts)
 
 
 def open_services(settings: Settings, compress: Compress, embed: Embed | None = None) -> Services:
-    """What the settings name, opened; no vectors without `embed`. Raises StoreUnavailable, SettingsError."""
+    """What the settings name; no vectors without `embed`. Raises SettingsError."""
     store = open_store(settings)
     threaded = ThreadedStore(store)
     ledger = Ledger()
@@ -50,8 +49,8 @@ def open_services(settings: Settings, compress: Compress, embed: Embed | None = 
         upstream=Upstream(settings.upstream),
         ledger=ledger,
         recorder=_recorder(ledger, settings),
-        salt=store.secret(_SALT),
         learning=open_learning(store, settings),
+        admission=Admission(settings, threaded),
         embed=embed or NoEmbed(),
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from headroom.dialects import Dialect
 from headroom.model import Caller, Compressed, Fidelity, Outcome, Usage
-from headroom.proxy.admission import ANONYMOUS
+from headroom.proxy.admission import ANONYMOUS, Ticket
 from headroom.proxy.upstream import HeaderList
 
 
@@ -44,6 +44,7 @@ class Trace:
     offer_from: int | None = None  # tokens to leave out before the model is offered the retrieve tool; None: never
     rounds: int = 0
     retrievals: int = 0
+    ticket: Ticket | None = None
 
     @property
     def usage(self) -> Usage:

@@ -74,7 +74,7 @@ class Draw:
 
     With a `limit`, the counter's sum over the last `slots` periods must not pass it: `amount` is
     what is wanted and `least` what must be granted (0 means all of `amount`). Without one the amount is
-    added as it is, and may be negative. A period is forgotten `ttl_s` after it was last changed.
+    added as it is, and may be negative; 0 only reads. A period is forgotten `ttl_s` after it was last changed.
     """
 
     key: str

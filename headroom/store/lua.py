@@ -165,8 +165,10 @@ for place, draw in ipairs(draws) do
     granted[place] = 0
     if repeated == 0 and refused < 0 then
         granted[place] = draw.grant
-        redis.call('INCRBY', draw.key, string.format('%.0f', draw.grant))
-        redis.call('PEXPIRE', draw.key, draw.ms)
+        if draw.grant ~= 0 then
+            redis.call('INCRBY', draw.key, string.format('%.0f', draw.grant))
+            redis.call('PEXPIRE', draw.key, draw.ms)
+        end
     end
 end
 if repeated == 0 and refused < 0 and ARGV[1] == '1' then redis.call('SET', KEYS[1], '1', 'PX', ARGV[2]) end

@@ -24,6 +24,8 @@ def draw(db: sqlite3.Connection, now: float, draws: Sequence[Draw], once: str, o
         if one.limit is not None and granted[place] < (one.least or one.amount):
             return Drawn(nothing, tuple(totals), refused=place)
     for one, amount in zip(draws, granted, strict=True):
+        if amount == 0:
+            continue
         db.execute(
             "INSERT INTO counters (key, slot, amount, expires) VALUES (?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET amount = amount + excluded.amount, expires = excluded.expires",

@@ -70,6 +70,10 @@ class ThreadedStore:
     async def secret(self, name: str) -> bytes:
         return await self._run(self._store.secret, name)
 
+    async def use(self, work: Callable[[Store], T]) -> T:
+        """Run `work` with the store itself."""
+        return await self._run(work, self._store)
+
     async def close(self) -> None:
         """Wait for the calls that have begun or wait, then close the store."""
         await asyncio.to_thread(self._threads.shutdown)

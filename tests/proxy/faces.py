@@ -30,9 +30,10 @@ HTTP = httpx.Client(timeout=WAIT_S)  # one for all tests: making one costs more 
 
 
 def settings_for(provider: Provider | str, home: Path, **more: Any) -> Settings:
-    """Settings whose providers are the stand-in (or a URL), with a home of their own."""
+    """Settings whose providers are the stand-in (or a URL), with a home of their own; nothing is limited unless `more` says so."""
     url = provider if isinstance(provider, str) else provider.url
-    return Settings.model_validate({"home": home, "upstream": {"anthropic_api_url": url, "openai_api_url": url}, **more})
+    limits = {"rate_limit": False}
+    return Settings.model_validate({"home": home, "upstream": {"anthropic_api_url": url, "openai_api_url": url}, "limits": limits, **more})
 
 
 class Inline:

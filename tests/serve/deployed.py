@@ -66,6 +66,7 @@ class Deployed:
                     "home": self._home,
                     "upstream": {"anthropic_api_url": self._provider_url, "openai_api_url": self._provider_url},
                     "access": {"callers": "credential"},
+                    "limits": {"rate_limit": False},
                     "compression": {"deadline_ms": deadline_ms},
                     "scoring": {"model": model or "off"},
                 },

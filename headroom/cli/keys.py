@@ -1,0 +1,128 @@
+"""`headroom keys`: make, list and revoke the keys of callers, in the store or at a running Headroom."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from headroom.cli.options import load
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _where(command: _Command) -> _Command:
+    for option in (
+        click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file  [~/.headroom/config.toml]"),
+        click.option("--url", help="Ask the Headroom at this base URL, with the admin key, instead of the store."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("keys")
+def command() -> None:
+    """Keys that callers send instead of a provider's credential, each with its own limits.
+
+    They are in the store that HEADROOM_STORE_URL names, or at --url, where HEADROOM_ADMIN_KEY opens. A key itself is
+    shown once, when it is made, and kept nowhere.
+    """
+
+
+@command.command("create")
+@click.option("--name", help="What people call it.")
+@click.option("--user", help="Whose it is.")
+@click.option("--team", help="Whose team's limits apply too.")
+@click.option("--model", "models", multiple=True, metavar="PATTERN", help="A model it may use, like claude-*; may be repeated.")
+@click.option("--route", "routes", multiple=True, metavar="PATTERN", help="A route it may use, like /v1/messages; may be repeated.")
+@click.option("--rpm", type=int, help="Requests in any 60 seconds.")
+@click.option("--tpm", type=int, help="Tokens in any 60 seconds.")
+@click.option("--budget", "budget_usd", type=float, help="Dollars in a period.")
+@click.option("--budget-period", type=click.Choice(["hourly", "daily", "monthly"]), help="When the budget begins anew (UTC).")
+@click.option("--share", type=click.Choice(["key", "user", "team"]), help="Who reads what is stored through it.")
+@click.option("--anthropic-key", metavar="VARIABLE", help="Variable on the server with the Anthropic credential.")
+@click.option("--openai-key", metavar="VARIABLE", help="Variable on the server with the OpenAI credential.")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How long it is good; for ever without.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@_where
+def create(days: float | None, as_json: bool, url: str | None, config: Path | None, **given: Any) -> None:
+    """Make a key and print it."""
+    wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value not in (None, ())}
+    if days is not None:
+        wanted["expires"] = round(time.time() + 86_400 * days, 3)
+    if url:
+        made = _ask(url, config, "", "POST", wanted)
+    else:
+        from headroom.limits import keys
+
+        key, grant = _in_store(config, lambda store: keys.create(store, wanted))
+        made = {"key": key, **keys.shown(grant)}
+    if as_json:
+        click.echo(json.dumps(made))
+        return
+    click.echo(made["key"])
+    click.echo(f"{made['id']}: shown this once, kept nowhere", err=True)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@_where
+def list_(as_json: bool, url: str | None, config: Path | None) -> None:
+    """List the keys in the store."""
+    if url:
+        found = _ask(url, config, "", "GET")["keys"]
+    else:
+        from headroom.limits import keys
+
+        found = [keys.shown(grant) for grant in _in_store(config, keys.listed)]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for one in found:
+        click.echo(_line(one))
+    if not found:
+        click.echo("no keys", err=True)
+
+
+@command.command("revoke")
+@click.argument("id")
+@_where
+def revoke(id: str, url: str | None, config: Path | None) -> None:
+    """Make the key with this ID (key_...) useless, within seconds everywhere."""
+    if url:
+        gone = _ask(url, config, f"/{id}", "DELETE")
+    else:
+        from headroom.limits import keys
+
+        gone = keys.shown(_in_store(config, lambda store: keys.revoke(store, id)))
+    click.echo(f"{gone['id']} is revoked")
+
+
+def _ask(url: str, config: Path | None, path: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    from headroom.cli.remote import ask
+
+    return ask(url, f"/admin/keys{path}", key=load(config).access.admin_key, method=method, body=body)
+
+
+def _in_store(config: Path | None, work: Callable[[Any], Any]) -> Any:
+    from headroom.store import open_store
+
+    store = open_store(load(config))
+    try:
+        return work(store)
+    finally:
+        store.close()
+
+
+def _line(one: dict[str, Any]) -> str:
+    limits = (f"{name} {one[name]}" for name in ("rpm", "tpm") if one[name])
+    budget = [f"${one['budget_usd']:g} {one['budget_period']}"] if one["budget_usd"] else []
+    state = "revoked" if one["revoked"] else "expired" if 0 < one["expires"] <= time.time() else "good"
+    made = datetime.fromtimestamp(one["created"], UTC).strftime("%Y-%m-%d")
+    who = "/".join(part for part in (one["team"], one["user"], one["name"]) if part)
+    return "  ".join(part for part in (one["id"], state, made, who or "-", *limits, *budget, ",".join(one["models"])) if part)

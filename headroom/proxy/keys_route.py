@@ -1,0 +1,58 @@
+"""The keys of callers over HTTP, for whoever has the admin key. A key itself is told once, when it is made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from headroom.errors import InvalidRequest
+from headroom.limits import keys
+from headroom.proxy.admission import admit_operator
+from headroom.proxy.body import read_body
+from headroom.proxy.services import Services
+
+_SMALL_BODY = 1_000_000
+
+
+def keys_routes(services: Services) -> APIRouter:
+    """`/admin/keys`; closed where no admin key is set."""
+    router = APIRouter(prefix="/admin/keys")
+    store = services.store
+
+    @router.post("", summary="Make a key; it is told this once")
+    async def create(request: Request) -> Response:
+        admit_operator(request.headers, services.settings, always=True)
+        wanted = _object((await read_body(request.headers, request.receive, _SMALL_BODY)).decoded)
+        key, grant = await store.use(lambda records: keys.create(records, wanted))
+        return JSONResponse({"key": key, **keys.shown(grant)}, 201)
+
+    @router.get("", summary="All keys of the store, without the keys themselves")
+    async def listed(request: Request) -> Response:
+        admit_operator(request.headers, services.settings, always=True)
+        return JSONResponse({"keys": [keys.shown(grant) for grant in await store.use(keys.listed)]})
+
+    @router.get("/{id}", summary="One key, and what it, its team and everybody spent in the current period")
+    async def one(request: Request, id: str) -> Response:
+        admit_operator(request.headers, services.settings, always=True)
+        grant = await store.use(lambda records: keys.named(records, id))
+        return JSONResponse({**keys.shown(grant), "spent_usd": await services.admission.spent(grant)})
+
+    @router.delete("/{id}", summary="Revoke a key")
+    async def revoke(request: Request, id: str) -> Response:
+        admit_operator(request.headers, services.settings, always=True)
+        return JSONResponse(keys.shown(await store.use(lambda records: keys.revoke(records, id))))
+
+    return router
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(raw or b"{}")
+    except (ValueError, RecursionError) as failure:
+        raise InvalidRequest(f"The request body is not valid JSON: {failure}") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The request body must be a JSON object.")
+    return value

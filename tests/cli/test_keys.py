@@ -1,0 +1,51 @@
+"""`headroom keys`, on the store and at a running proxy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_local import headroom
+from tests.provider import Provider
+from tests.proxy.faces import HTTP, asking, serving, settings_for
+
+HELLO = asking([{"role": "user", "content": "hello"}])
+
+
+def test_made_listed_revoked_in_the_store() -> None:
+    made = headroom(
+        "keys", "create", "--user", "ada", "--team", "data", "--rpm", "5", "--budget", "2.5", "--model", "claude-*", "--days", "1"
+    )
+    assert made.exit_code == 0
+    key = made.stdout.strip()
+    assert key.startswith("hr-")
+    assert "shown this once" in made.stderr
+    listed = headroom("keys", "list").stdout
+    assert key not in listed
+    assert "good" in listed
+    assert "data/ada  rpm 5  $2.5 daily  claude-*" in listed
+    (one,) = json.loads(headroom("keys", "list", "--json").stdout)
+    assert headroom("keys", "revoke", one["id"]).stdout == f"{one['id']} is revoked\n"
+    assert "revoked" in headroom("keys", "list").stdout
+    unknown = headroom("keys", "revoke", "key_none")
+    assert (unknown.exit_code, "no key key_none" in unknown.stderr) == (1, True)
+    wrong = headroom("keys", "create", "--rpm", "0")
+    assert (wrong.exit_code, "rpm" in wrong.stderr) == (1, True)
+
+
+def test_made_listed_revoked_at_a_proxy(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADROOM_ADMIN_KEY", "admin-secret")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-upstream")
+    with serving(settings_for(provider, tmp_path, access={"callers": "keys", "admin_key": "admin-secret"})) as url:
+        made = json.loads(headroom("keys", "create", "--url", url, "--user", "ada", "--json").stdout)
+        answer = HTTP.post(f"{url}/v1/messages", json=HELLO, headers={"x-api-key": made["key"]})
+        assert answer.status_code == 200
+        assert provider.requests[-1].header("x-api-key") == ["sk-upstream"]
+        assert made["id"] in headroom("keys", "list", "--url", url).stdout
+        assert "is revoked" in headroom("keys", "revoke", made["id"], "--url", url).stdout
+        monkeypatch.setenv("HEADROOM_ADMIN_KEY", "wrong")
+        refused = headroom("keys", "list", "--url", url)
+        assert refused.exit_code == 1
+        assert "admin key" in refused.stderr

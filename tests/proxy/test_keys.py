@@ -1,0 +1,243 @@
+"""Virtual keys over HTTP: their life, what they open, what they never show, and that nobody reads another's."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headroom.ccr import marker
+from headroom.errors import SettingsError
+from headroom.limits.keys import digest
+from headroom.proxy.services import open_services
+from headroom.settings import Settings
+from tests.provider import Provider, Script
+from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, rows, serving, settings_for
+
+ADMIN = {"authorization": "Bearer admin-secret"}
+HELLO = asking([{"role": "user", "content": "hello"}])
+SECRETS = ("admin-secret", "sk-upstream-anthropic", "sk-upstream-openai")
+
+
+@pytest.fixture
+def settings(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-upstream-anthropic")
+    monkeypatch.setenv("TEAM_OPENAI", "sk-upstream-openai")
+    access = {"callers": "keys", "admin_key": "admin-secret"}
+    return settings_for(
+        provider, tmp_path / "home", access=access, log_file=tmp_path / "requests.jsonl", compression={"deadline_ms": 60_000}
+    )
+
+
+@pytest.fixture
+def url(settings: Settings, provider: Provider) -> Iterator[str]:
+    with serving(settings) as url:
+        yield url
+
+
+def make(url: str, **wanted: Any) -> dict[str, Any]:
+    made = HTTP.post(f"{url}/admin/keys", headers=ADMIN, json=wanted)
+    assert made.status_code == 201, made.text
+    found: dict[str, Any] = made.json()
+    return found
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def test_the_whole_life_of_a_key(url: str, provider: Provider, settings: Settings) -> None:
+    assert HTTP.post(f"{url}/v1/messages", json=HELLO).status_code == 401
+    made = make(url, name="laptop", user="ada", team="data", rpm=1000, budget_usd=5)
+    key = made["key"]
+    assert key.startswith("hr-")
+    assert HTTP.post(f"{url}/v1/messages", json=HELLO, headers=bearer(key)).status_code == 200
+    (listed,) = HTTP.get(f"{url}/admin/keys", headers=ADMIN).json()["keys"]
+    assert {**listed, "key": key} == made
+    assert (listed["user"], listed["team"], listed["hash"], listed["revoked"]) == ("ada", "data", digest(key), False)
+    one = HTTP.get(f"{url}/admin/keys/{made['id']}", headers=ADMIN).json()
+    assert set(one["spent_usd"]) == {"this key", "team data", "all callers"}
+    gone = HTTP.delete(f"{url}/admin/keys/{made['id']}", headers=ADMIN)
+    assert (gone.status_code, gone.json()["revoked"]) == (200, True)
+    for _ in range(2):  # a server that has not heard of it learns at once, this one within seconds
+        with serving(settings) as other:
+            refused = HTTP.post(f"{other}/v1/messages", json=HELLO, headers=bearer(key))
+            assert refused.status_code == 401
+            assert "revoked" in refused.json()["error"]["message"]
+    assert HTTP.delete(f"{url}/admin/keys/key_unknown", headers=ADMIN).status_code == 404
+
+
+def test_only_the_admin_key_opens_the_keys(url: str, provider: Provider, tmp_path: Path) -> None:
+    key = make(url)["key"]
+    for headers in ({}, bearer(key), bearer("wrong")):
+        assert HTTP.get(f"{url}/admin/keys", headers=headers).status_code == 401
+        assert HTTP.post(f"{url}/admin/keys", headers=headers, json={}).status_code == 401
+    with serving(settings_for(provider, tmp_path / "open")) as loopback:
+        assert HTTP.post(f"{loopback}/admin/keys", json={}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"rmp": 3}, "rmp"),
+        ({"rpm": 0}, "rpm"),
+        ({"hash": "f" * 64}, "hash"),
+        ({"budget_usd": -1}, "budget_usd"),
+        ({"user": "a\nb"}, "user"),
+        ({"anthropic_key": "lower case"}, "anthropic_key"),
+        ({"models": "claude"}, "models"),
+    ],
+)
+def test_a_grant_that_is_none_is_refused_by_name(url: str, wanted: dict[str, Any], says: str) -> None:
+    refused = HTTP.post(f"{url}/admin/keys", headers=ADMIN, json=wanted)
+    assert refused.status_code == 400
+    assert says in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key", "api-key", "x-headroom-api-key"])
+@pytest.mark.parametrize(("route", "forwarded"), [("/v1/messages", "x-api-key"), ("/v1/chat/completions", "authorization")])
+def test_the_provider_sees_its_credential_and_never_the_key(url: str, provider: Provider, name: str, route: str, forwarded: str) -> None:
+    key = make(url, openai_key="TEAM_OPENAI")["key"]
+    value = f"Bearer {key}" if name == "authorization" else key
+    answer = HTTP.post(f"{url}{route}", json=HELLO, headers={name: value})
+    assert answer.status_code == 200
+    seen = provider.requests[-1]
+    secret = "sk-upstream-anthropic" if route == "/v1/messages" else "Bearer sk-upstream-openai"
+    assert seen.header(forwarded) == [secret]
+    assert key not in str(seen.headers)
+    assert not any(secret in answer.text + str(answer.headers) for secret in SECRETS)
+
+
+def test_a_key_without_a_credential_of_the_provider_says_so(url: str, provider: Provider) -> None:
+    key = make(url)["key"]
+    refused = HTTP.post(f"{url}/v1/chat/completions", json=HELLO, headers=bearer(key))
+    assert refused.status_code == 403
+    assert "credential of openai" in refused.json()["error"]["message"]
+    own = {"x-headroom-api-key": key, "authorization": "Bearer sk-of-my-own"}
+    assert HTTP.post(f"{url}/v1/chat/completions", json=HELLO, headers=own).status_code == 200
+    assert provider.requests[-1].header("authorization") == ["Bearer sk-of-my-own"]
+
+
+def test_a_key_opens_its_models_and_routes_only(url: str, provider: Provider) -> None:
+    key = bearer(make(url, models=["claude-*"], routes=["/v1/messages*", "/v1/models*"])["key"])
+    good = {**HELLO, "model": "claude-sonnet-4-5"}
+    assert HTTP.post(f"{url}/v1/messages", json=good, headers=key).status_code == 200
+    counted = HTTP.post(f"{url}/v1/messages/count_tokens", json=good, headers={**key, "anthropic-version": "2023-06-01"})
+    assert counted.status_code == 200
+    forwarded = len(provider.requests)
+    for path, body in (
+        ("/v1/messages", {**HELLO, "model": "gpt-4o"}),
+        ("/v1/chat/completions", good),
+        ("/v1/models/%2e%2e/chat/completions", good),
+        ("/v1/messages/batches", good),
+    ):
+        assert HTTP.post(url + path, json=body, headers=key).status_code == 403
+    twice = b'{"model":"claude-sonnet-4-5","model":"gpt-4o","messages":[{"role":"user","content":"x"}]}'
+    assert HTTP.post(f"{url}/v1/messages", content=twice, headers=key).status_code == 403
+    assert len(provider.requests) == forwarded
+
+
+def test_a_team_shares_its_limit_and_a_key_has_its_own(provider: Provider, settings: Settings) -> None:
+    limits = {"teams": {"data": {"rpm": 3}}, "rpm": 1000}
+    shared = Settings.model_validate({**settings.model_dump(), "limits": limits})
+    with serving(shared) as url:
+        one, two = (bearer(make(url, team="data", **more)["key"]) for more in ({}, {"rpm": 1}))
+        assert HTTP.post(f"{url}/v1/messages", json=HELLO, headers=two).status_code == 200
+        refused = HTTP.post(f"{url}/v1/messages", json=HELLO, headers=two)
+        assert "this key is 1 requests" in refused.json()["error"]["message"]
+        assert [HTTP.post(f"{url}/v1/messages", json=HELLO, headers=one).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_budgets_of_key_and_team_are_charged_together(provider: Provider, settings: Settings) -> None:
+    limits = {"teams": {"data": {"budget_usd": 0.02}}, "rate_limit": False}
+    usage = {"id": "x", "usage": {"input_tokens": 1000, "output_tokens": 100}}
+    provider.always = Script(headers=(("content-type", "application/json"),), body=json.dumps(usage).encode())
+    body = {**HELLO, "model": "claude-sonnet-4-5", "max_tokens": 300}  # reserves what it will cost
+    with serving(Settings.model_validate({**settings.model_dump(), "limits": limits})) as url:
+        made = [make(url, team="data"), make(url, team="data"), make(url, team="other")]
+        statuses = [HTTP.post(f"{url}/v1/messages", json=body, headers=bearer(made[n % 3]["key"])).status_code for n in range(30)]
+        assert [status for n, status in enumerate(statuses) if n % 3 == 2] == [200] * 10
+        assert statuses.count(429) > 10
+    with serving(settings) as url:
+        spent = [HTTP.get(f"{url}/admin/keys/{one['id']}", headers=ADMIN).json()["spent_usd"] for one in made]
+    keys = [round(one["this key"], 9) for one in spent]
+    assert round(keys[0] + keys[1], 9) == round(spent[0]["team data"], 9) == round(spent[1]["team data"], 9) <= 0.02
+    assert round(sum(keys), 9) == round(spent[2]["all callers"], 9) == round(0.0045 * statuses.count(200), 9)
+
+
+@pytest.mark.parametrize("share", ["key", "user", "team"])
+def test_nobody_reads_anothers_originals(url: str, provider: Provider, share: str) -> None:
+    ada, bob, eve = (make(url, user=user, team=team, share=share)["key"] for user, team in (("ada", "t1"), ("bob", "t2"), ("ada2", "t3")))
+    again = make(url, user="ada", team="t1", share=share)["key"]
+    body = asking(anthropic_turns(1))
+    HTTP.post(f"{url}/v1/messages", json=body, headers=bearer(ada))
+    digests = set(marker.hashes(provider.requests[-1].body.decode()))
+    assert digests
+    for hash in digests:
+        assert HTTP.get(f"{url}/v1/retrieve/{hash}", headers=bearer(ada)).json()["original_content"] == rows(0)
+        for stranger in (bob, eve):
+            for answer in (
+                HTTP.get(f"{url}/v1/retrieve/{hash}", headers=bearer(stranger)),
+                HTTP.post(f"{url}/v1/retrieve", json={"hash": hash, "query": "node"}, headers=bearer(stranger)),
+            ):
+                assert answer.status_code == 404
+                assert "node-" not in answer.text
+        assert HTTP.get(f"{url}/v1/retrieve/{hash}", headers=bearer(again)).status_code == (404 if share == "key" else 200)
+
+
+def test_a_marker_copied_from_another_gives_nothing(url: str, provider: Provider) -> None:
+    ada, bob = bearer(make(url)["key"]), bearer(make(url, openai_key="TEAM_OPENAI")["key"])
+    HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1)), headers=ada)
+    stolen = provider.requests[-1].json["messages"]
+    secret = next(line for line in rows(0).split("},") if line not in json.dumps(stolen))
+    question = {"role": "user", "content": f"Show me all nodes of {next(marker.hashes(json.dumps(stolen)))}"}
+    HTTP.post(f"{url}/v1/messages", json=asking([*stolen, {"role": "assistant", "content": "ok"}, question]), headers=bob)
+    assert secret not in provider.requests[-1].body.decode()
+    HTTP.post(f"{url}/v1/chat/completions", json=asking(openai_turns(1)), headers=bob)
+    other = set(marker.hashes(provider.requests[-1].body.decode()))
+    for hash in other:
+        assert HTTP.get(f"{url}/v1/retrieve/{hash}", headers=bob).status_code == 200
+
+
+def test_secrets_are_in_no_file_log_or_metric(
+    url: str, provider: Provider, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "headroom")
+    key = make(url, user="ada", openai_key="TEAM_OPENAI")["key"]
+    prompt = "the launch code is 8-1-5-1"
+    body = asking([*anthropic_turns(1), {"role": "assistant", "content": "ok"}, {"role": "user", "content": prompt}])
+    given = (bearer(key), bearer(key + "x"), {"x-api-key": key, "x-headroom-tag": "t"})
+    paths = ("/v1/messages", "/v1/chat/completions", "/v1/nothing", "/v1/retrieve/0123456789abcdef")
+    said = [HTTP.post(url + path, json={**body, "model": "m"}, headers=headers) for headers in given for path in paths]
+    said += [HTTP.get(f"{url}{path}", headers=ADMIN) for path in ("/stats", "/metrics", "/health", "/admin/keys")]
+    searched = "\n".join(f"{answer.headers} {answer.text}" for answer in said) + caplog.text
+    hunted = (*SECRETS, key, prompt)
+    assert [secret for secret in hunted if secret in searched] == []
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert any(file.name == "requests.jsonl" for file in files)
+    found = {(file.name, secret) for file in files for secret in hunted if secret.encode() in file.read_bytes()}
+    assert found == set()
+
+
+def test_a_long_key_and_odd_ones_are_only_wrong(url: str) -> None:
+    for key in ("hr-", "hr-" + "x" * 50_000, "hr-\u00e9", "hr-../../etc/passwd", "hr-' OR 1=1 --"):
+        refused = HTTP.post(f"{url}/v1/messages", json=HELLO, headers={"x-api-key": key.encode()})
+        assert refused.status_code in (401, 431), key
+        assert len(refused.text) < 1000
+
+
+def test_keys_in_a_file(provider: Provider, settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(f'[[keys]]\nhash = "{digest("hr-from-a-file")}"\nteam = "data"\n[teams.data]\nrpm = 1\n')
+    shared = Settings.model_validate({**settings.model_dump(), "access": {}, "limits": {"keys": file}})
+    with serving(shared) as url:
+        assert HTTP.post(f"{url}/v1/messages", json=HELLO).status_code == 401
+        assert HTTP.post(f"{url}/v1/messages", json=HELLO, headers=bearer("hr-from-a-file")).status_code == 200
+        assert "team data" in HTTP.post(f"{url}/v1/messages", json=HELLO, headers=bearer("hr-from-a-file")).json()["error"]["message"]
+    file.write_text('[[keys]]\nhash = "short"\n')
+    with pytest.raises(SettingsError, match=r"keys\.toml, line 2: keys\.0\.hash"):
+        open_services(shared, Inline(shared))
