@@ -64,7 +64,7 @@ async def provider(delay_s: float):  # type: ignore[no-untyped-def]
     billing = Billing(delay_s)
     server = uvicorn.Server(uvicorn.Config(billing, host="127.0.0.1", port=free_port(), log_level="error"))  # type: ignore[arg-type]
     task = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  # uvicorn tells nobody
         await asyncio.sleep(0.01)
     yield billing, f"http://127.0.0.1:{server.config.port}"
     server.should_exit = True

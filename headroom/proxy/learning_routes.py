@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 
 from headroom.errors import NotFound
 from headroom.learning import Learned
-from headroom.proxy.admission import identify, known
+from headroom.proxy.admission import known
 from headroom.proxy.services import Services
 from headroom.scoring import toin
 
@@ -23,7 +23,7 @@ def learning_routes(router: APIRouter, services: Services) -> None:
     """Add the routes; each caller sees what was learned from its own traffic."""
 
     async def learned(request: Request) -> Learned:
-        caller = known(identify(request.headers, services.settings, services.salt))
+        caller = known(await services.admission.identify(request.headers))
         return await asyncio.to_thread(services.learning.learned, caller.scope) if services.learning else Learned()
 
     @router.get("/v1/toin/stats", summary="How much was learned about the outputs of tools")

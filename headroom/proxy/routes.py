@@ -20,8 +20,8 @@ from headroom.errors import HeadroomError, InvalidRequest
 from headroom.proxy.admission import admit_operator, known
 from headroom.proxy.body import read_body
 from headroom.proxy.compress_route import compress_body
-from headroom.proxy.learning_routes import learning_routes, summary
 from headroom.proxy.keys_route import keys_routes
+from headroom.proxy.learning_routes import learning_routes, summary
 from headroom.proxy.services import Services
 from headroom.stats.exposition import CONTENT_TYPE
 

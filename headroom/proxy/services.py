@@ -30,8 +30,8 @@ class Services:
     upstream: Upstream
     ledger: Ledger
     recorder: Recorder
-    learning: Learning | None = None
     admission: Admission
+    learning: Learning | None = None
     embed: Embed = field(default_factory=NoEmbed)
     counts: TokenCounts = field(default_factory=TokenCounts)
 
