@@ -3,8 +3,8 @@
 What must hold:
 - A snapshot of advice never changes. It is stored before the counts that name it as the newest one.
 - A conversation keeps the snapshot it began with, so what it became does not depend on when a turn is computed (again).
-- Nothing here keeps a request waiting for a write: events are added up in memory and written by a thread of their own. A process
-  that is killed loses what it saw in the last seconds, and no more.
+- Nothing here keeps a request waiting: events are counted and written by a thread of their own. A process that is killed loses
+  what it saw in the last seconds, and no more.
 - Counts are changed by compare-and-swap, so every event counts once, whichever process saw it.
 """
 
@@ -17,6 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from headroom.ccr import retrieve
 from headroom.errors import StoreUnavailable
@@ -31,7 +32,7 @@ _SNAPSHOTS = "toin-snapshots"  # owner/version -> advice
 _VERSIONS = 64  # kept; a conversation that began with an older one goes on without advice
 _SWAPS = 8  # tries, when others write at the same time
 _REMEMBERED = 10_000  # conversations, and originals that were asked for
-_QUESTIONS = 200  # that wait for the writer; further ones teach nothing
+_EVENTS = 200  # that wait, with their texts; at half of them they are counted at once, further ones teach nothing
 _log = logging.getLogger(__name__)
 
 
@@ -58,13 +59,14 @@ class Learning:
         self._interval_s = interval_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._questions: list[tuple[str, Original, str, bool]] = []
+        self._events: list[Callable[[], None]] = []
         self._pending: dict[str, Patterns] = {}
         self._latest: dict[str, tuple[float, Snapshot]] = {}
         self._snapshots: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
         self._pins: OrderedDict[str, str] = OrderedDict()
         self._counted: OrderedDict[tuple[str, str], set[str]] = OrderedDict()
-        self._closing = threading.Event()
+        self._closing = False
+        self._due = threading.Event()
         self._writer: threading.Thread | None = None
 
     def advised(self, scope: str, lineage: str, segments: Sequence[Segment]) -> Snapshot:
@@ -77,16 +79,11 @@ class Learning:
 
     def compressed(self, scope: str, segments: Sequence[Segment], results: Sequence[Compressed]) -> None:
         """These segments were looked at for the first time."""
-        for segment, result in zip(segments, results, strict=True):
-            if result.text is not None or segment.advice.whole:
-                self._note(scope, toin.signature(segment.tool, segment.text), toin.compressed(result, segment.advice))
+        self._later(partial(self._looked_at, scope, segments, results))
 
     def asked(self, scope: str, original: Original, query: str = "", taught: bool = True) -> None:
         """An original was read back, or searched when there is a query; `taught` says whether a model may have asked for it."""
-        with self._lock:
-            if len(self._questions) < _QUESTIONS:
-                self._questions.append((scope, original, query.strip(), taught))
-        self._start()
+        self._later(partial(self._answered, scope, original, query.strip(), taught))
 
     def current(self, scope: str) -> Snapshot:
         """The newest advice, at most `interval_s` old. Raises StoreUnavailable."""
@@ -108,9 +105,12 @@ class Learning:
     def flush(self) -> None:
         """Write what was noted, and the advice that follows from it. What cannot be written waits."""
         with self._lock:
-            questions, self._questions = self._questions, []
-        for question in questions:
-            self._answered(*question)
+            events, self._events = self._events, []
+        for event in events:
+            try:
+                event()
+            except Exception:  # fence: an odd text teaches nothing
+                _log.exception("nothing is learned from one event")
         with self._lock:
             pending, self._pending = self._pending, {}
         for scope, deltas in pending.items():
@@ -125,10 +125,26 @@ class Learning:
 
     def close(self) -> None:
         """Write what is left. The store must still be open."""
-        self._closing.set()
+        self._closing = True
+        self._due.set()
         if self._writer:
             self._writer.join(timeout=10)
         self.flush()
+
+    def _later(self, event: Callable[[], None]) -> None:
+        with self._lock:
+            if len(self._events) < _EVENTS:
+                self._events.append(event)
+            if self._writer is None and self._interval_s:
+                self._writer = threading.Thread(target=self._write, name="learning", daemon=True)
+                self._writer.start()
+            if len(self._events) >= _EVENTS // 2:
+                self._due.set()
+
+    def _looked_at(self, scope: str, segments: Sequence[Segment], results: Sequence[Compressed]) -> None:
+        for segment, result in zip(segments, results, strict=True):
+            if result.text is not None or segment.advice.whole:
+                self._note(scope, toin.signature(segment.tool, segment.text), toin.compressed(result, segment.advice))
 
     def _answered(self, scope: str, original: Original, query: str, taught: bool) -> None:
         """Whatever is asked of one original counts once, so that rates are shares of the outputs."""
@@ -149,16 +165,11 @@ class Learning:
         if signature and counts:
             with self._lock:
                 self._pending[scope] = toin.merged(self._pending.get(scope, {}), {signature: counts})
-            self._start()
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._writer is None and self._interval_s:
-                self._writer = threading.Thread(target=self._write, name="learning", daemon=True)
-                self._writer.start()
 
     def _write(self) -> None:
-        while not self._closing.wait(self._interval_s):
+        while not self._closing:
+            self._due.wait(self._interval_s)
+            self._due.clear()
             self.flush()
 
     def _add(self, scope: str, deltas: Patterns) -> bool:

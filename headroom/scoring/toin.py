@@ -1,7 +1,7 @@
 """What is learned from traffic about the outputs of a tool: how often they were cut and asked for again, and which part of them.
 
-A pattern is a handful of counts per signature: a tool's name and a hash of the structure of its outputs. It holds no values: of a
-query only where it hit (in which tenth of the output, an error or not, which fields), and field names that do not look like names
+A pattern is a handful of counts per signature: a tool's name and the structure of its outputs. It holds no values: of a query
+only where it hit (in which tenth of the output, an error or not, which fields), and field names that do not look like names
 become hashes. From the counts follows `Advice`; the advice of all signatures together is a `Snapshot`, whose version is the hash of
 what it says. Advice is given when an output was asked for again at least `LEAST` times, in a good share of the times it could have
 been; outputs that already follow an advice do not count against it. Counts fade, so that advice which is no longer needed goes.
@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from headroom.content import detect
 from headroom.model import NO_ADVICE, Advice, Compressed
 
 LEAST = 5  # times something is asked for again before it counts
@@ -44,14 +45,17 @@ Patterns = Mapping[str, Mapping[str, int]]
 
 
 def signature(tool: str, text: str) -> str:
-    """What outputs of one tool have in common: its name and the keys that most of their records have. Empty when there is nothing."""
+    """What outputs of one tool have in common: its name and the keys that most of their records have, or the kind of text they are.
+
+    Empty when there is nothing to go by. Milliseconds, however long the text.
+    """
     keys: Counter[str] = Counter()
     if text.lstrip()[:1] in ("{", "["):
         keys.update(match[1] for match in _KEY.finditer(text[:_SAMPLE]))
     common = sorted(key for key, count in keys.items() if 2 * count >= max(keys.values()))
     if not tool and not common:
         return ""
-    structure = hashlib.sha256("\n".join(common).encode("utf-8", "replace")).hexdigest()[:12]
+    structure = hashlib.sha256("\n".join(common).encode("utf-8", "replace")).hexdigest()[:12] if common else detect(text, tool, "")
     name = tool[:_NAME_CHARS].encode("utf-8", "replace").decode()
     return f"{name}#{structure}"
 
