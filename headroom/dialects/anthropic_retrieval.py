@@ -111,7 +111,7 @@ class _Round:
         block = {key: value for key, value in self.blocks[index].items() if value is not None}
         for (at, key), pieces in self.grown.items():
             if at == index and key != "partial_json":
-                block[key] = block.get(key, "") + "".join(pieces)
+                block[key] = str(block.get(key, "")) + "".join(pieces)
         if (index, "partial_json") in self.grown:
             block["input"] = _object("".join(self.grown[index, "partial_json"]))
         return block

@@ -37,8 +37,14 @@ _KEPT_BY_PROVIDER = ("previous_response_id", "conversation", "prompt")
 _OPENINGS = ("response.created", "response.queued", "response.in_progress")
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
 _WITHOUT_ID = ("message", "reasoning", "function_call", "custom_tool_call")
-_FOR_CLIENTS = frozenset(
-    ("function_call", "custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call", "computer_call", "mcp_approval_request")
+_FOR_CLIENTS = (
+    "function_call",
+    "custom_tool_call",
+    "local_shell_call",
+    "shell_call",
+    "apply_patch_call",
+    "computer_call",
+    "mcp_approval_request",
 )
 
 

@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headroom.ccr.marker import TOOL_NAME
 from headroom.ccr.tool import Reply
-from headroom.dialects import DIALECTS, RETRIEVALS
+from headroom.dialects import DIALECTS, RETRIEVALS, wire
 from headroom.dialects.retrieval import Answer, edited, summed
 from headroom.sse import FrameReader, data_of
 from tests.scripted import SPEAKERS, Part, Say, Speaker, Think, Use
@@ -108,3 +108,101 @@ def test_usage_adds_up() -> None:
     one = {"a": 1, "deep": {"b": 2, "none": None}, "tier": "standard"}
     two = {"a": 2, "deep": {"b": 3, "c": 4}, "tier": "batch", "none": None}
     assert summed([one, two]) == {"a": 3, "deep": {"b": 5, "none": None, "c": 4}, "tier": "batch", "none": None}
+
+
+_ODD = st.sampled_from([None, True, 0, -1, 1e300, "", "tool_use", TOOL_NAME, [], [None], {}, {"type": "tool_use", "name": TOOL_NAME}])
+
+
+@st.composite
+def odd(draw: st.DrawFn, value: Any) -> Any:
+    """The value with one part of it replaced or gone."""
+    if not isinstance(value, dict | list) or not value or draw(st.integers(0, 3)) == 0:
+        return draw(_ODD)
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    key = draw(st.sampled_from(keys))
+    if draw(st.integers(0, 4)) == 0:
+        return {k: v for k, v in value.items() if k != key} if isinstance(value, dict) else value[:key] + value[key + 1 :]
+    changed = draw(odd(value[key]))
+    return value | {key: changed} if isinstance(value, dict) else [*value[:key], changed, *value[key + 1 :]]
+
+
+def finished(answer: Answer) -> None:
+    """All that may be asked of an answer after its last byte."""
+    if answer.goes_on():
+        answer.continued('{"messages": [], "input": []}', [Reply(ask.id, "text") for ask in answer.asks()])
+    answer.ended([Reply(ask.id, "text") for ask in answer.asks()])
+    b"".join(answer.tail())
+    answer.failure({"error": {"message": "no"}})
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+@given(data=st.data())
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_provider_sends_is_survived(speaker: Speaker, data: st.DataObject) -> None:
+    events = list(speaker.script(Say("words"), OURS, THEIRS).events or ())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(events) - 1))
+        text = data_of(events[place])
+        if text.startswith(b"{"):
+            events[place] = b"data: " + json.dumps(data.draw(odd(json.loads(text)))).encode() + b"\n\n"
+    answer = answer_of(speaker)
+    fed(answer, b"".join(events), [])
+    if answer.touched:
+        finished(answer)
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+@given(data=st.data())
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_provider_answers_is_survived(speaker: Speaker, data: st.DataObject) -> None:
+    body = json.loads(speaker.script(Say("words"), OURS, THEIRS, stream=False).body or b"")
+    body = data.draw(odd(body))
+    if isinstance(body, dict):
+        answer = answer_of(speaker)
+        answer.whole(body)
+        if answer.touched:
+            finished(answer)
+            answer.body()
+
+
+SENT_BACK: dict[str, list[dict[str, Any]]] = {
+    "anthropic": [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [{"type": "text", "text": "words"}, {"type": "tool_use", "id": "c", "name": "look", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]},
+    ],
+    "openai": [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "words", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "look"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "r"},
+    ],
+    "openai_responses": [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "words"}]},
+        {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "r"},
+    ],
+}
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+@given(data=st.data())
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_client_makes_of_an_answer_it_is_put_back_in_valid_json_or_not(speaker: Speaker, data: st.DataObject) -> None:
+    dialect = DIALECTS[speaker.path]
+    retrieval, answer = RETRIEVALS[dialect], answer_of(speaker)
+    fed(answer, stream_of(speaker, [OURS], "one"), [])
+    answer.continued('{"messages": [], "input": []}', [Reply(OURS.id, "read")])
+    fed(answer, stream_of(speaker, [Say("words"), THEIRS, OURS], "two"), [])
+    record = answer.ended([Reply(OURS.id, "read again")])
+
+    def put(history: list[Any]) -> Any:
+        call = dialect.read(json.dumps({"model": "m", "messages": history, "input": history}).encode())
+        edits = [edit for said in retrieval.said(call) for edit in retrieval.put_back(call, said, record.text)]
+        return json.loads(wire.splice(call.text, edits))
+
+    history = SENT_BACK[speaker.name]
+    assert json.dumps(put(history)).count("read again") == 1
+    changed = data.draw(odd(history))
+    if isinstance(changed, list) and changed and all(isinstance(entry, dict) for entry in changed):
+        put(changed)
