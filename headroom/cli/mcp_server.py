@@ -20,6 +20,7 @@ from headroom.ccr import retrieve
 from headroom.cli.banner import address
 from headroom.cli.remote import ask
 from headroom.errors import HeadroomError
+from headroom.learning import open_learning
 from headroom.library import compress
 from headroom.model import LOCAL
 from headroom.settings import Settings
@@ -69,6 +70,7 @@ class Local:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store: Store = open_store(settings)
+        self._learning = open_learning(self._store, settings)
 
     def compress(self, messages: Sequence[Mapping[str, Any]], model: str) -> Mapping[str, Any]:
         done = compress(messages, model=model, store=self._store, settings=self._settings)
@@ -82,7 +84,10 @@ class Local:
         }
 
     def retrieve(self, digest: str, query: str | None) -> Mapping[str, Any]:
-        return retrieve.answer(self._store.get_original(LOCAL.scope, digest), query)
+        original = self._store.get_original(LOCAL.scope, digest)
+        if self._learning:
+            self._learning.asked(LOCAL.scope, original, query or "")
+        return retrieve.answer(original, query)
 
     def stats(self) -> Mapping[str, Any]:
         """Of the proxy on this machine; without one, what the store holds."""

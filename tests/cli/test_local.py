@@ -124,6 +124,18 @@ def test_doctor_says_how_to_mend_the_store(tmp_path: Path, monkeypatch: pytest.M
     assert "HEADROOM_STORE_PATH" in done.stdout
 
 
+def test_doctor_says_whether_texts_are_compared_by_meaning(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, says in (
+        (model, "ok  embeddings"),
+        ("off", "off; texts are compared by their words"),
+        ("no/such-model", "hf download no/such-model"),
+    ):
+        monkeypatch.setenv("HEADROOM_EMBED_MODEL", name)
+        done = headroom("doctor", "--offline")
+        assert done.exit_code == 0
+        assert says in done.stdout
+
+
 def test_doctor_names_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADROOM_PORT", "many")
     done = headroom("doctor", "--offline")

@@ -23,9 +23,12 @@ from headroom.cli import mcp_clients
 from headroom.cli.main import main
 from headroom.cli.mcp_server import build, source_of
 from headroom.cli.samples import payments
+from headroom.learning import Learning
+from headroom.model import LOCAL
 from headroom.settings import Settings, load
+from headroom.store import open_store
 from tests.provider import WAIT_S, Provider
-from tests.proxy.faces import serving, settings_for
+from tests.proxy.faces import invoice_turns, middle, serving, settings_for
 
 SAMPLE = payments()
 PROGRAM = ["-c", "from headroom.cli.main import main; main(prog_name='headroom')"]
@@ -269,3 +272,16 @@ def test_the_entry_starts_the_server(user: Path, home: Path) -> None:
     entry = servers(user / ".codex" / "config.toml")["headroom"]
     check(asyncio.run(use(StdioServerParameters(command=entry["command"], args=entry["args"], env={"HEADROOM_HOME": str(home)}))))
     assert entry == mcp_clients.entry_for(mcp_clients.clients(load())["codex"], "")
+
+
+def test_what_a_model_reads_back_teaches(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    source = source_of(settings)
+    digest = source.compress(invoice_turns([1]), "m")["ccr_hashes"][0]
+    source.retrieve(digest, middle(1)[0])
+    learned, until = Learning(open_store(settings)), time.monotonic() + WAIT_S
+    while not learned.learned(LOCAL.scope).patterns:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    (counts,) = learned.learned(LOCAL.scope).patterns.values()
+    assert (counts["asked"], counts["at:5"]) == (1, 1)
