@@ -85,6 +85,11 @@ class Learning:
         """An original was read back, or searched when there is a query; `taught` says whether a model may have asked for it."""
         self._later(partial(self._answered, scope, original, query.strip(), taught))
 
+    def imported(self, scope: str, patterns: Patterns) -> None:
+        """Counts that another Headroom exported are added to this owner's own."""
+        for signature, counts in patterns.items():
+            self._note(scope, signature, counts)
+
     def current(self, scope: str) -> Snapshot:
         """The newest advice, at most `interval_s` old. Raises StoreUnavailable."""
         read, known = self._latest.get(scope, (float("-inf"), Snapshot()))

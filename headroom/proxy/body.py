@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
 from headroom.encodings import decoded
-from headroom.errors import BodyTooLarge, HeadroomError
+from headroom.errors import BodyTooLarge, HeadroomError, InvalidRequest
 
 
 class ClientGone(Exception):
@@ -53,6 +55,17 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> Body:
     wire = b"".join(chunks)
     encoding = headers.get("content-encoding", "")
     return Body(wire, await asyncio.to_thread(decoded, wire, encoding, limit) if encoding else wire)
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """The object that a body of our own routes holds. Raises InvalidRequest."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as failure:
+        raise InvalidRequest(f"The request body is not valid JSON: {failure}") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The request body must be a JSON object.")
+    return value
 
 
 def _too_large(limit: int) -> HeadroomError:

@@ -14,6 +14,7 @@ from headroom.dialects import dialect_of, read_any, wire
 from headroom.dialects.base import splice, understood
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
+from headroom.proxy import simulation
 from headroom.proxy.compression import compressed
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
@@ -45,7 +46,14 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
         rest["skip_reason"] = reason
     if estimated:
         rest["tokens_estimated"] = True
+    if simulation.wanted(call):
+        messages = await offload(len(raw), _messages, spliced)
+        rest |= await offload(len(raw), simulation.report, call, messages, rest)
     return _render(call, spliced, rest)
+
+
+def _messages(spliced: bytes) -> Any:
+    return json.loads(spliced).get("messages")
 
 
 def _estimated(texts: Iterable[str]) -> Sequence[int]:

@@ -18,10 +18,11 @@ from starlette.responses import Response
 from headroom.ccr import retrieve
 from headroom.errors import HeadroomError, InvalidRequest
 from headroom.proxy.admission import admit_operator, known
-from headroom.proxy.body import read_body
+from headroom.proxy.body import json_object, read_body
 from headroom.proxy.compress_route import compress_body
 from headroom.proxy.keys_route import keys_routes
 from headroom.proxy.learning_routes import learning_routes, summary
+from headroom.proxy.sdk_routes import ccr_stats, declared, sdk_routes
 from headroom.proxy.services import Services
 from headroom.stats.exposition import CONTENT_TYPE
 
@@ -35,6 +36,7 @@ def own_routes(services: Services) -> APIRouter:
     _health_routes(router, services)
     _operator_routes(router, services)
     learning_routes(router, services)
+    sdk_routes(router, services)
     router.include_router(keys_routes(services))
     return router
 
@@ -56,12 +58,14 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
         original = await services.store.get_original(caller.scope, digest)
         if services.learning:
             services.learning.asked(caller.scope, original, query or "", taught=request.method != "GET")
-        return _json(retrieve.answer(original, query))
+        reply = retrieve.answer(original, query)
+        services.retrievals.note(caller.scope, original, query or "", reply.get("count", original.items))
+        return _json(reply)
 
     @router.post("/v1/retrieve", summary="Read back an original, or search in it")
     async def retrieve_post(request: Request) -> Response:
         body = await read_body(request.headers, request.receive, _SMALL_BODY)
-        wanted = _json_object(body.decoded)
+        wanted = json_object(body.decoded)
         digest, query = wanted.get("hash"), wanted.get("query")
         if not isinstance(digest, str) or not digest:
             raise InvalidRequest('hash: the hash of a marker is required, for example {"hash": "0123456789abcdef"}.')
@@ -71,9 +75,12 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
 
     @router.get("/v1/retrieve/stats", summary="How much is stored and was asked for again")
     async def retrieve_stats(request: Request) -> Response:
-        known(await admission.identify(request.headers))
+        caller = known(await admission.identify(request.headers))
         stats = await services.store.blob_stats()
-        return _json({"ccr_entries": stats.entries, "ccr_bytes": stats.bytes, "ccr_retrievals": stats.retrievals})
+        own = [await asyncio.to_thread(services.learning.learned, caller.scope)] if services.learning else []
+        figures = {"ccr_entries": stats.entries, "ccr_bytes": stats.bytes, "ccr_retrievals": stats.retrievals}
+        recent = services.retrievals.of(caller.scope)
+        return _json({**figures, "store": ccr_stats(stats.entries, stats.retrievals, own), "recent_retrievals": recent})
 
     @router.get("/v1/retrieve/{digest}", summary="Read back an original, or search in it")
     async def retrieve_get(request: Request, digest: str, query: str | None = None) -> Response:
@@ -108,6 +115,8 @@ def _health_routes(router: APIRouter, services: Services) -> None:
             "config": {
                 "optimize": settings.optimize,
                 "fidelity": settings.compression.fidelity,
+                "cache": False,
+                "rate_limit": settings.limits.rate_limit,
             },
         }
 
@@ -136,22 +145,12 @@ def _operator_routes(router: APIRouter, services: Services) -> None:
         body["compression"] = {"ccr_entries": stored.entries, "ccr_retrievals": stored.retrievals, "ccr_rounds": rounds}
         learned = await asyncio.to_thread(services.learning.everybody) if services.learning else []
         body["toin"] = summary(learned, services.learning is not None)
-        return _json(body)
+        return _json(declared(body, learned))
 
     @router.get("/metrics", summary="Prometheus metrics of this process")
     async def metrics(request: Request) -> Response:
         admit_operator(request.headers, services.settings)
         return Response(services.ledger.exposition.render(), headers={"content-type": CONTENT_TYPE})
-
-
-def _json_object(raw: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as failure:
-        raise InvalidRequest(f"The request body is not valid JSON: {failure}") from None
-    if not isinstance(value, dict):
-        raise InvalidRequest("The request body must be a JSON object.")
-    return value
 
 
 def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,6 +12,7 @@ from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.recorder import Recorder
 from headroom.proxy.replay import Replay
+from headroom.proxy.retrievals import Retrievals
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
 from headroom.stats.ledger import Ledger
@@ -34,6 +35,7 @@ class Services:
     learning: Learning | None = None
     embed: Embed = field(default_factory=NoEmbed)
     counts: TokenCounts = field(default_factory=TokenCounts)
+    retrievals: Retrievals = field(default_factory=Retrievals)
 
 
 def open_services(settings: Settings, compress: Compress, embed: Embed | None = None) -> Services:

@@ -72,6 +72,8 @@ class Ledger:
             self._by["degraded"][f"{tier}:{reason}"] += 1
         for name, spent in outcome.transform_ms:
             self._transform_ms.setdefault(name, Counter()).update(count=1, microseconds=round(1000 * spent))
+            most = self._transform_ms[name]
+            most["most"] = max(most["most"], round(1000 * spent))
         cache = self._cache.setdefault(outcome.provider, Counter())
         cache["cache_read_tokens"] += outcome.usage.cache_read_tokens or 0
         cache["cache_write_tokens"] += outcome.usage.cache_write_tokens or 0
@@ -117,7 +119,11 @@ class Ledger:
             "overhead": figures(o.overhead_ms for o in recent if o.status),
             "ttfb": figures(o.ttfb_ms for o in recent if o.ttfb_ms is not None),
             "pipeline_timing": {
-                name: {"count": spent["count"], "average_ms": spent["microseconds"] / 1000 / max(1, spent["count"])}
+                name: {
+                    "count": spent["count"],
+                    "average_ms": spent["microseconds"] / 1000 / max(1, spent["count"]),
+                    "max_ms": spent["most"] / 1000,
+                }
                 for name, spent in sorted(self._transform_ms.items())
             },
             "prefix_cache": {"by_provider": {name: dict(counts) for name, counts in self._cache.items()}},
@@ -133,6 +139,10 @@ def _brief(outcome: Outcome) -> dict[str, Any]:
         "timestamp": outcome.timestamp,
         "provider": outcome.provider,
         "model": outcome.model,
+        "mode": outcome.mode,
+        "stream": outcome.stream,
+        "output_tokens": outcome.usage.output_tokens,
+        "cached_tokens": outcome.usage.cache_read_tokens,
         "status": outcome.status,
         "tokens_before": outcome.tokens_before,
         "tokens_saved": outcome.tokens_saved,
