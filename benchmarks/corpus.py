@@ -1,7 +1,7 @@
 """Conversations from files, read one at a time: a `.jsonl` file or a directory of them.
 
 One JSON object per line: `messages`, and optionally `id`, `kind` (a word to group by), `format`
-("openai" or "anthropic") and `system`, as in a request.
+("openai" or "anthropic"), `system` as in a request, and `evidence`: strings of the messages that somebody needed later.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Conversation:
     format: str
     messages: list[dict[str, Any]]
     system: Any = None
+    evidence: tuple[str, ...] = ()
 
 
 def conversations(place: Path, limit: int | None = None) -> Iterator[Conversation]:
@@ -57,5 +58,10 @@ def _files(place: Path) -> list[Path]:
 
 def _conversation(record: dict[str, Any], id: str, kind: str) -> Conversation:
     return Conversation(
-        str(record.get("id", id)), str(record.get("kind", kind)), str(record.get("format", "")), record["messages"], record.get("system")
+        id=str(record.get("id", id)),
+        kind=str(record.get("kind", kind)),
+        format=str(record.get("format", "")),
+        messages=record["messages"],
+        system=record.get("system"),
+        evidence=tuple(record.get("evidence") or ()),
     )

@@ -199,13 +199,17 @@ class SourceRef:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What one turn asks of the `before` segments that stand before it, and the block if it is known."""
+    """What one turn asks of the `before` segments that stand before it, and the block if it is known.
+
+    `most` are the tokens of the block, 0 where the usual bound holds.
+    """
 
     key: str
     query: str
     before: int
     spoken: bool
     known: Compressed | None = None
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,24 @@ def _windows(value: str) -> str:
 
 
 class ContextSettings(_Section):
+    intelligent: bool = _field(
+        True,
+        "--no-intelligent-context: of a conversation that outgrows its model the oldest parts leave first, not the least important",
+        env="HEADROOM_INTELLIGENT_CONTEXT",
+        flag="--intelligent-context/--no-intelligent-context",
+    )
+    scoring: bool = _field(
+        True,
+        "--no-intelligent-scoring: importance is position alone",
+        env="HEADROOM_INTELLIGENT_SCORING",
+        flag="--intelligent-scoring/--no-intelligent-scoring",
+    )
+    compress_first: bool = _field(
+        True,
+        "--no-compress-first: parts leave without being compressed harder first",
+        env="HEADROOM_COMPRESS_FIRST",
+        flag="--compress-first/--no-compress-first",
+    )
     windows: Annotated[str, AfterValidator(_windows)] = _field(
         "",
         "tokens that models take, where the known ones are wrong or missing: `my-model=32000,llama-*=8000`, the first that matches counts",

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headroom import pipeline, tokens
-from headroom.ccr import recall, retrieve
+from headroom.ccr import messages, recall, retrieve
 from headroom.conversation import NOTHING
 from headroom.errors import HeadroomError, StoreUnavailable
 from headroom.learning import Learning
@@ -103,7 +103,8 @@ class Worker:
             block = item.known
             if block is None:
                 before = [source for number, source in sources if number < item.before]
-                text = recall.recall(item.query, before, shown, counter, spoken=item.spoken, spent=spent) if before else ""
+                most = item.most or recall.MAX_TOKENS
+                text = recall.recall(item.query, before, shown, counter, spoken=item.spoken, spent=spent, most=most) if before else ""
                 block = Compressed(text or None, "recall", tokens_after=counter.count(text) if text else 0)
                 found.append(block)
             if block.text:
@@ -165,6 +166,8 @@ def units_of(text: str, transform: str, plan: Plan | None = None) -> list[recall
     """
     if transform == "smart_crusher":
         return [recall.Unit(place, piece) for place, piece in retrieve.parts(text)]
+    if transform == messages.TRANSFORM:
+        return [recall.Unit(place, piece) for place, piece in messages.parts(text)]
     noun = _NOUNS.get(transform, "part")
     units: Sequence[str]
     if transform in _BY_LINE:

@@ -73,17 +73,26 @@ class _Place(NamedTuple):
     unit: int
 
 
-def recall(query: str, sources: Sequence[Source], shown: Sequence[str], counter: Counter, *, spoken: bool, spent: int | None = None) -> str:
+def recall(
+    query: str,
+    sources: Sequence[Source],
+    shown: Sequence[str],
+    counter: Counter,
+    *,
+    spoken: bool,
+    spent: int | None = None,
+    most: int = MAX_TOKENS,
+) -> str:
     """The block to append, or an empty string when nothing left out has to do with the query.
 
     `shown` are the blocks of earlier turns of the same conversation, `spent` their tokens where they
     are counted already; `spoken` says that the query is a user's words. A tool's arguments, and a
-    message too long to be a question, recall only what they name.
+    message too long to be a question, recall only what they name. `most` are the tokens of the block.
     """
     asks = spoken and len(query) <= _LONGEST_QUESTION
     if not asks and not named.names(query) and not _INDEX.search(query):
         return ""
-    page = _Page(sources, shown, counter, spoken, sum(map(counter.count, shown)) if spent is None else spent)
+    page = _Page(sources, shown, counter, spoken, sum(map(counter.count, shown)) if spent is None else spent, most)
     if page.room <= 0:
         return ""
     picked = dict(_pick(_Relevance(query, sources, asks), page))
@@ -204,9 +213,9 @@ def _joined(windows: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 class _Page:
     """What fits on the block: room left, and whether a text is readable already."""
 
-    def __init__(self, sources: Sequence[Source], shown: Sequence[str], counter: Counter, spoken: bool, spent: int) -> None:
+    def __init__(self, sources: Sequence[Source], shown: Sequence[str], counter: Counter, spoken: bool, spent: int, most: int) -> None:
         left_out = sum(source.tokens_left_out for source in sources)
-        one = min(MAX_TOKENS, max(round(SHARE[spoken] * left_out), LEAST[spoken]))
+        one = min(most, max(round(SHARE[spoken] * left_out), LEAST[spoken]))
         self.room = min(one, round(ALL_BLOCKS[spoken] * left_out) - spent) - counter.count(_HEAD)
         self._sources, self._shown, self._counter = sources, shown, counter
         self._opened: set[int] = set()

@@ -38,12 +38,15 @@ class Smaller:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """All that is left out after this cut, earlier cuts included; `messages` is how many the request had that made it."""
+    """All that is left out after this cut, earlier cuts included.
+
+    `messages` is how many the request had that made it, 0 for no cut at all; `by` is the strategy that chose.
+    """
 
     messages: int
     runs: tuple[Run, ...] = ()
     smaller: tuple[Smaller, ...] = ()
-    reasons: tuple[str, ...] = ()
+    by: str = ""
 
     @property
     def gone(self) -> frozenset[int]:
@@ -70,7 +73,7 @@ def decode(result: Compressed) -> Cut | None:
             return None
         runs = tuple(Run(**run) for run in values.pop("runs"))
         smaller = tuple(Smaller(**item) for item in values.pop("smaller"))
-        return Cut(values["messages"], runs, smaller, tuple(values["reasons"]))
+        return Cut(values["messages"], runs, smaller, values["by"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -43,6 +43,10 @@ class Choice:
 
 
 class Strategy(Protocol):
+    @property
+    def name(self) -> str:
+        """As it is called in statistics."""
+
     def __call__(self, state: State, excess: int) -> Choice:
         """What saves `excess` tokens, or as much as there is to save."""
 
@@ -67,7 +71,7 @@ def next_cut(seen: View, before: Cut, blocks: Blocks, room: Room, turns: int, st
     best: Cut | None = None
     for _ in range(_ROUNDS):
         choice = strategy(state, excess)
-        best = _cut(seen, before, found, choice)
+        best = _cut(seen, before, found, choice, strategy.name)
         over = size(seen, best, blocks, count) - room.target
         if over <= 0:
             break
@@ -86,12 +90,12 @@ def _protection(choices: Sequence[Protection], tokens: Sequence[int], beside: in
     return choices[-1]
 
 
-def _cut(seen: View, before: Cut, found: Sequence[Unit], choice: Choice) -> Cut:
+def _cut(seen: View, before: Cut, found: Sequence[Unit], choice: Choice, by: str) -> Cut:
     gone = before.gone.union(number for unit in choice.leave for number in found[unit].span)
     known = {(run.start, run.end): run for run in before.runs}
     runs = tuple(known.get(place) or _run(seen, *place) for place in ranges(gone))
     smaller = {(item.message, item.slot): item for item in (*before.smaller, *choice.smaller) if item.message not in gone}
-    return Cut(len(seen.came), runs, tuple(smaller.values()))
+    return Cut(len(seen.came), runs, tuple(smaller.values()), by)
 
 
 def _run(seen: View, start: int, end: int) -> Run:

@@ -152,7 +152,7 @@ def _openai(call: Call, message: wire.Obj) -> Message:
     other = sum(_other(block) for block in _blocks(content) if word(block.get("type")) != "text")
     answers = (word(message.get("tool_call_id")),) if role == "tool" else ()
     spoken = role == "user" and (any(text.strip() for text in texts) or other > 0)
-    read = (*texts, *(call.arguments for call in calls), word(message.get("refusal")))
+    read = (*texts, *(call.arguments for call in calls), *([refusal] if (refusal := word(message.get("refusal"))) else []))
     slots = texts if role == "tool" else ()
     return Message(role, message.start, message.end, content, read, slots, calls, answers, False, spoken, other)
 

@@ -8,26 +8,34 @@ out as they are, with a reason.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headroom import tokens
 from headroom.context.cut import VERSION, Cut, decode, encode
-from headroom.context.fit import Choice, State, next_cut, originals
-from headroom.context.rolling_window import oldest_first
-from headroom.context.view import Count, View, apply, fits_view, size, view
+from headroom.context.fit import Strategy, next_cut, originals
+from headroom.context.intelligent import ByImportance, Said, about_now, factors, said, to_embed
+from headroom.context.rolling_window import OldestFirst
+from headroom.context.units import units
+from headroom.context.view import Blocks, Count, View, apply, fits_view, size, view
 from headroom.context.windows import Room, room, window
 from headroom.dialects import wire
 from headroom.dialects.outline import chain, read_again
 from headroom.errors import StoreUnavailable
-from headroom.model import Call, Caller, Compressed
+from headroom.model import NO_ADVICE, Advice, Call, Caller, Compressed, Segment
+from headroom.proxy.asked_back import Asked, AskedBack
+from headroom.proxy.compress import Degraded
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
+from headroom.scoring import importance
 from headroom.settings import ContextSettings
 
 DEADLINE = "context_deadline"
 STORE_UNAVAILABLE = "context_store_unavailable"
 UNSUPPORTED = "context_unsupported"
+SCORER = "context_scorer_"  # and why it gave no vectors
+RECALL = "context_recall_"  # and why nothing was looked for in what left
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +50,19 @@ class Asking:
     body: bytes
     results: Sequence[Compressed]
     added: Sequence[wire.Edit]
+    segments: Sequence[Segment]
+    turns: Sequence[Asked]
     room: Room
     salt: str
+
+    def advice(self, seen: View) -> dict[int, list[Advice]]:
+        """What was learned about the tools' texts of each message as it came."""
+        starts = [message.start for message in seen.came]
+        found: dict[int, list[Advice]] = {}
+        for segment in self.segments:
+            if segment.advice != NO_ADVICE:
+                found.setdefault(bisect_right(starts, segment.slot[0]) - 1, []).append(segment.advice)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,12 @@ class Fit:
     reasons: Sequence[str] = ()
 
     @property
+    def degraded(self) -> tuple[tuple[str, str], ...]:
+        """The tiers that did not answer, each with its reason."""
+        tiers = ((SCORER, "scorer"), (RECALL, "compressor"))
+        return tuple((tier, reason.removeprefix(what)) for reason in self.reasons for what, tier in tiers if reason.startswith(what))
+
+    @property
     def results(self) -> list[Compressed]:
         """For the outcome."""
         told = [Compressed(None, reason=reason) for reason in self.reasons]
@@ -63,12 +88,20 @@ class Fit:
 
 
 def asking(
-    call: Call, caller: Caller, body: bytes, results: Sequence[Compressed], added: Sequence[wire.Edit], settings: ContextSettings
+    call: Call,
+    caller: Caller,
+    body: bytes,
+    results: Sequence[Compressed],
+    settings: ContextSettings,
+    *,
+    added: Sequence[wire.Edit] = (),
+    segments: Sequence[Segment] = (),
+    turns: Sequence[Asked] = (),
 ) -> Asking:
     """A request against the window of its model."""
     found = window(call.model, settings.overrides, settings.default_window)
     free = room(call.model, found, answer_tokens(call), settings.output_reserve, settings.reserve)
-    return Asking(call, caller, body, results, added, free, f"{VERSION}:{found.tokens}")
+    return Asking(call, caller, body, results, added, segments, turns, free, f"{VERSION}:{found.tokens}")
 
 
 def answer_tokens(call: Call) -> int | None:
@@ -86,7 +119,7 @@ async def fitted(services: Services, request: Asking, timeout_s: float) -> Fit:
         return Fit(request.body)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _fitted(services, request)
+            return await _fitted(services, request, timeout_s)
     except TimeoutError:
         return Fit(request.body, reasons=[DEADLINE])
     except StoreUnavailable as failure:
@@ -100,7 +133,7 @@ def at_most(body: bytes, results: Sequence[Compressed]) -> int:
     return len(body) - sum(len(result.text or "") for result in counted) + sum(result.tokens_after for result in counted)
 
 
-async def _fitted(services: Services, request: Asking) -> Fit:
+async def _fitted(services: Services, request: Asking, timeout_s: float) -> Fit:
     free, large, scope = request.room, len(request.body), request.caller.scope
     counter = tokens.counter(request.call.model, services.settings.vocabulary_dir)
     count = services.counts.counting(counter, request.call.model)
@@ -110,23 +143,38 @@ async def _fitted(services: Services, request: Asking) -> Fit:
     if seen.total <= free.least:
         return Fit(request.body)
     keys = await offload(large, chain, request.call, f"context:{scope}:{request.salt}")
-    known = await services.replay.lookup(scope, _ends(seen, keys), {})
-    cut, reasons = _latest(seen, keys, known), [free.reason] if free.reason else []
-    if await offload(large, size, seen, cut, {}, count) > free.trigger and cut.messages < len(keys):
+    cuts = _cuts(seen, await services.replay.lookup(scope, _ends(seen, keys), {}))
+    cut, reasons = cuts[-1] if cuts else Cut(0), [free.reason] if free.reason else []
+    asked = AskedBack(services, request.call.model, scope, seen, keys, request.turns)
+    blocks = await asked.known(cuts[0].messages) if cuts else {}
+    if await offload(large, size, seen, cut, blocks, count) > free.trigger and cut.messages < len(keys):
         if services.replay.is_down:
             return Fit(request.body, reasons=[STORE_UNAVAILABLE])
-        made = await asyncio.to_thread(next_cut, seen, cut, {}, free, services.settings.context.protect_turns, _oldest_first, count)
-        if made.cut is not None:
-            await services.store.put_originals(scope, made.originals)
-            stands = await services.replay.first({keys[-1]: encode(made.cut)})
-            cut = decode(stands[keys[-1]]) or made.cut
-        else:
-            reasons.append(made.reason)
+        cut, told = await _next(services, request, seen, cut, blocks, keys[-1], timeout_s, count)
+        reasons += told
     if not cut.messages:
         return Fit(request.body, reasons=reasons)
     await services.replay.keep(scope, await offload(large, originals, seen, cut, count))
-    after = await offload(large, size, seen, cut, {}, count)
-    return Fit(await offload(large, apply, seen, cut, {}), seen.total - after, "rolling_window", [*reasons, *cut.reasons])
+    if cut.by == ByImportance.name:
+        left = free.limit - await offload(large, size, seen, cut, blocks, count)
+        blocks = await asked.now(cut, blocks, min(left, free.excerpts), timeout_s)
+    reasons += [f"{RECALL}{reason}" for reason in asked.degraded]
+    after = await offload(large, size, seen, cut, blocks, count)
+    return Fit(await offload(large, apply, seen, cut, blocks), seen.total - after, cut.by, reasons)
+
+
+async def _next(
+    services: Services, request: Asking, seen: View, before: Cut, blocks: Blocks, key: str, timeout_s: float, count: Count
+) -> tuple[Cut, Sequence[str]]:
+    """The cut that stands after this request, ours or the one somebody else was first to make; and reasons."""
+    strategy, reasons = await _strategy(services, request, seen, timeout_s / 2, count)
+    turns = services.settings.context.protect_turns
+    made = await asyncio.to_thread(next_cut, seen, before, blocks, request.room, turns, strategy, count)
+    if made.cut is None:
+        return before, [made.reason]
+    await services.store.put_originals(request.caller.scope, made.originals)
+    stands = await services.replay.first({key: encode(made.cut)})
+    return decode(stands[key]) or made.cut, reasons
 
 
 def _view(request: Asking, count: Count) -> View | None:
@@ -139,14 +187,31 @@ def _ends(seen: View, keys: Sequence[str]) -> list[str]:
     return [key for key, side in zip(keys, [*following, "assistant"], strict=True) if side == "assistant"]
 
 
-def _latest(seen: View, keys: Sequence[str], known: Mapping[str, Compressed]) -> Cut:
-    """The last cut that was made on the way here, or an empty one."""
-    for key in reversed(keys):
-        cut = decode(known[key]) if key in known else None
-        if cut is not None and fits_view(seen, cut):
-            return cut
-    return Cut(0)
+def _cuts(seen: View, known: Mapping[str, Compressed]) -> list[Cut]:
+    """Those that were made on the way here, in order."""
+    found = [cut for result in known.values() if (cut := decode(result)) is not None and fits_view(seen, cut)]
+    return sorted(found, key=lambda cut: cut.messages)
 
 
-def _oldest_first(state: State, excess: int) -> Choice:
-    return Choice(oldest_first(state.tokens, state.kept, excess))
+async def _strategy(services: Services, request: Asking, seen: View, timeout_s: float, count: Count) -> tuple[Strategy, list[str]]:
+    """What chooses, and why it knows less than it could."""
+    settings = services.settings.context
+    if not settings.intelligent:
+        return OldestFirst(), []
+    told = await asyncio.to_thread(said, seen, units(seen.messages, seen.sources), request.advice(seen))
+    now = about_now(seen)
+    if not settings.scoring:
+        return ByImportance(importance.recency(len(told)), settings.compress_first, told, "\n".join(now), count), []
+    near, reasons = await _similarity(services, told, now, timeout_s)
+    scores = await asyncio.to_thread(lambda: [score.total for score in importance.combined(factors(told, near))])
+    return ByImportance(scores, settings.compress_first, told, "\n".join(now), count), reasons
+
+
+async def _similarity(services: Services, told: Sequence[Said], now: Sequence[str], timeout_s: float) -> tuple[Sequence[float], list[str]]:
+    """How near each unit is to what the conversation is about now: by meaning, or else by words and with a reason."""
+    texts = to_embed(told)
+    try:
+        vectors = await services.embed([*texts, *now], timeout_s)
+    except Degraded as degraded:
+        return await asyncio.to_thread(importance.word_similarity, texts, now), [f"{SCORER}{degraded.reason}"]
+    return await asyncio.to_thread(importance.similarity, vectors[: len(texts)], vectors[len(texts) :]), []

@@ -19,14 +19,14 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from headroom.conversation import read_conversation
-from headroom.dialects import Dialect, wire
+from headroom.dialects import Dialect
 from headroom.dialects.base import splice
 from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.admission import ANONYMOUS
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
-from headroom.proxy.context import asking, fitted
+from headroom.proxy.context import Asking, asking, fitted
 from headroom.proxy.offer import Offer, offer
 from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay, until_gone
 from headroom.proxy.rounds import Rounds, follow
@@ -158,7 +158,9 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     looked_at = zip(talk.segments, done.results, strict=True)
     trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)
     if policy.fidelity == "reversible":
-        spliced = await within_window(call, spliced, more, caller, trace, services, timeout_s)
+        said = tuple(zip(talk.turns, done.recalled, strict=True))
+        request = asking(call, caller, spliced, trace.results, services.settings.context, added=more, segments=talk.segments, turns=said)
+        spliced = await within_window(request, trace, services, timeout_s)
     if spliced is call.raw:
         trace.skip_reason = why_untouched(trace.results)
         return body.wire, None
@@ -166,17 +168,16 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     return spliced, offered
 
 
-async def within_window(
-    call: Call, body: bytes, added: Sequence[wire.Edit], caller: Caller, trace: Trace, services: Services, timeout_s: float
-) -> bytes:
+async def within_window(request: Asking, trace: Trace, services: Services, timeout_s: float) -> bytes:
     """The bytes to forward for a conversation that may have outgrown its model."""
     try:
-        fit = await fitted(services, asking(call, caller, body, trace.results, added, services.settings.context), timeout_s)
+        fit = await fitted(services, request, timeout_s)
     except Exception:  # fence: what is compressed already goes out
         _log.exception("request %s is forwarded without looking at its model's window", trace.request_id)
         trace.results = [*trace.results, Compressed(None, reason="context_failed")]
-        return body
+        return request.body
     trace.results, trace.left_out = [*trace.results, *fit.results], fit.tokens_left_out
+    trace.degraded += fit.degraded
     return fit.body
 
 

@@ -12,7 +12,7 @@ import pytest
 from headroom.ccr import marker
 from headroom.context.cut import Cut, decode, encode, ranges
 from headroom.context.fit import TOO_MUCH_PROTECTED, Choice, Fitted, State, next_cut
-from headroom.context.rolling_window import oldest_first
+from headroom.context.rolling_window import OldestFirst
 from headroom.context.view import apply, fits_view, size
 from headroom.context.windows import Room
 from headroom.model import Compressed, content_hash
@@ -20,12 +20,20 @@ from tests.context.agents import agent, answer, calls, count, seen, user
 from tests.rules import broken
 
 
-def rolling(state: State, excess: int) -> Choice:
-    return Choice(oldest_first(state.tokens, state.kept, excess))
+class Leaving:
+    """A strategy that leaves out what it is told."""
+
+    name = "leaving"
+
+    def __init__(self, *leave: int) -> None:
+        self._choice = Choice(leave)
+
+    def __call__(self, state: State, excess: int) -> Choice:
+        return self._choice
 
 
 def cut(dialect: str, messages: Sequence[dict[str, Any]], limit: int, before: Cut | None = None, turns: int = 2) -> Fitted:
-    return next_cut(seen(dialect, messages), before or Cut(0), {}, Room(limit, int(0.7 * limit), 0, 0), turns, rolling, count)
+    return next_cut(seen(dialect, messages), before or Cut(0), {}, Room(limit, int(0.7 * limit), 0, 0), turns, OldestFirst(), count)
 
 
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])
@@ -37,7 +45,9 @@ def test_a_growing_conversation_always_fits_and_its_cuts_only_add(dialect: str, 
         if talk[end - 1]["role"] == "assistant" or (end < len(talk) and talk[end]["role"] != "assistant"):
             continue
         view, limit = seen(dialect, talk[:end]), 4000
-        made = next_cut(view, before, {}, Room(limit, 2800, 0, 0), 2, rolling, count) if size(view, before, {}, count) > limit else None
+        made = (
+            next_cut(view, before, {}, Room(limit, 2800, 0, 0), 2, OldestFirst(), count) if size(view, before, {}, count) > limit else None
+        )
         if made:
             assert made.cut is not None, made.reason
             assert made.cut.gone > before.gone
@@ -57,10 +67,15 @@ def test_a_growing_conversation_always_fits_and_its_cuts_only_add(dialect: str, 
 
 
 def test_the_oldest_leave_first_and_what_is_protected_stays() -> None:
-    assert oldest_first([10, 10, 10, 10], {0}, 15) == [1, 2]
-    assert oldest_first([0, 10, 10], (), 5) == [1]
-    assert oldest_first([10, 10], {0, 1}, 5) == []
-    assert oldest_first([10, 10], (), 0) == []
+    view = seen("openai", user("q"))
+
+    def chosen(tokens: list[int], kept: set[int], excess: int) -> Sequence[int]:
+        return OldestFirst()(State(view, (), tokens, frozenset(kept), Cut(0)), excess).leave
+
+    assert chosen([10, 10, 10, 10], {0}, 15) == [1, 2]
+    assert chosen([0, 10, 10], set(), 5) == [1]
+    assert chosen([10, 10], {0, 1}, 5) == []
+    assert chosen([10, 10], set(), 0) == []
 
 
 def test_what_is_protected_and_too_large_is_not_cut() -> None:
@@ -82,7 +97,7 @@ def test_a_run_that_did_not_grow_keeps_its_marker() -> None:
     view = seen("openai", talk)
 
     def choose(*leave: int) -> Fitted:
-        return next_cut(view, first, {}, Room(10_000, 10_000, 0, 0), 1, lambda state, excess: Choice(leave), count)
+        return next_cut(view, first, {}, Room(10_000, 10_000, 0, 0), 1, Leaving(*leave), count)
 
     first = Cut(0)
     first = choose(0).cut or first
@@ -116,7 +131,7 @@ def test_cuts_are_written_down_and_read_back() -> None:
         "[]",
         "3",
         '{"version": 99}',
-        '{"version": 1, "messages": 1, "runs": [{}], "smaller": [], "reasons": []}',
+        '{"version": 1, "messages": 1, "runs": [{}], "smaller": [], "by": ""}',
     ):
         assert decode(Compressed(other)) is None
 

@@ -18,6 +18,7 @@ from headroom import worker
 from headroom.learning import open_learning
 from headroom.model import Job, JobResult
 from headroom.proxy.compress import Compress
+from headroom.proxy.embed import Embed
 from headroom.proxy.replay import Replay
 from headroom.proxy.server import create_app, embedded_app
 from headroom.proxy.services import open_services
@@ -57,9 +58,9 @@ class Inline:
 
 
 @contextmanager
-def serving(settings: Settings, compress: Compress | None = None, store: Store | None = None) -> Iterator[str]:
+def serving(settings: Settings, compress: Compress | None = None, store: Store | None = None, embed: Embed | None = None) -> Iterator[str]:
     """The URL of an embedded proxy whose compressor is `compress`, by default `Inline`, over `store` or the settings' own."""
-    services = open_services(settings, compress or Inline(settings, store))
+    services = open_services(settings, compress or Inline(settings, store), embed)
     if store:
         threaded = ThreadedStore(store)
         services = dataclasses.replace(services, store=threaded, replay=Replay(threaded), learning=open_learning(store, settings))

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anthropic
+import numpy as np
 import openai
 import pytest
 
 from headroom.ccr import marker
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT
+from headroom.model import content_hash
+from headroom.proxy.compress import Degraded
+from headroom.proxy.embed import NoEmbed
 from headroom.settings import Settings
 from headroom.tokens import counter
 from tests.provider import WAIT_S, Provider
@@ -94,7 +98,7 @@ def test_openai_sdk(provider: Provider, tmp_path: Path) -> None:
     with serving(small(provider, tmp_path)) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
         reply = client.chat.completions.with_raw_response.create(model="stand-in", messages=talk)  # type: ignore[arg-type]
-        assert "rolling_window" in reply.headers["x-headroom-transforms"]
+        assert "intelligent_context" in reply.headers["x-headroom-transforms"]
         stats = stats_of(url, provider)
     assert not broken(provider.requests[-1].json["messages"], "openai")
     assert stats["tokens"]["saved"] > size(talk) / 2
@@ -208,3 +212,86 @@ def test_a_store_that_fails_costs_the_cut_and_nothing_else(provider: Provider, t
         HTTP.post(f"{url}/v1/chat/completions", json=asking(later)).raise_for_status()
     assert size(provider.requests[-1].json["messages"]) <= WINDOW
     assert cut != provider.requests[-1].json["messages"]
+
+
+class Fixed(NoEmbed):
+    """Vectors by hand: texts that hold `word` are near to what is asked."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self._word = word
+        self.asked = 0
+
+    async def __call__(self, texts: Sequence[str], timeout_s: float) -> Any:
+        self.asked += 1
+        return np.array([[1, 0] if self._word in text or text == texts[-1] else [0, 0] for text in texts], np.float32)
+
+
+class Dead(NoEmbed):
+    """A scorer that is slow, dead or at zero replicas."""
+
+    async def __call__(self, texts: Sequence[str], timeout_s: float) -> Any:
+        raise Degraded("deadline")
+
+
+def test_meaning_decides_what_stays(provider: Provider, tmp_path: Path) -> None:
+    near = Fixed("Question 3")
+    settings = small(provider, tmp_path, compress_first=False)
+    with serving(settings, embed=near) as url:
+        assert skip(url, provider, "openai", openai_turns(24)) == ""
+    assert near.asked == 1
+    kept = [message["content"] for message in provider.requests[-1].json["messages"] if message["role"] == "user"]
+    assert any(str(content).startswith("Question 3:") or "'Question 3:" in str(content) for content in kept)
+
+
+def test_without_a_scorer_words_decide_and_the_reason_is_told(provider: Provider, tmp_path: Path) -> None:
+    with serving(small(provider, tmp_path), embed=Dead()) as url:
+        assert skip(url, provider, "openai", openai_turns(24)) == "context_scorer_deadline"
+        assert stats_of(url, provider)["degraded"] == {"scorer:deadline": 1}
+    assert size(provider.requests[-1].json["messages"]) <= WINDOW
+
+
+def test_what_a_turn_asks_of_what_left_comes_back_at_its_end(provider: Provider, tmp_path: Path) -> None:
+    secret = "the door code of the archive is 7731-kappa"
+    talk = [*openai_turns(24)]
+    talk[1:1] = [{"role": "assistant", "content": f"Noted: {secret}."}, {"role": "user", "content": "Thanks."}]
+    with serving(small(provider, tmp_path)) as url:
+        ended = [*talk, {"role": "assistant", "content": "Fine."}, {"role": "user", "content": "What is the door code of the archive?"}]
+        after = [*ended, {"role": "assistant", "content": "7731-kappa."}, {"role": "user", "content": "Good."}]
+        for messages in (talk, ended, after):
+            HTTP.post(f"{url}/v1/chat/completions", json=asking(messages)).raise_for_status()
+    first, second, third = (request.json["messages"] for request in provider.requests)
+    assert secret not in json.dumps(first)
+    assert secret in json.dumps(second[-1])
+    assert "Headroom recall" in json.dumps(second[-1])
+    assert second == third[: len(second)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "label", "squeezed"),
+    [
+        ({}, "intelligent_context", True),
+        ({"scoring": False}, "intelligent_context", True),
+        ({"compress_first": False}, "intelligent_context", False),
+        ({"intelligent": False}, "rolling_window", False),
+    ],
+)
+def test_flags(provider: Provider, tmp_path: Path, flags: dict[str, bool], label: str, squeezed: bool) -> None:
+    with serving(small(provider, tmp_path, **flags)) as url:
+        reply = HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(24)))
+    assert label in reply.headers["x-headroom-transforms"]
+    assert ("the parts that matter most" in provider.requests[-1].body.decode()) is squeezed
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_a_tools_text_larger_than_the_window(provider: Provider, tmp_path: Path, dialect: str) -> None:
+    talk = TALKS[dialect](1, count=9)
+    noise = "\n".join(f"{n} {content_hash(str(n))} {content_hash(str(-n))}" for n in range(3 * WINDOW // 10))
+    result = talk[2]["content"][0] if dialect == "anthropic" else talk[2]
+    result["content"] = noise
+    with serving(small(provider, tmp_path)) as url:
+        HTTP.post(f"{url}{ROUTES[dialect]}", json=asking(talk)).raise_for_status()
+        sent = provider.requests[-1].json["messages"]
+        assert size(sent) <= WINDOW
+        assert not broken(sent, dialect)
+        assert HTTP.get(f"{url}/v1/retrieve/{content_hash(noise)}").json()["original_content"] == noise
