@@ -9,6 +9,7 @@
     +-- Expired               410  stored once, its lifetime is over
     +-- RateLimited           429  a limit of requests, tokens or dollars is reached
     +-- UpstreamUnreachable   502  the provider could not be reached or broke off before its answer
+    +-- IdentityUnavailable   503  the identity provider's keys cannot be read
     +-- StoreUnavailable      503  the reversible store cannot be read or written
     +-- ModelUnavailable      503  a model cannot be loaded on this machine; requests go on without it
     +-- SettingsError          -   the process does not start
@@ -75,6 +76,12 @@ class RateLimited(HeadroomError):
 class UpstreamUnreachable(HeadroomError):
     status = 502
     kind = "api_error"
+
+
+class IdentityUnavailable(HeadroomError):
+    status = 503
+    kind = "identity_unavailable"
+    retry_after_s = 5
 
 
 class StoreUnavailable(HeadroomError):

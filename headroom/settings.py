@@ -203,7 +203,8 @@ class AccessSettings(_Section):
     callers: Literal["auto", "open", "credential", "keys"] = _field(
         "auto",
         "open: one owner of everything; credential: each provider credential reads only its own originals; keys: a key of "
-        "`headroom keys` is wanted; auto: keys where `limits.keys` is given, else open on loopback, credential elsewhere",
+        "`headroom keys` (or a token) is wanted; auto: keys where `limits.keys` or "
+        "`access.jwt_keys` is given, else open on loopback, credential elsewhere",
         env="HEADROOM_CALLERS",
         flag="--callers",
     )
@@ -213,6 +214,11 @@ class AccessSettings(_Section):
         env="HEADROOM_ADMIN_KEY",
         repr=False,
     )
+    jwt_keys: str = _field("", "URL or file of the identity provider's keys (JWKS): its tokens do instead of keys", env="HEADROOM_JWT_KEYS")
+    jwt_issuer: str = _field("", "issuer that a token must name", env="HEADROOM_JWT_ISSUER")
+    jwt_audience: str = _field("", "audience that a token must name", env="HEADROOM_JWT_AUDIENCE")
+    jwt_user_claim: str = _field("sub", "claim of a token that says who", env="HEADROOM_JWT_USER_CLAIM", min_length=1)
+    jwt_team_claim: str = _field("team", "claim of a token that names a team", env="HEADROOM_JWT_TEAM_CLAIM", min_length=1)
 
 
 class ClientSettings(_Section):
@@ -312,7 +318,7 @@ class Settings(_Section):
         """How callers are told apart."""
         if self.access.callers != "auto":
             return self.access.callers
-        if self.limits.keys is not None:
+        if self.limits.keys is not None or self.access.jwt_keys:
             return "keys"
         return "open" if self.host in ("127.0.0.1", "localhost", "::1") else "credential"
 
@@ -370,7 +376,7 @@ def load(
         settings = Settings.model_validate(tree)
     except ValidationError as failure:
         raise SettingsError(_explain(failure, sources)) from None
-    if binds or "host" in tree or settings.access.callers != "auto" or settings.limits.keys is not None:
+    if binds or "host" in tree or settings.access.callers != "auto" or settings.callers == "keys":
         return settings
     return settings.model_copy(update={"access": settings.access.model_copy(update={"callers": "credential"})})
 

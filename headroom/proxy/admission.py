@@ -28,6 +28,7 @@ from headroom.limits.budget import Alert, Budget, Budgets, Reservation
 from headroom.limits.rate import Rate, Rates
 from headroom.model import LOCAL, Call, Caller, Usage
 from headroom.proxy.alerts import Alerts
+from headroom.proxy.identity import Tokens
 from headroom.proxy.upstream import HeaderList
 from headroom.settings import Settings, variable
 from headroom.stats import prices
@@ -98,6 +99,7 @@ class Admission:
         self._settings = settings
         self._store = store
         self._register = keys.register(limits)
+        self._tokens = Tokens(settings.access)
         self._keyring = keys.Keyring(store, self._register.keys)
         self._alerts = Alerts(limits.alert_webhook)
         self._rates = Rates(store, limits.rate_when_lost)
@@ -128,6 +130,9 @@ class Admission:
             grant = await self._keyring.find(key)
             if grant is None:
                 raise Unauthorized("This key is not known here, was revoked, or has expired. Ask the operator for a new one.")
+            return Caller(await self._scope(_shared(grant)), grant)
+        if token := self._token(headers):
+            grant = await self._tokens.grant(token)
             return Caller(await self._scope(_shared(grant)), grant)
         rule = self._settings.callers
         if rule == "keys":
@@ -198,7 +203,7 @@ class Admission:
         """The headers to forward: a key of ours in them gives way to the credential that it stands for. Raises Forbidden."""
         if caller.grant is None:
             return headers
-        kept = [(name, value) for name, value in headers if name not in _CREDENTIALS or not _is_ours(value)]
+        kept = [(name, value) for name, value in headers if name not in _CREDENTIALS or not self._is_ours(value)]
         name = _variable(caller.grant, provider, self._settings)
         secret = variable(name)
         if secret:
@@ -213,6 +218,15 @@ class Admission:
         budgets = self._budgets_of(Caller("", grant))
         totals = await self._budgets.spent(budgets)
         return {budget.whose: prices.dollars(total) for budget, total in zip(budgets, totals, strict=True)}
+
+    def _token(self, headers: Headers) -> str:
+        given = (headers.get("x-headroom-api-key", ""), headers.get("authorization", "").partition(" ")[2])
+        return next((value.strip() for value in given if self._tokens.takes(value.strip())), "")
+
+    def _is_ours(self, value: bytes) -> bool:
+        """Whether a credential header holds a key of ours, or a token of the identity provider."""
+        given = value.rpartition(b" ")[2].strip().decode("latin-1")
+        return given.startswith(keys.PREFIX) or self._tokens.takes(given)
 
     def _rates_of(self, caller: Caller, noun: Literal["requests", "tokens"]) -> tuple[Rate, ...]:
         limits, grant = self._settings.limits, caller.grant
@@ -277,11 +291,6 @@ def _shared(grant: Grant) -> str:
     if grant.share == "user" and grant.user:
         return f"hr:user:{grant.user}"
     return f"hr:key:{grant.hash}"
-
-
-def _is_ours(value: bytes) -> bool:
-    """Whether a credential header holds a key of ours."""
-    return value.rpartition(b" ")[2].strip().startswith(keys.PREFIX.encode())
 
 
 def _variable(grant: Grant, provider: str, settings: Settings) -> str:
