@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
 from rich.console import Console
@@ -33,7 +33,9 @@ from rich.table import Table
 from benchmarks import corpus
 from headroom import worker
 from headroom.context.fit import TOO_MUCH_PROTECTED
+from headroom.conversation import by_key
 from headroom.model import Compressed, Job, JobResult
+from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.replay import Replay
 from headroom.proxy.server import create_app
@@ -55,6 +57,7 @@ ROUTES = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
 MODELS = {"anthropic": "claude-sonnet-4-5", "openai": "gpt-4o"}
 CUT = "context"  # the transform of a remembered cut
 GAP = re.compile(r"\[Headroom: \d+ earlier messages? (?:is|are) left out here.{0,400}?hash=([0-9a-f]{16})\]")
+COUNTS = TokenCounts()  # of all strategies and windows
 ESCAPE = re.compile(r"\\(.)")
 ANSWER = 1000  # tokens that a request allows for its answer
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
@@ -89,15 +92,25 @@ class Tally:
 
 
 class Inline:
-    """Compress in this process."""
+    """Compress in this process. What became of segments is the same whatever the window, so it is worked out once for all of them."""
 
     ready = True
+    _known: ClassVar[dict[tuple[str, ...], JobResult]] = {}
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._worker = worker.Worker(store)
 
     async def __call__(self, job: Job, timeout_s: float) -> JobResult:
-        return await asyncio.to_thread(self._worker.run, job)
+        if not job.segments:
+            return self._worker.run(job)
+        asked = (*job.keys, *(recall.key for recall in job.recalls if recall.known is None))
+        if asked not in self._known:
+            self._known[asked] = self._worker.run(job)
+        done = self._known[asked]
+        self._store.put_originals(job.scope, worker.originals(job.segments, done.compressed))
+        self._store.put_results(by_key(job, done))
+        return done
 
     async def start(self) -> None:
         return
@@ -175,6 +188,7 @@ async def proxy(window: int, context: Mapping[str, Any], embed: Embed) -> AsyncI
             open_services(settings, Inline(store), embed),
             store=threaded,
             replay=replay,
+            counts=COUNTS,
             upstream=Upstream(settings.upstream, httpx.MockTransport(provider)),
         )
         transport = httpx.ASGITransport(create_app(services))

@@ -34,7 +34,7 @@ _AROUND = 240  # characters shown behind a word of the query in a unit too long 
 _NEIGHBOUR_CHARS = 400  # a longer unit explains itself
 _INDEX = re.compile(r"(\w{1,100})\[(\d{1,9})\]")  # `tree[5]` is the sixth item of "tree"
 _PART = re.compile(r"[^.\[\]/\\:]{4,}")  # of a path into a record
-_HEAD = "[Headroom recall: verbatim excerpts of earlier results that are not shown in full above, picked for this message]"
+HEAD = "[Headroom recall: verbatim excerpts of earlier results that are not shown in full above, picked for this message]"
 
 
 class Unit(NamedTuple):
@@ -216,7 +216,7 @@ class _Page:
     def __init__(self, sources: Sequence[Source], shown: Sequence[str], counter: Counter, spoken: bool, spent: int, most: int) -> None:
         left_out = sum(source.tokens_left_out for source in sources)
         one = min(most, max(round(SHARE[spoken] * left_out), LEAST[spoken]))
-        self.room = min(one, round(ALL_BLOCKS[spoken] * left_out) - spent) - counter.count(_HEAD)
+        self.room = min(one, round(ALL_BLOCKS[spoken] * left_out) - spent) - counter.count(HEAD)
         self._sources, self._shown, self._counter = sources, shown, counter
         self._opened: set[int] = set()
 
@@ -268,7 +268,7 @@ def _pick(relevance: _Relevance, page: _Page) -> Iterator[tuple[_Place, Unit]]:
 
 
 def _render(sources: Sequence[Source], picked: dict[_Place, Unit]) -> str:
-    lines = [_HEAD]
+    lines = [HEAD]
     order = sorted(picked, key=lambda place: (place.source, place.unit))
     for number, group in groupby(order, key=lambda place: place.source):
         lines.append(_opening(sources[number]))

@@ -136,9 +136,9 @@ class ByImportance:
         saved = 0
         done = {(item.message, item.slot): item.text for item in state.cut.smaller}
         for message in state.units[number].span:
-            if message in state.cut.gone or state.view.sources.count(state.view.sources[message]) > 1:
+            if message in state.cut.gone:
                 continue
-            for slot, shown in enumerate(state.view.messages[message].slots):
+            for slot, shown in enumerate(state.view.slots(message)):
                 now = done.get((message, slot), str(shown))
                 before = self.count(now)
                 most = max(_LEAST, round(share * before))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from headroom.ccr.recall import HEAD
 from headroom.context.cut import Cut
 from headroom.dialects import wire
 from headroom.dialects.gaps import Gap, rewrite
@@ -41,6 +42,18 @@ class View:
     def slot(self, message: int, slot: int) -> str:
         """A tool's text as it came."""
         return str(self.came[self.sources[message]].slots[slot])
+
+    def slots(self, message: int) -> Sequence[str]:
+        """A message's texts of tools, as they would be forwarded, if each is what became of one that came.
+
+        What was recalled stands behind them as one more.
+        """
+        source = self.sources[message]
+        if self.sources.count(source) > 1:
+            return ()
+        now, came = self.messages[message].slots, self.came[source].slots
+        more = now[len(came) :]
+        return now[: len(came)] if not more or (len(more) == 1 and more[0].startswith(HEAD)) else ()
 
 
 def view(forwarded: Call, came: Call, added: Sequence[wire.Edit], count: Count) -> View | None:

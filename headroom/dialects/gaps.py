@@ -76,40 +76,33 @@ def _close(messages: Sequence[Message], gap: Gap, page: _Page) -> None:
 
 def can_append(message: Message) -> bool:
     """Whether a text can go behind the message's last one."""
-    return _is_blocks(message) or isinstance(message.content, wire.Str)
+    return message.tail is not None
 
 
 def can_prepend(message: Message) -> bool:
     """Whether a text can go before the message's first one; results must stay right behind their call."""
-    return can_append(message) and not message.answers
-
-
-def _is_blocks(message: Message) -> bool:
-    content = message.content
-    return isinstance(content, wire.Arr) and bool(content) and all(isinstance(block, wire.Obj) for block in content)
+    return message.tail is not None and not message.answers
 
 
 def _edits(message: Message, new: Mapping[int, str], before: Sequence[str], behind: Sequence[str]) -> Iterator[wire.Edit]:
-    content = message.content
-    if isinstance(content, wire.Str) and message.answers:  # a tool's message, which other tools' readers take as one string
-        said = [new.get(0, str(content)), *behind]
-        yield wire.Edit(content.start, content.end, wire.quote("\n\n".join(said)))
+    tail = message.tail
+    if isinstance(message.content, wire.Str) and message.answers:  # a tool's message, which other tools' readers take as one string
+        yield wire.Edit(message.content.start, message.content.end, wire.quote("\n\n".join([new.get(0, str(message.content)), *behind])))
         return
     for slot, value in new.items():
         literal = message.slots[slot]
         yield wire.Edit(literal.start, literal.end, wire.quote(value))
-    if not before and not behind:
+    if tail is None or not (before or behind):
         return
     first, last = "".join(f"{_block(text)}," for text in before), "".join(f",{_block(text)}" for text in behind)
-    if isinstance(content, wire.Str):
-        if content.strip():
-            yield wire.Edit(content.start, content.start, f'[{first}{{"type":"text","text":')
-            yield wire.Edit(content.end, content.end, f"}}{last}]")
-        else:  # an API takes no empty block of text
-            yield wire.Edit(content.start, content.end, f"[{','.join(map(_block, (*before, *behind)))}]")
-        return
-    yield wire.Edit(content[0].start, content[0].start, first)
-    yield wire.Edit(content[-1].end, content[-1].end, last)
+    if isinstance(tail, wire.Arr):
+        yield wire.Edit(tail[0].start, tail[0].start, first)
+        yield wire.Edit(tail[-1].end, tail[-1].end, last)
+    elif tail.strip():
+        yield wire.Edit(tail.start, tail.start, f'[{first}{{"type":"text","text":')
+        yield wire.Edit(tail.end, tail.end, f"}}{last}]")
+    else:  # an API takes no empty block of text
+        yield wire.Edit(tail.start, tail.end, f"[{','.join(map(_block, (*before, *behind)))}]")
 
 
 def _block(text: str) -> str:

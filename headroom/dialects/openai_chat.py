@@ -14,7 +14,7 @@ from headroom.dialects import wire
 from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn, Usage
 
-_RESULTS = ("tool", "function")
+RESULTS = ("tool", "function")
 _BY_NAME = "function "  # in front of the name that stands for the id of a call
 
 
@@ -31,7 +31,7 @@ class OpenAIChat(Dialect):
     def texts(self, call: Call) -> Iterator[str]:
         for message in call.body["messages"]:
             yield from text_parts(message.get("content"))
-            for _, _, arguments in _calls(message):
+            for _, _, arguments in calls(message):
                 yield arguments
 
     def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
@@ -47,10 +47,10 @@ class OpenAIChat(Dialect):
         )
 
 
-def _calls(message: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def calls(message: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """(call id, tool name, arguments) of an assistant message; odd shapes are passed over. A `function_call` has a name for an id."""
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else []:
+    made = message.get("tool_calls")
+    for call in made if isinstance(made, list) else []:
         for key, value in (("function", "arguments"), ("custom", "input")):
             asked = call.get(key) if isinstance(call, dict) else None
             if isinstance(asked, dict) and isinstance(asked.get(value), wire.Str):
@@ -60,21 +60,25 @@ def _calls(message: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield _BY_NAME + word(asked.get("name")), word(asked.get("name")), asked["arguments"]
 
 
+def call_id(message: dict[str, Any]) -> str:
+    """Of the call that a message with a result answers."""
+    return word(message.get("tool_call_id")) if message.get("role") == "tool" else _BY_NAME + word(message.get("name"))
+
+
 def _walk(call: Call) -> Iterator[Segment | Turn]:
     walk = Walk()
     for message, following in pairwise([*call.body["messages"], {}]):
         content, role = message.get("content"), message.get("role")
         if role == "assistant":
             walk.say("\n".join(text_parts(content)))
-            for call_id, tool, arguments in _calls(message):
-                walk.calls[call_id] = tool, arguments
+            for asked, tool, arguments in calls(message):
+                walk.calls[asked] = tool, arguments
         elif role == "user":
             yield from walk.hear(list(text_parts(content)))
             yield from end_of_content(content, walk)
-        elif role in _RESULTS:
-            call_id = word(message.get("tool_call_id")) if role == "tool" else _BY_NAME + word(message.get("name"))
+        elif role in RESULTS:
             texts = list(text_parts(content))
             for text in texts:
-                yield walk.result(text, call_id)
-            if texts and following.get("role") not in _RESULTS:
+                yield walk.result(text, call_id(message))
+            if texts and following.get("role") not in RESULTS:
                 yield walk.end_turn((texts[-1].start, texts[-1].end), "append")

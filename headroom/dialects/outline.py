@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from headroom.dialects import wire
+from headroom.dialects import openai_chat, wire
 from headroom.dialects.base import text_parts, word
 from headroom.model import Call
 
@@ -36,8 +36,9 @@ class Asked(NamedTuple):
 class Message:
     """One message, at `start`..`end` of the body's text.
 
-    `texts` are what a model reads in it, `slots` those of them that a tool returned, `spoken` says that a user's own
-    words are in it and no tool's. `other_tokens` is what cannot be read as text, estimated.
+    `texts` are what a model reads in it, `slots` those of them that a tool returned to it, `spoken` says that a user's
+    own words are in it and no tool's. `other_tokens` is what cannot be read as text, estimated. `tail` is the content at
+    whose end a text may be added, if there is any: the last result's where there is nothing but results.
     """
 
     role: str
@@ -51,6 +52,7 @@ class Message:
     failed: bool = False
     spoken: bool = False
     other_tokens: int = 0
+    tail: wire.Str | wire.Arr | None = None
 
     @property
     def side(self) -> str:
@@ -72,7 +74,10 @@ def outline(call: Call) -> Outline | None:
     if read is None:
         return None
     beside = [call.text[value.start : value.end] for key in ("tools", "functions") if isinstance(value := call.body.get(key), wire.Arr)]
-    return Outline(tuple(read(call, message) for message in call.body["messages"]), (*text_parts(call.body.get("system")), *beside))
+    programs: set[str] = set()
+    return Outline(
+        tuple(read(call, message, programs) for message in call.body["messages"]), (*text_parts(call.body.get("system")), *beside)
+    )
 
 
 def read_again(call: Call, body: bytes) -> Call:
@@ -113,55 +118,88 @@ def _pieces(message: wire.Obj) -> Iterator[str]:
         waiting += reversed(inner)
 
 
-def _anthropic(call: Call, message: wire.Obj) -> Message:
+def _anthropic(call: Call, message: wire.Obj, programs: set[str]) -> Message:
     content, role = message.get("content"), word(message.get("role"))
     texts: list[str] = list(text_parts(content))
     words = any(text.strip() for text in texts)
     slots: list[wire.Str] = []
     calls: list[Asked] = []
-    answers: list[str] = []
-    failed, other = False, 0
+    results: list[wire.Obj] = []
+    other = 0
     for block in _blocks(content):
         match word(block.get("type")):
             case "text":
                 pass
             case "tool_use":
-                asked = _json(call, block.get("input"))
-                calls.append(Asked(word(block.get("id")), word(block.get("name")), asked))
-                texts.append(asked)
+                calls.append(Asked(word(block.get("id")), word(block.get("name")), _json(call, block.get("input"))))
+                texts.append(calls[-1].arguments)
+                if isinstance(block.get("caller"), dict) and block["caller"].get("type") != "direct":
+                    programs.add(calls[-1].id)
             case "tool_result":
-                answers.append(word(block.get("tool_use_id")))
-                slots += text_parts(block.get("content"))
-                failed = failed or block.get("is_error") is True
+                results.append(block)
+                printed = list(text_parts(block.get("content")))
+                texts += printed
+                slots += printed if word(block.get("tool_use_id")) not in programs else []
                 other += sum(_other(inner) for inner in _blocks(block.get("content")) if word(inner.get("type")) != "text")
             case "thinking":
                 texts.append(word(block.get("thinking")))
             case _:
                 other += _other(block)
-    spoken = role == "user" and not answers and (words or other > 0)
+    answers = tuple(word(block.get("tool_use_id")) for block in results)
     return Message(
-        role, message.start, message.end, content, (*texts, *slots), tuple(slots), tuple(calls), tuple(answers), failed, spoken, other
+        role=role,
+        start=message.start,
+        end=message.end,
+        content=content,
+        texts=tuple(texts),
+        slots=tuple(slots),
+        calls=tuple(calls),
+        answers=answers,
+        failed=any(block.get("is_error") is True for block in results),
+        spoken=role == "user" and not results and (words or other > 0),
+        other_tokens=other,
+        tail=_tail(content, results, programs),
     )
 
 
-def _openai(call: Call, message: wire.Obj) -> Message:
+def _tail(content: Any, results: Sequence[wire.Obj], programs: set[str]) -> wire.Str | wire.Arr | None:
+    """Inside the last plain result of a message of results alone, which must stay one; else the message's own content."""
+    if not results or len(results) < len(content):
+        return content if _holds(content) else None
+    if any(word(block.get("tool_use_id")) in programs for block in results):
+        return None
+    return next((inner for block in reversed(results) if _is_plain(inner := block.get("content"))), None)
+
+
+def _holds(content: Any) -> bool:
+    """Whether a text can be added to a content."""
+    return isinstance(content, wire.Str) or (isinstance(content, wire.Arr) and bool(content) and len(_blocks(content)) == len(content))
+
+
+def _is_plain(content: Any) -> bool:
+    return isinstance(content, wire.Str) or (_holds(content) and all(word(b.get("type")) in ("text", "image") for b in _blocks(content)))
+
+
+def _openai(call: Call, message: wire.Obj, programs: set[str]) -> Message:
     content, role = message.get("content"), word(message.get("role"))
     texts = tuple(text_parts(content))
-    asked = message.get("tool_calls")
-    calls = tuple(_openai_calls(asked if isinstance(asked, list) else []))
+    calls = tuple(Asked(*call) for call in openai_chat.calls(message))
     other = sum(_other(block) for block in _blocks(content) if word(block.get("type")) != "text")
-    answers = (word(message.get("tool_call_id")),) if role == "tool" else ()
-    spoken = role == "user" and (any(text.strip() for text in texts) or other > 0)
-    read = (*texts, *(call.arguments for call in calls), *([refusal] if (refusal := word(message.get("refusal"))) else []))
-    slots = texts if role == "tool" else ()
-    return Message(role, message.start, message.end, content, read, slots, calls, answers, False, spoken, other)
-
-
-def _openai_calls(calls: Sequence[Any]) -> Iterator[Asked]:
-    for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            yield Asked(word(call.get("id")), word(function.get("name")), word(function.get("arguments")))
+    answers = (openai_chat.call_id(message),) if role in openai_chat.RESULTS else ()
+    refusal = word(message.get("refusal"))
+    return Message(
+        role=role,
+        start=message.start,
+        end=message.end,
+        content=content,
+        texts=(*texts, *(call.arguments for call in calls), *([refusal] if refusal else [])),
+        slots=texts if answers else (),
+        calls=calls,
+        answers=answers,
+        spoken=role == "user" and (any(text.strip() for text in texts) or other > 0),
+        other_tokens=other,
+        tail=content if _holds(content) else None,
+    )
 
 
 def _blocks(content: Any) -> list[wire.Obj]:
@@ -181,4 +219,4 @@ def _json(call: Call, value: Any) -> str:
     return call.text[value.start : value.end] if isinstance(value, wire.Obj | wire.Arr) else word(value)
 
 
-_READERS: Mapping[str, Callable[[Call, wire.Obj], Message]] = {"anthropic": _anthropic, "openai": _openai}
+_READERS: Mapping[str, Callable[[Call, wire.Obj, set[str]], Message]] = {"anthropic": _anthropic, "openai": _openai}
