@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from headroom.ccr import marker
 from headroom.dialects import DIALECTS
-from tests.clients.agents import AGENTS, ANSWER, DONE, HEADROOM, LISTING, Agent, by_base_url, by_wrap, environment
-from tests.clients.dialog import SIGNATURE, Dialog, Step
+from tests.clients.agents import AGENTS, DONE, HEADROOM, LISTING, by_base_url, by_wrap, environment
+from tests.clients.checks import check, history
+from tests.clients.dialog import Dialog, Step
 from tests.provider import Provider, Received, Script
-
-
-def turns(agent: Agent, provider: Provider) -> list[Received]:
-    """The requests of the task, in order; none went anywhere unexpected."""
-    asked = [request for request in provider.requests if request.method == "POST" and request.target.partition("?")[0] == agent.path]
-    strange = {(request.method, request.target.partition("?")[0]) for request in provider.requests} - {("POST", agent.path)}
-    assert strange <= {("GET", "/v1/models"), ("GET", "/v1/responses"), ("POST", "/v1/messages/count_tokens")}
-    return [request for request in asked if "answer.txt" in request.body.decode()]
-
-
-def unmarked(value: Any) -> Any:
-    """Without cache breakpoints, which a client moves along with the end of its conversation."""
-    if isinstance(value, list):
-        return [unmarked(item) for item in value]
-    if isinstance(value, dict):
-        return {key: unmarked(item) for key, item in value.items() if key != "cache_control"}
-    return value
-
-
-def history(request: Received) -> list[Any]:
-    body = request.json
-    listed = unmarked(body["input"] if "input" in body else body["messages"])
-    assert isinstance(listed, list)
-    return listed
-
-
-def check(agent: Agent, provider: Provider, project: Path, done: subprocess.CompletedProcess[str]) -> list[Received]:
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (project / "answer.txt").read_text().strip() == ANSWER
-    asked = turns(agent, provider)
-    if agent.program != "aider":
-        assert DONE in done.stdout
-        assert len(asked) == 3
-        assert all(SIGNATURE in request.body.decode() for request in asked[1:])
-        for shorter, longer in itertools.pairwise(map(history, asked)):
-            assert longer[: len(shorter)] == shorter
-    else:
-        assert len(asked) == 2
-    return asked
 
 
 def originals(asked: list[Received], url: str, credential: str = "") -> str:

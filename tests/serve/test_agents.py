@@ -1,0 +1,29 @@
+"""The real `claude` and `codex` do their task through the Ray Serve application, by `headroom wrap --url` and by base URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headroom.ccr import marker
+from tests.clients.agents import AGENTS, by_base_url, by_wrap
+from tests.clients.checks import check
+from tests.provider import Provider, Script
+from tests.serve.deployed import Deployed
+
+pytestmark = pytest.mark.serve
+
+
+@pytest.mark.parametrize("way", ["base_url", "wrap"])
+@pytest.mark.parametrize("name", ["claude", "codex"])
+def test_a_task_of_several_turns(name: str, way: str, deployed: Deployed, provider: Provider, tmp_path: Path) -> None:
+    (tmp_path / "user").mkdir()
+    project = tmp_path / "project"
+    project.mkdir()
+    agent = AGENTS[name]
+    provider.always = Script(compose=agent.dialog)
+    done = by_base_url(agent, project, deployed.url) if way == "base_url" else by_wrap(agent, project, "--url", deployed.url)
+    asked = check(agent, provider, project, done)
+    assert all(any(True for _ in marker.hashes(request.body.decode())) for request in asked[1:])
+    assert not (tmp_path / "user" / ".headroom").exists(), "no proxy of its own was started"
