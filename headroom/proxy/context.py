@@ -21,6 +21,7 @@ from headroom.context.units import units
 from headroom.context.view import Blocks, Count, View, apply, fits_view, size, view
 from headroom.context.windows import Room, room, window
 from headroom.dialects import wire
+from headroom.dialects.base import word
 from headroom.dialects.outline import chain, read_again
 from headroom.errors import StoreUnavailable
 from headroom.model import NO_ADVICE, Advice, Call, Caller, Compressed, Segment
@@ -107,7 +108,7 @@ def asking(
 def answer_tokens(call: Call) -> int | None:
     """How long an answer the request allows."""
     for key in ("max_completion_tokens", "max_tokens"):
-        value = str(call.body.get(key, ""))
+        value = word(call.body.get(key))
         if value.isdecimal():
             return int(value[:9])
     return None

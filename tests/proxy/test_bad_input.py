@@ -74,6 +74,11 @@ def test_deep_nesting_is_passed_on(small: str, provider: Provider, route: str) -
     for place in (b'{"messages":[{"role":"user","content":%b}]}', b'{"messages":[{"role":"user","content":"x"}],"metadata":%b}'):
         assert post(small + route, place % deep).status_code == 200
         assert provider.requests[-1].body == place % deep
+    for key in (b"max_tokens", b"model", b"tools"):
+        body = b'{"messages":[{"role":"user","content":"x"}],"%b":%b}' % (key, deep)
+        answer = post(small + route, body)
+        assert (answer.status_code, answer.headers["x-headroom-skip-reason"]) == (200, "nothing_to_compress")
+        assert provider.requests[-1].body == body
     for block in (b'{"type":"tool_use","id":%b,"name":%b,"input":{}}', b'{"type":"tool_result","tool_use_id":%b,"content":[%b]}'):
         body = b'{"messages":[{"role":"assistant","content":[%b]}]}' % (block % (deep, deep))
         answer = post(small + route, body)

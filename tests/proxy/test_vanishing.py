@@ -1,0 +1,86 @@
+"""Hundreds of clients that vanish at once, at any point of their request, leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+
+from headroom.dialects.retrieval import Answer
+from headroom.proxy.relay import Meter
+from headroom.proxy.server import create_app
+from headroom.proxy.services import open_services
+from headroom.proxy.trace import Trace
+from tests.provider import WAIT_S, Provider, Script, running
+from tests.proxy.crowd import Crowd
+from tests.proxy.faces import HTTP, Inline, settings_for
+
+CLIENTS = 500
+OURS = (Answer, Meter, Trace, httpx.Response, httpx.Request, httpcore.AsyncHTTP11Connection)
+
+
+class Watched:
+    """The application, and the event loop that it runs on."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.loop = asyncio.get_running_loop()
+        await self._app(scope, receive, send)
+
+    def tasks(self) -> int:
+        return len(asyncio.all_tasks(self.loop))
+
+
+@pytest.fixture(autouse=True)
+def _many_files() -> Iterator[None]:
+    """Clients, proxy and provider share this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def alive() -> Counter[str]:
+    """What of a request is still in memory."""
+    gc.collect()
+    return Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, OURS))
+
+
+def until(condition: Any) -> None:
+    waits = threading.Event()
+    for _ in range(int(WAIT_S / 0.05)):
+        if condition():
+            return
+        waits.wait(0.05)
+    raise AssertionError("the server did not come to rest")
+
+
+@pytest.mark.timeout(300)
+def test_clients_that_vanish_leave_nothing_behind(provider: Provider, tmp_path: Path) -> None:
+    settings = settings_for(provider, tmp_path)
+    watched = Watched(create_app(open_services(settings, Inline(settings))))
+    provider.always = Script(hold_after=2)
+    with running(watched) as url:
+        crowd = Crowd(url, provider, CLIENTS)
+        crowd.come_and_vanish()
+        HTTP.get(f"{url}/health").raise_for_status()
+        until(lambda: watched.tasks() <= 4)
+        rest, kept = watched.tasks(), alive()
+        crowd.come_and_vanish()
+        until(lambda: watched.tasks() <= rest)
+        assert alive() <= kept
+        seen = HTTP.get(f"{url}/stats").json()
+        assert HTTP.post(f"{url}/v1/messages", json={"messages": [{"role": "user", "content": "hi"}]}).status_code == 200
+    assert {row["status"] for row in seen["recent_requests"]} <= {200, 499}
