@@ -180,6 +180,19 @@ class StoreSettings(_Section):
     ttl_hours: float = _field(24.0, "idle lifetime of an original; every use renews it", env="HEADROOM_STORE_TTL_HOURS", gt=0)
     max_mb: int = _field(2048, "size of the store; above it the least recently used originals go", env="HEADROOM_STORE_MAX_MB", ge=1)
 
+    encryption_key: Variable = _field(
+        "HEADROOM_STORE_KEY",
+        "variable that holds 32 bytes as hex or base64: what is stored is then encrypted (AES-GCM)",
+        env="HEADROOM_STORE_ENCRYPTION_KEY",
+    )
+    blobs_url: str = _field(
+        "",
+        "file:// or s3:// URL for originals that are still large; empty: in the store",
+        env="HEADROOM_STORE_BLOBS_URL",
+        repr=False,
+    )
+    blobs_above_kb: int = _field(256, "originals of more kilobytes go there", env="HEADROOM_STORE_BLOBS_ABOVE_KB", ge=0)
+
     @property
     def is_redis(self) -> bool:
         return bool(self.url) and not self.url.startswith("sqlite:")

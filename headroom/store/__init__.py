@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from headroom.settings import Settings
+from headroom.errors import SettingsError
+from headroom.settings import Settings, variable
 from headroom.store.base import Store
 from headroom.store.sqlite import SqliteStore
+from headroom.store.vault import Away, Seal, Vault, key_of
 
 __all__ = ["Store", "open_store"]
 
 
 def open_store(settings: Settings) -> Store:
-    """Opened or created at its first use; raises SettingsError when what it needs is not installed."""
+    """Opened or created at its first use; raises SettingsError when what it needs is missing."""
     ttl_s, max_bytes = 3600 * settings.store.ttl_hours, 1_000_000 * settings.store.max_mb
     if settings.store.is_redis:
         from headroom.store.redis import RedisStore
 
-        return RedisStore(settings.store.url, ttl_s, max_bytes)
-    return SqliteStore(settings.store_path, ttl_s, max_bytes)
+        return RedisStore(settings.store.url, ttl_s, max_bytes, vault=_vault(settings))
+    return SqliteStore(settings.store_path, ttl_s, max_bytes, vault=_vault(settings))
+
+
+def _vault(settings: Settings) -> Vault:
+    store = settings.store
+    name = store.encryption_key
+    key = key_of(variable(name), name)
+    if key is None and name != type(store)().encryption_key:
+        raise SettingsError(f"store.encryption_key: the variable {name or '(none)'} is empty")
+    return Vault(Seal(key), Away(store.blobs_url) if store.blobs_url else None, 1000 * store.blobs_above_kb)

@@ -12,6 +12,12 @@ from __future__ import annotations
 _ROWS = 64  # entries whose time is over, looked for at every write
 
 _SWEEP = f"""
+local gone = {{}}
+local function bytes_of(held)
+    local away = string.match(held, '^%d+ (.+)$')
+    if away then gone[#gone + 1] = away end
+    return tonumber(string.match(held, '^%d+'))
+end
 local function sweep(drop, spared, count, now, over, max)
     for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. over, 'LIMIT', 0, {_ROWS} + 2 * count)) do
         if not spared[member] then drop(member) end
@@ -30,7 +36,7 @@ end
 local function forget(member)
     local held = redis.call('HGET', KEYS[2], member)
     if held then
-        redis.call('HINCRBY', KEYS[3], 'bytes', -tonumber(held))
+        redis.call('HINCRBY', KEYS[3], 'bytes', -bytes_of(held))
         redis.call('HINCRBY', KEYS[3], 'entries', -1)
         redis.call('HDEL', KEYS[2], member)
     end
@@ -39,21 +45,22 @@ end
 local function shelve(member, size, now)
     local held = redis.call('HGET', KEYS[2], member)
     redis.call('HSET', KEYS[2], member, size)
-    redis.call('HINCRBY', KEYS[3], 'bytes', size - (held or 0))
+    redis.call('HINCRBY', KEYS[3], 'bytes', tonumber(string.match(size, '^%d+')) - (held and bytes_of(held) or 0))
     if not held then redis.call('HINCRBY', KEYS[3], 'entries', 1) end
     redis.call('ZADD', KEYS[1], now, member)
 end
 """
 
 # KEYS index, sizes, totals, graves; ARGV prefix, now, over, most bytes, lifetime ms, graves before, most graves,
-# then member, frame, digest, size, tool, tokens, items, items kept of each. Answers the member that another text has, or nothing.
+# then member, frame, digest, size, tool, tokens, items, items kept of each; behind a size stands where a frame lies elsewhere.
+# Answers the member that another text has, or nothing, and where frames lay that are of no use now.
 PUT_ORIGINALS = (
     _SWEEP
     + """
 local prefix, now, over, max, lifetime, old, graves = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], tonumber(ARGV[7])
 for at = 8, #ARGV, 8 do
     local stands = redis.call('HGET', prefix .. ARGV[at], 'd')
-    if stands and stands ~= ARGV[at + 2] then return ARGV[at] end
+    if stands and stands ~= ARGV[at + 2] then return {ARGV[at], gone} end
 end
 local spared, count = {}, 0
 for at = 8, #ARGV, 8 do
@@ -72,14 +79,14 @@ local function bury(member)
     if redis.call('HDEL', prefix .. member, 'z', 'd') > 0 then redis.call('ZADD', KEYS[4], now, member) end
 end
 sweep(bury, spared, count, now, over, max)
-local gone = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. old, 'LIMIT', 0, 128)
+local forgotten = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. old, 'LIMIT', 0, 128)
 local many = redis.call('ZCARD', KEYS[4]) - graves
-if many > 0 then gone = redis.call('ZRANGE', KEYS[4], 0, math.min(many, 1000) - 1) end
-for _, member in ipairs(gone) do
+if many > 0 then forgotten = redis.call('ZRANGE', KEYS[4], 0, math.min(many, 1000) - 1) end
+for _, member in ipairs(forgotten) do
     redis.call('ZREM', KEYS[4], member)
     if redis.call('HEXISTS', prefix .. member, 'z') == 0 then redis.call('DEL', prefix .. member) end
 end
-return false
+return {false, gone}
 """
 )
 
@@ -116,7 +123,7 @@ for at = 6, #ARGV, 2 do
     local stands = redis.call('GET', key)
     if not stands then
         redis.call('SET', key, ARGV[at + 1], 'PX', lifetime)
-        shelve(ARGV[at], #ARGV[at] + #ARGV[at + 1], now)
+        shelve(ARGV[at], tostring(#ARGV[at] + #ARGV[at + 1]), now)
     end
     spared[ARGV[at]] = true
     count = count + 1

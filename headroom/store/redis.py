@@ -28,6 +28,7 @@ from headroom.store.base import BlobStats, Draw, Drawn, Entry
 from headroom.store.bounds import MAX_TOMBSTONES, MEMO_SHARE, TOMBSTONE_S, renewal_s
 from headroom.store.codec import RESULT_VERSION, decode, encode, pack, pack_result, plain, unpack, unpack_result
 from headroom.store.redis_link import Command, RedisLink
+from headroom.store.vault import AWAY, Vault
 
 _SHELVES = 16  # where a key stands depends on it
 _TEXTS, _VALUES = "o", "v"
@@ -61,7 +62,9 @@ class RedisStore:
         prefix: str = "headroom",
         shelves: int = _SHELVES,
         timeout_s: float = 2.0,
+        vault: Vault | None = None,
     ) -> None:
+        self._vault = vault or Vault()
         self._link = RedisLink(url, timeout_s)
         self._prefix = prefix
         self._ttl_s = ttl_s
@@ -78,17 +81,49 @@ class RedisStore:
         wanted = {_member(scope, original.hash): original for original in originals}
         alive = self._touch(list(wanted))
         self._refuse_collisions({member: wanted[member] for member in alive})
-        rows = {member: self._row(member, original) for member, original in wanted.items() if member not in alive}
-        commands = []
-        for shelf, members in self._by_shelf(self._texts, list(rows)):
-            if sum(len(rows[member][1]) for member in members) > self._max_texts:
+        frames = {member: pack(original.text) for member, original in wanted.items() if member not in alive}
+        shelves = self._by_shelf(self._texts, list(frames))
+        for _, members in shelves:
+            if sum(len(member) + len(frames[member]) for member in members) > self._max_texts:
                 raise StoreUnavailable(f"{self._link.name}: more text at once than the store may hold ({self._max_texts:,} bytes a shelf)")
-            now = self._clock()
-            bounds = (now, self._over(now), self._max_texts, self._lifetime_ms(TOMBSTONE_S), now - TOMBSTONE_S, self._graves)
-            commands.append(_eval(lua.PUT_ORIGINALS, shelf.keys, shelf.entries, *bounds, *(part for m in members for part in rows[m])))
-        for collision in self._link.run_all(commands):
+        stands = {member: self._vault.put(scope, wanted[member].hash, frame) for member, frame in frames.items()}
+        try:
+            answers = self._link.run_all([self._put(shelf, members, wanted, frames, stands) for shelf, members in shelves])
+        except StoreUnavailable:
+            self._vault.drop(self._unwritten(stands))
+            raise
+        for (_, members), (collision, gone) in zip(shelves, answers, strict=True):
+            self._vault.drop(gone)
             if collision:
+                self._vault.drop(stands[member] for member in members)
                 raise self._another(wanted[decode(collision)].hash)
+
+    def _put(
+        self,
+        shelf: _Shelf,
+        members: Sequence[str],
+        wanted: Mapping[str, Original],
+        frames: Mapping[str, bytes],
+        stands: Mapping[str, bytes],
+    ) -> Command:
+        now = self._clock()
+        rest: list[str | bytes | int] = []
+        for m in members:
+            one = wanted[m]
+            away = stands[m] if stands[m].startswith(AWAY) else b""
+            held = b"%d %s" % (len(m) + len(frames[m]), away)
+            rest += [m, stands[m], _digest(one.text), held, encode(one.tool), one.tokens, one.items, one.items_kept]
+        bounds = (now, self._over(now), self._max_texts, self._lifetime_ms(TOMBSTONE_S), now - TOMBSTONE_S, self._graves)
+        return _eval(lua.PUT_ORIGINALS, shelf.keys, shelf.entries, *bounds, *rest)
+
+    def _unwritten(self, stands: Mapping[str, bytes]) -> list[bytes]:
+        """Those that lie elsewhere and the server knows nothing of; none when it cannot be asked."""
+        away = {member: one for member, one in stands.items() if one.startswith(AWAY)}
+        try:
+            written = self._link.run_all([("HGET", self._shelf(self._texts, m).entries + m, "z") for m in away])
+        except StoreUnavailable:
+            return []
+        return [one for one, found in zip(away.values(), written, strict=True) if found != one]
 
     def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
         """The original, counted and renewed. Raises NotFound and Expired as the protocol says."""
@@ -101,7 +136,7 @@ class RedisStore:
             raise Expired(f"the original of hash={hash} was stored, but its lifetime is over")
         tokens, items, kept, retrievals = (int(figure or 0) for figure in figures)
         try:
-            text = unpack(frame)
+            text = unpack(self._vault.get(scope, hash, frame))
         except zstandard.ZstdError as damaged:
             raise StoreUnavailable(f"{self._link.name}: the original of hash={hash} is damaged ({damaged})") from damaged
         if count or self._stale(float(used)):
@@ -158,25 +193,32 @@ class RedisStore:
     def append(self, log: str, entries: Sequence[bytes], keep: int = 100_000) -> int:
         """Write entries in order; the number of the last."""
         stream = self._log_key(log)
-        return int(self._link.run(*_eval(lua.APPEND, (stream, f"{stream}:last"), max(1, keep), *entries)))
+        sealed = [self._vault.shut(f"log:{log}", entry) for entry in entries]
+        return int(self._link.run(*_eval(lua.APPEND, (stream, f"{stream}:last"), max(1, keep), *sealed)))
 
     def read_log(self, log: str, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
         """Entries behind number `after`, in order."""
         rows = self._link.run("XRANGE", self._log_key(log), f"({after}-0", "+", "COUNT", limit)
-        return [Entry(int(id.partition(b"-")[0]), fields[b"d"]) for id, fields in rows]
+        return [Entry(int(id.partition(b"-")[0]), self._vault.open(f"log:{log}", fields[b"d"])) for id, fields in rows]
 
     def get_record(self, table: str, key: str) -> bytes | None:
         """The record, or None."""
         found = self._link.run("HGET", self._table_key(table), plain(key))
-        return None if found is None else bytes(found)
+        return None if found is None else self._vault.open(f"record:{table}:{plain(key)}", found)
 
     def list_records(self, table: str) -> Mapping[str, bytes]:
         """The whole table, by key."""
-        return {decode(key): value for key, value in self._link.run("HGETALL", self._table_key(table)).items()}
+        rows = {decode(key): value for key, value in self._link.run("HGETALL", self._table_key(table)).items()}
+        return {key: self._vault.open(f"record:{table}:{key}", value) for key, value in rows.items()}
 
     def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
         """Write `new` where `old` stands; False when something else does."""
-        values = (int(old is not None), old or b"", int(new is not None), new or b"")
+        place, stands = f"record:{table}:{plain(key)}", None
+        if old is not None:
+            stands = self._link.run("HGET", self._table_key(table), plain(key))
+            if stands is None or self._vault.open(place, stands) != old:
+                return False
+        values = (int(old is not None), stands or b"", int(new is not None), self._vault.shut(place, new or b""))
         return bool(self._link.run(*_eval(lua.SWAP, [self._table_key(table)], plain(key), *values)))
 
     def secret(self, name: str) -> bytes:
@@ -184,9 +226,9 @@ class RedisStore:
         key = f"{{{self._prefix}:secrets}}:{name}"
         found = self._link.run("GET", key)
         if found is None:
-            self._link.run("SET", key, secrets.token_bytes(32), "NX")
+            self._link.run("SET", key, self._vault.shut(f"secret:{name}", secrets.token_bytes(32)), "NX")
             found = self._link.run("GET", key)
-        return bytes(found)
+        return self._vault.open(f"secret:{name}", bytes(found))
 
     def warnings(self) -> Sequence[str]:
         """How the server would lose what it acknowledged, or throw away what must stay."""
@@ -195,11 +237,6 @@ class RedisStore:
     def close(self) -> None:
         """Close this process's connections."""
         self._link.close()
-
-    def _row(self, member: str, original: Original) -> tuple[str | bytes | int, bytes, str | bytes | int, int, bytes, int, int, int]:
-        frame = pack(original.text)
-        size = len(member) + len(frame)
-        return member, frame, _digest(original.text), size, encode(original.tool), original.tokens, original.items, original.items_kept
 
     def _touch(self, members: Sequence[str]) -> set[str]:
         """The members that are readable, their lifetimes renewed."""
@@ -253,7 +290,7 @@ class RedisStore:
                 renewals.append(_eval(lua.RENEW_FIRST, (shelf.index,), shelf.entries, *bounds, *stale))
         if renewals:
             self._renewed(*renewals)
-        return {key: found[member] for key, member in members.items() if member in found}
+        return {key: self._vault.open(member, found[member]) for key, member in members.items() if member in found}
 
     def _put_values(self, values: Mapping[str, bytes]) -> dict[str, bytes]:
         """Write where nothing stands; member -> what stood before."""
@@ -262,11 +299,12 @@ class RedisStore:
         for shelf, some in shelves:
             now = self._clock()
             bounds = (now, self._over(now), self._max_values, self._lifetime_ms())
-            pairs = (part for member in some for part in (member, values[member]))
+            pairs = (part for member in some for part in (member, self._vault.shut(member, values[member])))
             commands.append(_eval(lua.PUT_FIRST, shelf.keys[:3], shelf.entries, *bounds, *pairs))
         stood: dict[str, bytes] = {}
         for (_, some), answer in zip(shelves, self._link.run_all(commands), strict=True):
-            stood.update((member, before) for member, before in zip(some, answer, strict=True) if before is not None)
+            before = {member: value for member, value in zip(some, answer, strict=True) if value is not None}
+            stood |= {member: self._vault.open(member, value) for member, value in before.items()}
         return stood
 
     def _shelf(self, shelves: Sequence[_Shelf], member: str) -> _Shelf:

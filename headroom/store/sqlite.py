@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -34,6 +35,7 @@ from headroom.store.base import BlobStats, Draw, Drawn, Entry
 from headroom.store.bounds import MAX_TOMBSTONES, MEMO_SHARE, TOMBSTONE_S, renewal_s
 from headroom.store.codec import decode, encode, join_result, pack, plain, split_result, unpack
 from headroom.store.schema import SCHEMA_VERSION, STEPS
+from headroom.store.vault import AWAY, Vault
 
 _SWEEP_ROWS = 64  # rows whose time is over, looked for at every write
 _KEYS_AT_ONCE = 500  # parameters of one statement
@@ -63,8 +65,17 @@ class SqliteStore:
     gives seconds, `busy_s` is how long a write waits for another process.
     """
 
-    def __init__(self, path: Path | str, ttl_s: float, max_bytes: int, clock: Callable[[], float] = time.time, busy_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        ttl_s: float,
+        max_bytes: int,
+        clock: Callable[[], float] = time.time,
+        busy_s: float = 2.0,
+        vault: Vault | None = None,
+    ) -> None:
         self._path = Path(path)
+        self._vault = vault or Vault()
         self._ttl_s = ttl_s
         self._renewal_s = renewal_s(ttl_s)
         self._max_results_bytes = max_bytes // MEMO_SHARE
@@ -79,21 +90,28 @@ class SqliteStore:
         wanted = {original.hash: original for original in originals}
         alive = self._touch(scope, list(wanted))
         packed = {hash: pack(original.text) for hash, original in wanted.items() if hash not in alive}
-        self._refuse_collisions({id: wanted[hash] for hash, id in alive.items()})
+        self._refuse_collisions(scope, {id: wanted[hash] for hash, id in alive.items()})
         if not packed:
             return
         if sum(map(len, packed.values())) > self._max_bytes:
             raise StoreUnavailable(f"{self._path}: more text at once than the store may hold ({self._max_bytes:,} bytes)")
-        with self._write() as db:
-            new = {self._put_original(db, scope, wanted[hash], frame) for hash, frame in packed.items()}
-            self._sweep(db, new.union(alive.values()))
+        stands = {hash: self._vault.put(scope, hash, frame) for hash, frame in packed.items()}
+        gone = list(stands.values())  # of no use unless they are written down
+        try:
+            with self._write() as db:
+                old: list[bytes] = []
+                new = {self._put_original(db, scope, wanted[hash], len(packed[hash]), stands[hash], old) for hash in packed}
+                old += self._sweep(db, new.union(alive.values()))
+            gone = old
+        finally:
+            self._vault.drop(gone)
 
-    def _refuse_collisions(self, standing: Mapping[int, Original]) -> None:
+    def _refuse_collisions(self, scope: str, standing: Mapping[int, Original]) -> None:
         """Two texts with one hash cannot both be read back, so the second is not stored."""
         with self._read() as db:
             for some in _chunks(list(standing)):
                 for id, frame in db.execute(f"SELECT id, zstd FROM texts WHERE id IN ({_marks(some)})", some):
-                    if unpack(frame) != standing[id].text:
+                    if unpack(self._vault.get(scope, standing[id].hash, frame)) != standing[id].text:
                         raise StoreUnavailable(f"{self._path}: another text is stored under hash={standing[id].hash}")
 
     def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
@@ -109,7 +127,7 @@ class SqliteStore:
             id, size, used, tool, tokens, items, items_kept, retrievals, frame = row
             if not self._alive(size, used):
                 raise Expired(f"the original of hash={hash} was stored, but its lifetime is over")
-            text = unpack(frame)
+            text = unpack(self._vault.get(scope, hash, frame))
         if count:
             retrievals += self._renew("UPDATE originals SET retrievals = retrievals + 1, used = ? WHERE id = ? AND bytes > 0", [id])
         elif self._stale(used):
@@ -129,7 +147,7 @@ class SqliteStore:
     def get_results(self, keys: Sequence[str]) -> Mapping[str, Compressed]:
         """The known results among `keys`; a row written by another version of `Compressed` counts as unknown."""
         with self._read() as db:
-            known = _known(db, keys)
+            known = self._known(db, keys)
         self._renew_results((id, used) for id, used, _ in known.values())
         return {key: result for key, (_, _, result) in known.items()}
 
@@ -138,7 +156,7 @@ class SqliteStore:
         if not results:
             return {}
         with self._write() as db:
-            standing = {key: result for key, (_, _, result) in _known(db, list(results)).items()}
+            standing = {key: result for key, (_, _, result) in self._known(db, list(results)).items()}
             for key in (key for key in results if key not in standing):
                 db.execute("DELETE FROM results WHERE key = ?", (key,))  # a row that cannot be read
                 self._put_result(db, key, *split_result(results[key]))
@@ -150,14 +168,15 @@ class SqliteStore:
         with self._read() as db:
             rows = _rows(db, [_BYTES + key for key in keys])
         self._renew_results((id, used) for id, used, *_ in rows.values())
-        return {key.removeprefix(_BYTES): text or b"" for key, (_, _, _, text) in rows.items()}
+        return {key.removeprefix(_BYTES): self._vault.open(key, text or b"") for key, (_, _, _, text) in rows.items()}
 
     def put_first(self, values: Mapping[str, bytes]) -> Mapping[str, bytes]:
         """Compare-and-set: what stood first for a key stays and is returned."""
         if not values:
             return {}
         with self._write() as db:
-            standing = {key: text or b"" for key, (_, _, _, text) in _rows(db, [_BYTES + key for key in values]).items()}
+            rows = _rows(db, [_BYTES + key for key in values])
+            standing = {key: self._vault.open(key, text or b"") for key, (_, _, _, text) in rows.items()}
             for key, value in values.items():
                 if _BYTES + key not in standing:
                     self._put_result(db, _BYTES + key, "", value)
@@ -172,27 +191,35 @@ class SqliteStore:
     def append(self, log: str, entries: Sequence[bytes], keep: int = 100_000) -> int:
         """Commit entries in order; the number of the last."""
         with self._write() as db:
-            return sqlite_shared.append(db, log, entries, keep)
+            return sqlite_shared.append(db, log, [self._vault.shut(f"log:{log}", entry) for entry in entries], keep)
 
     def read_log(self, log: str, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
         """Entries behind number `after`, in order."""
         with self._read() as db:
-            return sqlite_shared.read_log(db, log, after, limit)
+            entries = sqlite_shared.read_log(db, log, after, limit)
+        return [Entry(entry.number, self._vault.open(f"log:{log}", entry.data)) for entry in entries]
 
     def get_record(self, table: str, key: str) -> bytes | None:
         """The record, or None."""
         with self._read() as db:
-            return sqlite_shared.get_record(db, table, key)
+            found = sqlite_shared.get_record(db, table, key)
+        return None if found is None else self._vault.open(f"record:{table}:{key}", found)
 
     def list_records(self, table: str) -> Mapping[str, bytes]:
         """The whole table, by key."""
         with self._read() as db:
-            return sqlite_shared.list_records(db, table)
+            rows = sqlite_shared.list_records(db, table)
+        return {key: self._vault.open(f"record:{table}:{key}", value) for key, value in rows.items()}
 
     def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
         """Write `new` where `old` stands; False when something else does."""
         with self._write() as db:
-            return sqlite_shared.swap_record(db, table, key, old, new)
+            place = f"record:{table}:{key}"
+            stands = sqlite_shared.get_record(db, table, key)
+            if (None if stands is None else self._vault.open(place, stands)) != old:
+                return False
+            sqlite_shared.set_record(db, table, key, None if new is None else self._vault.shut(place, new))
+            return True
 
     def secret(self, name: str) -> bytes:
         """32 random bytes, the same for every process on this file."""
@@ -200,8 +227,8 @@ class SqliteStore:
             found = sqlite_shared.find_secret(db, name)
         if found is None:
             with self._write() as db:
-                found = sqlite_shared.make_secret(db, name)
-        return found
+                found = sqlite_shared.make_secret(db, name, self._vault.shut(f"secret:{name}", secrets.token_bytes(32)))
+        return self._vault.open(f"secret:{name}", found)
 
     def warnings(self) -> Sequence[str]:
         """A file needs no advice."""
@@ -233,33 +260,45 @@ class SqliteStore:
                         del alive[hash]
         return alive
 
-    def _put_original(self, db: sqlite3.Connection, scope: str, original: Original, frame: bytes) -> int:
+    def _put_original(self, db: sqlite3.Connection, scope: str, original: Original, size: int, stands: bytes, old: list[bytes]) -> int:
+        """Write a row; what stood there, as another process wrote it a moment ago, is added to `old`."""
         row = (plain(scope), original.hash, encode(original.tool), original.tokens, original.items, original.items_kept)
         (id,) = db.execute(
             "INSERT INTO originals (scope, hash, tool, tokens, items, items_kept, retrievals, bytes, used) "
             "VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes, used = excluded.used RETURNING id",
-            (*row, len(frame), self._clock()),
+            (*row, size, self._clock()),
         ).fetchone()
-        db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (id, frame))
+        old += [frame for (frame,) in db.execute("SELECT zstd FROM texts WHERE id = ?", (id,))]
+        db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (id, stands))
         return int(id)
 
-    def _sweep(self, db: sqlite3.Connection, spared: set[int]) -> None:
-        """Bury what is over and, in a full store, the least recently used, but never the spared ones."""
+    def _sweep(self, db: sqlite3.Connection, spared: set[int]) -> list[bytes]:
+        """Bury what is over and, in a full store, the least recently used, but never the spared ones; what lay elsewhere of these."""
         now = self._clock()
         rows = _SWEEP_ROWS + 2 * len(spared)
         over = db.execute(
             "SELECT id FROM originals WHERE bytes > 0 AND used < ? ORDER BY used LIMIT ?", (now - self._ttl_s - self._renewal_s, rows)
         ).fetchall()
-        bury = "UPDATE originals SET bytes = 0, used = ? WHERE id = ?"
-        db.executemany(bury, [(now, id) for (id,) in over if id not in spared])
+        gone = _bury(db, now, [id for (id,) in over if id not in spared])
         size, dead = db.execute("SELECT bytes, dead FROM totals").fetchone()
         if size > self._max_bytes:
             oldest = db.execute("SELECT id, bytes FROM originals WHERE bytes > 0 ORDER BY used")
-            db.executemany(bury, [(now, id) for id in _enough(oldest, size - self._max_bytes, spared)])
+            gone += _bury(db, now, list(_enough(oldest, size - self._max_bytes, spared)))
         forget = "DELETE FROM originals WHERE id IN (SELECT id FROM originals WHERE bytes = 0 AND used < ? ORDER BY used LIMIT ?)"
         db.execute(forget, (now - TOMBSTONE_S, rows) if dead <= MAX_TOMBSTONES else (now + 1, rows))
+        return gone
+
+    def _known(self, db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[int, float, Compressed]]:
+        """key -> (row, last use, result) of the rows that can be read."""
+        known = {}
+        for key, (id, used, small, text) in _rows(db, keys).items():
+            result = join_result(small, None if text is None else self._vault.open(key, text))
+            if result is not None:
+                known[key] = (id, used, result)
+        return known
 
     def _put_result(self, db: sqlite3.Connection, key: str, small: str, text: bytes | None) -> None:
+        text = None if text is None else self._vault.shut(key, text)
         size = len(key) + len(small) + len(text or b"")
         row = (key, small, text, size, self._clock())
         db.execute("INSERT INTO results (key, fields, text, bytes, used) VALUES (?, ?, ?, ?, ?)", row)
@@ -400,10 +439,13 @@ def _rows(db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[int, f
     return rows
 
 
-def _known(db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[int, float, Compressed]]:
-    """key -> (row, last use, result) of the rows that can be read."""
-    read = {key: (id, used, join_result(small, text)) for key, (id, used, small, text) in _rows(db, keys).items()}
-    return {key: (id, used, result) for key, (id, used, result) in read.items() if result is not None}
+def _bury(db: sqlite3.Connection, now: float, ids: Sequence[int]) -> list[bytes]:
+    """Take away the texts of these rows; what lay elsewhere of them."""
+    gone = []
+    for id in ids:
+        gone += [frame for (frame,) in db.execute("SELECT zstd FROM texts WHERE id = ? AND substr(zstd, 1, 2) = ?", (id, AWAY))]
+        db.execute("UPDATE originals SET bytes = 0, used = ? WHERE id = ?", (now, id))
+    return gone
 
 
 def _enough(rows: Iterable[tuple[int, int]], size: int, spared: set[int]) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 from collections.abc import Sequence
 
@@ -57,15 +56,12 @@ def read_log(db: sqlite3.Connection, log: str, after: int, limit: int) -> Sequen
     return [Entry(number, data) for number, data in db.execute(query, (log, after, limit))]
 
 
-def swap_record(db: sqlite3.Connection, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
-    """As `Records.swap_record`; needs a write transaction."""
-    if get_record(db, table, key) != old:
-        return False
-    if new is None:
+def set_record(db: sqlite3.Connection, table: str, key: str, value: bytes | None) -> None:
+    """Write or delete a record; needs a write transaction."""
+    if value is None:
         db.execute("DELETE FROM records WHERE kind = ? AND key = ?", (table, key))
     else:
-        db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (table, key, new))
-    return True
+        db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (table, key, value))
 
 
 def get_record(db: sqlite3.Connection, table: str, key: str) -> bytes | None:
@@ -85,9 +81,9 @@ def find_secret(db: sqlite3.Connection, name: str) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
-def make_secret(db: sqlite3.Connection, name: str) -> bytes:
-    """The secret of this name, made now unless another process was quicker; needs a write transaction."""
-    db.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(32)))
+def make_secret(db: sqlite3.Connection, name: str, value: bytes) -> bytes:
+    """The secret of this name: `value`, unless another process was quicker; needs a write transaction."""
+    db.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, value))
     made = find_secret(db, name)
     assert made is not None
     return made

@@ -20,6 +20,7 @@ from headroom.store.codec import join_result, pack, pack_result, split_result, u
 from headroom.store.redis import RedisStore
 from headroom.store.sqlite import SqliteStore
 from headroom.store.threaded import ThreadedStore
+from headroom.store.vault import Away, Seal, Vault
 
 TTL_S = 3600.0
 DAY_S = 86400.0
@@ -34,11 +35,18 @@ class Clock:
         return self.now
 
 
-# the name of a server's fixture -> how its store is opened
-OPEN: dict[str, Callable[[str, Path, Clock], Store]] = {
-    "": lambda _, path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock),
-    "redis": lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path)),
-    "cluster": lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path)),
+def vault(path: Path) -> Vault:
+    """Everything sealed, nearly every original in a file of its own."""
+    return Vault(Seal(bytes(32)), Away(f"file://{path}/away"), above=25)
+
+
+# id -> the fixture of its server, how it is opened
+OPEN: dict[str, tuple[str, Callable[[str, Path, Clock], Store]]] = {
+    "sqlite": ("", lambda _, path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock)),
+    "sqlite-vault": ("", lambda _, path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock, vault=vault(path))),
+    "redis": ("redis", lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path))),
+    "redis-vault": ("redis", lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path), vault=vault(path))),
+    "cluster": ("cluster", lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path))),
 }
 
 
@@ -47,14 +55,15 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=OPEN, ids=lambda server: server or "sqlite")
+@pytest.fixture(params=OPEN)
 def reopen(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Open]:
     """Opens the same store once more, as another process would."""
     opened: list[Store] = []
-    url = request.getfixturevalue(request.param).url if request.param else ""
+    server, opener = OPEN[request.param]
+    url = request.getfixturevalue(server).url if server else ""
 
     def open_again() -> Store:
-        opened.append(OPEN[request.param](url, tmp_path, clock))
+        opened.append(opener(url, tmp_path, clock))
         return opened[-1]
 
     yield open_again
