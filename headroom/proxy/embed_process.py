@@ -1,7 +1,7 @@
 """The embedded face's model: one process beside the server, started when the first vector is asked for.
 
-A process and not a thread: importing the model library and running a model in the server's own interpreter would stall
-streams, and its memory is given back when it ends. Vectors are remembered on this side, so known texts do not cross.
+A process and not a thread: while a thread imports the model library the event loop, and every stream on it, is late by up to a
+fifth of a second. Vectors are remembered on this side, so known texts do not cross.
 """
 
 from __future__ import annotations
