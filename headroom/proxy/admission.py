@@ -144,6 +144,9 @@ class Admission:
 
     async def enter(self, headers: Headers, path: str) -> Caller:
         """Identify the caller of a route and count the request. Raises Unauthorized, Forbidden, RateLimited."""
+        admin_key = self._settings.access.admin_key
+        if admin_key and hmac.compare_digest(credential(headers).encode(), admin_key.encode()):
+            raise Unauthorized("The admin key is for operator routes; it is not sent on to a provider.")
         caller = await self.identify(headers)
         grant = caller.grant
         if grant and {"..", "."} & set(path.split("/")):

@@ -17,35 +17,32 @@ from headroom.proxy.services import Services
 _SMALL_BODY = 1_000_000
 
 
-def keys_routes(services: Services) -> APIRouter:
-    """`/admin/keys`; closed where no admin key is set."""
-    router = APIRouter(prefix="/admin/keys")
+def keys_routes(router: APIRouter, services: Services) -> None:
+    """Add `/admin/keys`; closed where no admin key is set."""
     store = services.store
 
-    @router.post("", summary="Make a key; it is told this once")
+    @router.post("/admin/keys", summary="Make a key; it is told this once")
     async def create(request: Request) -> Response:
         admit_operator(request.headers, services.settings, always=True)
         wanted = _object((await read_body(request.headers, request.receive, _SMALL_BODY)).decoded)
         key, grant = await store.use(lambda records: keys.create(records, wanted))
         return JSONResponse({"key": key, **keys.shown(grant)}, 201)
 
-    @router.get("", summary="All keys of the store, without the keys themselves")
+    @router.get("/admin/keys", summary="All keys of the store, without the keys themselves")
     async def listed(request: Request) -> Response:
         admit_operator(request.headers, services.settings, always=True)
         return JSONResponse({"keys": [keys.shown(grant) for grant in await store.use(keys.listed)]})
 
-    @router.get("/{id}", summary="One key, and what it, its team and everybody spent in the current period")
+    @router.get("/admin/keys/{id}", summary="One key, and what it, its team and everybody spent in the current period")
     async def one(request: Request, id: str) -> Response:
         admit_operator(request.headers, services.settings, always=True)
         grant = await store.use(lambda records: keys.named(records, id))
         return JSONResponse({**keys.shown(grant), "spent_usd": await services.admission.spent(grant)})
 
-    @router.delete("/{id}", summary="Revoke a key")
+    @router.delete("/admin/keys/{id}", summary="Revoke a key")
     async def revoke(request: Request, id: str) -> Response:
         admit_operator(request.headers, services.settings, always=True)
         return JSONResponse(keys.shown(await store.use(lambda records: keys.revoke(records, id))))
-
-    return router
 
 
 def _object(raw: bytes) -> dict[str, Any]:

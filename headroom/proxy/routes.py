@@ -37,7 +37,7 @@ def own_routes(services: Services) -> APIRouter:
     _operator_routes(router, services)
     learning_routes(router, services)
     sdk_routes(router, services)
-    router.include_router(keys_routes(services))
+    keys_routes(router, services)
     return router
 
 

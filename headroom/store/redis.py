@@ -62,10 +62,11 @@ class RedisStore:
         prefix: str = "headroom",
         shelves: int = _SHELVES,
         timeout_s: float = 2.0,
+        pause_s: float = 0.5,
         vault: Vault | None = None,
     ) -> None:
         self._vault = vault or Vault()
-        self._link = RedisLink(url, timeout_s)
+        self._link = RedisLink(url, timeout_s, pause_s=pause_s)
         self._prefix = prefix
         self._ttl_s = ttl_s
         self._renewal_s = renewal_s(ttl_s)

@@ -1,12 +1,14 @@
 """The connection to Redis: one server or a cluster, found out at the first use; every failure becomes StoreUnavailable.
 
-Short timeouts and a bounded pool: a store that does not answer costs a request a moment, then it is
-left alone. A broken connection is tried once more; what timed out is not, because it may have been done.
+Short timeouts and a bounded pool: a server that does not answer is left alone for a moment, so that those who wait in line
+do not wait one after the other. A broken connection is tried once more; what timed out is not, because it may have been done.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -34,8 +36,11 @@ _CAUSES: tuple[tuple[type[Exception], str], ...] = (
 class RedisLink:
     """`url` is redis://, rediss:// or unix://. Any number of threads; a forked process connects anew."""
 
-    def __init__(self, url: str, timeout_s: float = 2.0, connect_s: float = 1.0, connections: int = 16) -> None:
+    def __init__(self, url: str, timeout_s: float = 2.0, connect_s: float = 1.0, connections: int = 16, pause_s: float = 0.5) -> None:
         self._url = url
+        self._pause_s = pause_s
+        self._left_alone_until = -math.inf
+        self._why = ""
         self.name = _without_password(url)
         self._options: dict[str, Any] = {
             "socket_timeout": timeout_s,
@@ -84,11 +89,16 @@ class RedisLink:
 
     @contextmanager
     def _mapped(self) -> Iterator[Any]:
+        if time.monotonic() < self._left_alone_until and not self._closed:
+            raise StoreUnavailable(self._why)
         try:
             yield self._client or self._connect()
         except (RedisError, RedisClusterException, OSError) as failure:
             cause = next((words for kind, words in _CAUSES if isinstance(failure, kind)), "")
-            raise StoreUnavailable(f"{self.name}: {cause} ({failure})" if cause else f"{self.name}: {failure}") from failure
+            why = f"{self.name}: {cause} ({failure})" if cause else f"{self.name}: {failure}"
+            if isinstance(failure, ConnectionError | TimeoutError | OSError):
+                self._why, self._left_alone_until = why, time.monotonic() + self._pause_s
+            raise StoreUnavailable(why) from failure
 
     def _connect(self) -> redis.Redis | redis.RedisCluster:
         with self._lock:

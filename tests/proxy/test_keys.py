@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from headroom.ccr import marker
+from headroom.dialects import DIALECTS
 from headroom.errors import SettingsError
 from headroom.limits.keys import digest
+from headroom.proxy.routes import own_routes
 from headroom.proxy.services import open_services
 from headroom.settings import Settings
 from tests.provider import Provider, Script
@@ -241,3 +244,30 @@ def test_keys_in_a_file(provider: Provider, settings: Settings, tmp_path: Path) 
     file.write_text('[[keys]]\nhash = "short"\n')
     with pytest.raises(SettingsError, match=r"keys\.toml, line 2: keys\.0\.hash"):
         open_services(shared, Inline(shared))
+
+
+OPEN_TO_ALL = {"/health", "/livez", "/readyz", "/", "/openapi.json"}
+
+
+def test_every_other_route_wants_a_key_or_the_admin_key(settings: Settings, provider: Provider) -> None:
+    """A route added without either fails here. What is told to one caller is of that caller, or figures."""
+    own = [route for route in own_routes(open_services(settings, Inline(settings))).routes if route.path not in OPEN_TO_ALL]
+    assert {"/v1/compress", "/v1/retrieve", "/stats", "/metrics", "/admin/keys", "/admin/keys/{id}"} <= {route.path for route in own}
+    asked = [(method, route.path) for route in own for method in route.methods]
+    asked += [("POST", path) for path in DIALECTS] + [("GET", "/v1/models"), ("POST", "/v1/embeddings"), ("PUT", "/admin/keys")]
+    with serving(settings) as url:
+        for method, path in asked:
+            named = re.sub(r"\{[^}]*\}", "0123456789abcdef", path)
+            answer = HTTP.request(method, url + named, json={**HELLO, "hash": "0123456789abcdef"})
+            assert answer.status_code in (401, 403, 405), (method, path)
+    assert provider.requests == []
+
+
+def test_the_admin_key_never_reaches_a_provider(provider: Provider, settings: Settings) -> None:
+    for callers in ("keys", "credential", "open"):
+        given = Settings.model_validate({**settings.model_dump(), "access": {"callers": callers, "admin_key": "admin-secret"}})
+        with serving(given) as url:
+            for path in ("/v1/messages", "/admin/key", "/v1/embeddings"):
+                for headers in (ADMIN, {"x-api-key": "admin-secret"}):
+                    assert HTTP.post(url + path, json=HELLO, headers=headers).status_code == 401
+    assert provider.requests == []

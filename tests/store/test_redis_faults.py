@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def store(own: RedisServer, tmp_path: Path) -> Iterator[RedisStore]:
-    store = RedisStore(own.url, TTL_S, 100_000_000, prefix=str(tmp_path), timeout_s=0.5)
+    store = RedisStore(own.url, TTL_S, 100_000_000, prefix=str(tmp_path), timeout_s=0.5, pause_s=0)
     yield store
     store.close()
 
@@ -103,6 +104,17 @@ def test_a_slow_server_is_given_up(store: RedisStore, own: RedisServer) -> None:
     with own.frozen(), pytest.raises(StoreUnavailable, match="in time"):
         store.get_original("ada", FIRST.hash)
     assert store.get_original("ada", FIRST.hash).text == FIRST.text
+
+
+def test_those_who_wait_in_line_do_not_wait_one_after_the_other(own: RedisServer, tmp_path: Path) -> None:
+    store = RedisStore(own.url, TTL_S, 100_000_000, prefix=str(tmp_path), timeout_s=1.0, pause_s=600)
+    store.put_originals("ada", [FIRST])
+    with own.frozen(), ThreadPoolExecutor(2) as two:
+        asked = [two.submit(store.get_original, "ada", FIRST.hash) for _ in range(400)]  # 200 s, one after the other
+        assert all("in time" in str(one.exception()) for one in asked)
+    with pytest.raises(StoreUnavailable, match="in time"):
+        store.get_original("ada", FIRST.hash)
+    store.close()
 
 
 def test_a_full_server_still_reads(store: RedisStore, own: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
