@@ -333,7 +333,8 @@ class Outcome:
     `taken` are the tokens that were left out or, negative, added, each with its place in the forwarded prompt: 0 is its
     beginning, 1 its end. `transform_tokens` are the same by transform. `sent` says that the provider may have the request.
     `conversation` is the same for all turns of one, `caller` a keyed hash; `holdout` marks a conversation that is left alone to
-    compare with. `billed` is the usage of each of the requests that `usage` covers.
+    compare with. `billed` is the usage of each of the requests that `usage` covers. `cache_hit` is exact or
+    semantic for an answer given before, for which nothing was billed.
     """
 
     request_id: str

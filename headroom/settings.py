@@ -198,6 +198,20 @@ class StoreSettings(_Section):
         return bool(self.url) and not self.url.startswith("sqlite:")
 
 
+class CacheSettings(_Section):
+    enabled: bool = _field(
+        True, "--no-cache: no request is answered with an earlier answer", env="HEADROOM_CACHE", flag="--cache/--no-cache"
+    )
+    sampled: bool = _field(
+        False,
+        "whether requests that are sampled (neither a temperature of 0 nor a seed) are answered from the cache too; "
+        "without it one that is sent again gets a new answer",
+        env="HEADROOM_CACHE_SAMPLED",
+    )
+    ttl_s: float = _field(3600.0, "seconds for which an answer is given again", env="HEADROOM_CACHE_TTL_S", gt=0)
+    max_mb: int = _field(256, "size of all cached answers; above it the oldest go", env="HEADROOM_CACHE_MAX_MB", ge=1)
+
+
 class UpstreamSettings(_Section):
     anthropic_api_url: ApiUrl = _field(
         "https://api.anthropic.com",
@@ -306,6 +320,7 @@ class Settings(_Section):
     context: ContextSettings = ContextSettings()
     scoring: ScoringSettings = ScoringSettings()
     store: StoreSettings = StoreSettings()
+    cache: CacheSettings = CacheSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     access: AccessSettings = AccessSettings()
     limits: LimitsSettings = LimitsSettings()

@@ -1,11 +1,15 @@
 """The wire formats Headroom understands, by route."""
 
+from headroom.dialects.answers import AnswerForm
 from headroom.dialects.anthropic import AnthropicMessages
+from headroom.dialects.anthropic_answers import AnthropicAnswers
 from headroom.dialects.anthropic_retrieval import AnthropicRetrieval
 from headroom.dialects.base import Dialect, read_body, with_messages, word
+from headroom.dialects.chat_answers import ChatAnswers
 from headroom.dialects.chat_retrieval import ChatRetrieval
 from headroom.dialects.openai_chat import OpenAIChat
 from headroom.dialects.openai_responses import OpenAIResponses, with_input
+from headroom.dialects.responses_answers import ResponsesAnswers
 from headroom.dialects.responses_retrieval import ResponsesRetrieval
 from headroom.dialects.retrieval import Retrieval
 from headroom.model import Call
@@ -21,6 +25,8 @@ RETRIEVALS: dict[Dialect, Retrieval] = {
     OPENAI_CHAT: ChatRetrieval(),
     OPENAI_RESPONSES: ResponsesRetrieval(),
 }
+
+ANSWERS: dict[Dialect, AnswerForm] = {ANTHROPIC: AnthropicAnswers(), OPENAI_CHAT: ChatAnswers(), OPENAI_RESPONSES: ResponsesAnswers()}
 
 _ANTHROPIC_BLOCKS = frozenset(
     ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use", "search_result", "document", "image")
@@ -48,4 +54,15 @@ def dialect_of(call: Call) -> Dialect:
     return OPENAI_CHAT
 
 
-__all__ = ["ANTHROPIC", "DIALECTS", "OPENAI_CHAT", "OPENAI_RESPONSES", "RETRIEVALS", "Dialect", "Retrieval", "dialect_of", "read_any"]
+__all__ = [
+    "ANSWERS",
+    "ANTHROPIC",
+    "DIALECTS",
+    "OPENAI_CHAT",
+    "OPENAI_RESPONSES",
+    "RETRIEVALS",
+    "Dialect",
+    "Retrieval",
+    "dialect_of",
+    "read_any",
+]

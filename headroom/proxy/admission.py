@@ -69,6 +69,12 @@ def known(caller: Caller) -> Caller:
     return caller
 
 
+def is_admin(headers: Headers, settings: Settings) -> bool:
+    """Whether the credential is the admin key."""
+    key = settings.access.admin_key
+    return bool(key) and hmac.compare_digest(credential(headers).encode(), key.encode())
+
+
 def admit_operator(headers: Headers, settings: Settings, *, always: bool = False) -> None:
     """Operator routes are open on loopback, but `always` closed ones; elsewhere they want the admin key."""
     if settings.open_access and not always:
@@ -76,7 +82,7 @@ def admit_operator(headers: Headers, settings: Settings, *, always: bool = False
     if not settings.access.admin_key:
         where = "" if always else " off loopback"
         raise Forbidden(f"Operator routes are closed{where}: set HEADROOM_ADMIN_KEY on the server and send it as a Bearer token.")
-    if not hmac.compare_digest(credential(headers).encode(), settings.access.admin_key.encode()):
+    if not is_admin(headers, settings):
         raise Unauthorized("Send the admin key (HEADROOM_ADMIN_KEY on the server) as Authorization: Bearer.")
 
 

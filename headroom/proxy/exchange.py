@@ -18,12 +18,14 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from headroom.cache.exact import Answer
 from headroom.conversation import read_conversation
 from headroom.dialects import Dialect
 from headroom.dialects.base import splice
 from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.admission import ANONYMOUS
+from headroom.proxy.answers import Capture, Question, is_bypassed, question, tell
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
 from headroom.proxy.context import Asking, asking, fitted
@@ -87,7 +89,8 @@ class ProviderRoute:
             raise
         finally:
             if trace.ticket:
-                charged = 200 <= trace.status < 300 or (trace.sent and trace.status == _CLIENT_CLOSED)
+                answered = 200 <= trace.status < 300 and not trace.cache
+                charged = answered or (trace.sent and trace.status == _CLIENT_CLOSED)
                 services.admission.settle(trace.ticket, trace.billed, charged=charged)
             services.recorder.record(trace.outcome())
 
@@ -101,6 +104,12 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     trace.model, trace.stream, trace.chars = call.model, call.stream, sum(map(len, dialect.texts(call)))
     trace.ticket = await services.admission.admit(caller, call, dialect.provider, trace.chars, trace.request_id)
     forwarded, offered = body.wire, None
+    asked, known = await looked_up(request, call, caller, trace, services)
+    if known:
+        await tell(*known, call, send, trace, received)
+        return
+    capture = Capture(send) if asked else None
+    send = capture or send
     trace.skip_reason = skip_reason(call, caller, trace.mode)
     if not trace.skip_reason:
         forwarded, offered = await smaller(call, body, caller, trace, services)
@@ -125,6 +134,28 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
         trace.ttfb_ms = 1000 * (first - received)
     finally:
         await response.aclose()
+    if asked and capture:
+        await keep(asked, capture, trace, services)
+
+
+async def looked_up(
+    request: Incoming, call: Call, caller: Caller, trace: Trace, services: Services
+) -> tuple[Question | None, tuple[Answer, bytes] | None]:
+    """The request as the cache knows it, and the answer given before with its body; whatever fails is a miss."""
+    try:
+        asked = await question(request, call, caller, trace.dialect, services)
+        return asked, await asked.known(services, trace) if asked else None
+    except Exception:  # fence: the cache fails open
+        _log.exception("request %s is not looked up in the cache", trace.request_id)
+        return None, None
+
+
+async def keep(asked: Question, capture: Capture, trace: Trace, services: Services) -> None:
+    """Note the answer down; the client has it already."""
+    try:
+        await asked.keep(capture, services, trace)
+    except Exception:  # fence: the cache fails open
+        _log.exception("the answer to request %s is not kept", trace.request_id)
 
 
 async def metered(response: httpx.Response, headers: HeaderList, send: Send, trace: Trace) -> float:
@@ -153,7 +184,7 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
         _log.exception("request %s is forwarded untouched", trace.request_id)
         trace.skip_reason = "failed"
         return body.wire, None
-    trace.degraded, trace.conversation = done.degraded, talk.id
+    trace.degraded, trace.conversation = (*trace.degraded, *done.degraded), talk.id
     trace.results = [*done.results, *done.recalled, *(offered.added if offered else ())]
     looked_at = zip(talk.segments, done.results, strict=True)
     trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)
@@ -184,7 +215,7 @@ async def within_window(request: Asking, trace: Trace, services: Services, timeo
 def policy_mode(headers: Headers, services: Services) -> Fidelity:
     """The fidelity of this request; `off` forwards it untouched."""
     settings = services.settings
-    if not settings.optimize or headers.get("x-headroom-bypass", "").lower() == "true":
+    if not settings.optimize or is_bypassed(headers):
         return "off"
     return _MODES.get(headers.get("x-headroom-mode", "").lower(), settings.compression.fidelity)
 
@@ -223,7 +254,7 @@ def client_of(headers: Headers) -> str:
 
 def tags_of(headers: Headers) -> tuple[tuple[str, str], ...]:
     """`x-headroom-*` request headers that are not instructions, at most 20 of 100 characters."""
-    instructions = {"x-headroom-bypass", "x-headroom-mode", "x-headroom-api-key", "x-headroom-ccr"}
+    instructions = {"x-headroom-bypass", "x-headroom-mode", "x-headroom-api-key", "x-headroom-ccr", "x-headroom-cache"}
     pairs = [(name[11:], value[:100]) for name, value in headers.items() if name.startswith("x-headroom-") and name not in instructions]
     return tuple(pairs[:20])
 

@@ -77,7 +77,7 @@ def line(outcome: Outcome) -> dict[str, Any]:
         "optimization_latency_ms": round(outcome.overhead_ms, 2),
         "total_latency_ms": round(outcome.total_ms, 2),
         "tags": dict(outcome.tags),
-        "cache_hit": False,
+        "cache_hit": bool(outcome.cache_hit),
         "transforms_applied": list(outcome.transforms),
         "error": outcome.error or None,
         "skip_reason": outcome.skip_reason or None,

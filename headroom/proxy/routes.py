@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from headroom.ccr import retrieve
 from headroom.errors import HeadroomError, InvalidRequest
-from headroom.proxy.admission import admit_operator, known
+from headroom.proxy.admission import admit_operator, is_admin, known
 from headroom.proxy.body import json_object, read_body
 from headroom.proxy.compress_route import compress_body
 from headroom.proxy.keys_route import keys_routes
@@ -73,6 +73,13 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
             raise InvalidRequest("query: must be a string.")
         return await answer(request, digest, query)
 
+    @router.post("/cache/clear", summary="Forget the caller's cached answers; with the admin key, everybody's")
+    async def clear_cache(request: Request) -> Response:
+        if is_admin(request.headers, settings):
+            return _json({"cleared": await services.store.drop_answers(None), "scope": "all"})
+        caller = known(await admission.identify(request.headers))
+        return _json({"cleared": await services.store.drop_answers(caller.scope), "scope": "own"})
+
     @router.get("/v1/retrieve/stats", summary="How much is stored and was asked for again")
     async def retrieve_stats(request: Request) -> Response:
         caller = known(await admission.identify(request.headers))
@@ -114,8 +121,8 @@ def _health_routes(router: APIRouter, services: Services) -> None:
             "checks": checks(),
             "config": {
                 "optimize": settings.optimize,
+                "cache": settings.cache.enabled,
                 "fidelity": settings.compression.fidelity,
-                "cache": False,
                 "rate_limit": settings.limits.rate_limit,
             },
         }
@@ -145,6 +152,9 @@ def _operator_routes(router: APIRouter, services: Services) -> None:
         body["compression"] = {"ccr_entries": stored.entries, "ccr_retrievals": stored.retrievals, "ccr_rounds": rounds}
         learned = await asyncio.to_thread(services.learning.everybody) if services.learning else []
         body["toin"] = summary(learned, services.learning is not None)
+        kept = await services.store.answer_stats()
+        hits, ttl_s = services.ledger.totals["cached"], services.settings.cache.ttl_s
+        body["cache"] = {"entries": kept.entries, "bytes": kept.bytes, "total_hits": hits, "ttl_seconds": ttl_s}
         return _json(declared(body, learned))
 
     @router.get("/metrics", summary="Prometheus metrics of this process")

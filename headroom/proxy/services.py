@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from headroom.cache.exact import ExactCache
 from headroom.errors import SettingsError
 from headroom.learning import Learning, open_learning
 from headroom.proxy.admission import Admission
@@ -32,6 +33,7 @@ class Services:
     ledger: Ledger
     recorder: Recorder
     admission: Admission
+    answers: ExactCache
     learning: Learning | None = None
     embed: Embed = field(default_factory=NoEmbed)
     counts: TokenCounts = field(default_factory=TokenCounts)
@@ -51,6 +53,7 @@ def open_services(settings: Settings, compress: Compress, embed: Embed | None = 
         upstream=Upstream(settings.upstream),
         ledger=ledger,
         recorder=_recorder(ledger, settings),
+        answers=ExactCache(threaded, settings.cache.ttl_s),
         learning=open_learning(store, settings),
         admission=Admission(settings, threaded),
         embed=embed or NoEmbed(),

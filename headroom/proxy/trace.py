@@ -45,6 +45,7 @@ class Trace:
     rounds: int = 0
     retrievals: int = 0
     ticket: Ticket | None = None
+    cache: str = ""  # exact or semantic, when the answer is one of before
 
     @property
     def usage(self) -> Usage:
@@ -103,6 +104,7 @@ class Trace:
             taken=self._taken(),
             transform_tokens=tuple((result.transform, result.tokens_saved) for result in self.results if result.text is not None),
             degraded=self.degraded,
+            cache_hit=self.cache,
         )
 
     def headers(self) -> HeaderList:
@@ -116,6 +118,6 @@ class Trace:
             "transforms": ",".join(dict.fromkeys(self.transforms()))[:1000],
             "skip-reason": self.skip_reason,
             "overhead-ms": f"{self.overhead_ms:.1f}",
-            "cache": "miss",
+            "cache": f"hit-{self.cache}" if self.cache else "miss",
         }
         return [(f"x-headroom-{name}".encode(), str(value).encode("latin-1")) for name, value in values.items() if value != ""]

@@ -74,6 +74,10 @@ class Upstream:
             follow_redirects=False,
         )
 
+    def address(self, provider: str) -> str:
+        """The base URL of a provider's API."""
+        return str(self._bases[provider])
+
     async def send(self, provider: str, scope: Scope, headers: HeaderList, content: bytes | AsyncIterator[bytes] | None) -> httpx.Response:
         """The response with its body unread; the caller closes it. Raises UpstreamUnreachable, InvalidRequest."""
         base = self._bases[provider]

@@ -32,6 +32,8 @@ class Exposition:
 
         self._requests = counter("requests_total", "Requests to provider routes", "mode")
         self._failed = counter("requests_failed_total", "Requests answered with 5xx or not at all")
+        self._hits = counter("cache_hits_total", "Requests answered with an earlier answer")
+        self._cached = counter("requests_cached_total", "The same, by how they were found", "kind")
         self._limited = counter("requests_rate_limited_total", "Requests answered with 429")
         # gauges, because the names are fixed: a saving may be negative, and the others have no _total
         self._saved = gauge("tokens_saved_total", "Tokens left out of requests (signed)")
@@ -56,6 +58,9 @@ class Exposition:
         """Count one outcome."""
         self._requests.labels(outcome.mode).inc()
         self._failed.inc(outcome.status >= 500 or outcome.status == 0)
+        if outcome.cache_hit:
+            self._hits.inc()
+            self._cached.labels(outcome.cache_hit).inc()
         self._limited.inc(outcome.status == 429)
         self._rounds.inc(outcome.rounds)
         self._retrievals.inc(outcome.retrievals)

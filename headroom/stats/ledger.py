@@ -61,6 +61,7 @@ class Ledger:
         self._totals["output"] += outcome.usage.output_tokens or 0
         self._totals["rounds"] += outcome.rounds
         self._totals["retrievals"] += outcome.retrievals
+        self._totals["cached"] += bool(outcome.cache_hit)
         self._by["provider"][outcome.provider] += 1
         models = self._by["model"]
         name = outcome.model or "unknown"
@@ -81,7 +82,7 @@ class Ledger:
 
     @property
     def totals(self) -> Mapping[str, int]:
-        """requests, failed, rate_limited, input, before, saved, output, rounds, retrievals."""
+        """requests, failed, rate_limited, input, before, saved, output, rounds, retrievals, cached."""
         return self._totals
 
     def savings_percent(self) -> float:
@@ -102,7 +103,7 @@ class Ledger:
             },
             "requests": {
                 "total": total["requests"],
-                "cached": 0,
+                "cached": total["cached"],
                 "rate_limited": total["rate_limited"],
                 "failed": total["failed"],
                 "by_provider": dict(self._by["provider"]),

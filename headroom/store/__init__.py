@@ -14,11 +14,12 @@ __all__ = ["Store", "open_store"]
 def open_store(settings: Settings) -> Store:
     """Opened or created at its first use; raises SettingsError when what it needs is missing."""
     ttl_s, max_bytes = 3600 * settings.store.ttl_hours, 1_000_000 * settings.store.max_mb
+    answers = 1_000_000 * settings.cache.max_mb
     if settings.store.is_redis:
         from headroom.store.redis import RedisStore
 
-        return RedisStore(settings.store.url, ttl_s, max_bytes, vault=_vault(settings))
-    return SqliteStore(settings.store_path, ttl_s, max_bytes, vault=_vault(settings))
+        return RedisStore(settings.store.url, ttl_s, max_bytes, vault=_vault(settings), max_answers_bytes=answers)
+    return SqliteStore(settings.store_path, ttl_s, max_bytes, vault=_vault(settings), max_answers_bytes=answers)
 
 
 def _vault(settings: Settings) -> Vault:

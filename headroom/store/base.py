@@ -5,10 +5,11 @@ use renews. `Memo` remembers what became of a segment, or any bytes under a key:
 written for a key wins and everybody replays it. `Counters` are shared by every process and draw
 many amounts at once, or none. `Log` is an append-only sequence of entries. `Records` are small,
 last until they are deleted, and change only from a value the writer knows. `Secrets` are values
-made once and shared by every process on the store.
+made once and shared by every process on the store. `Answers` are values that their scope can drop, each until its end.
 
-Blobs and values of the memo go when they are idle for too long or the store is full; counters,
-log entries and markers of `once` when their time is over; records and secrets never.
+Blobs and values of the memo go when they are idle for too long or the store is full; answers when
+their time is over or others need their room, which is apart from that of blobs and memo; counters
+and markers of `once` when their time is over; log entries when enough follow; records and secrets never.
 
 All methods block; asyncio code goes through `headroom.store.threaded`. All methods raise
 `StoreUnavailable` (and nothing else) when the store cannot be read or written.
@@ -120,6 +121,27 @@ class Log(Protocol):
         """Entries behind number `after`, in order. A first number above `after + 1` tells that older ones are gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerStats:
+    """`bytes` as stored; over all scopes. Entries whose time is over may still be counted."""
+
+    entries: int
+    bytes: int
+
+
+class Answers(Protocol):
+    def get_answer(self, scope: str, key: str) -> bytes | None:
+        """What was written last under this key of this scope, until its time is over. Reading does not renew it."""
+
+    def put_answer(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
+        """Write, in place of what stood there. The oldest go when the room for answers is full; one that is larger is not kept."""
+
+    def drop_answers(self, scope: str | None) -> int:
+        """Drop those of a scope, or all (None); how many there were."""
+
+    def answer_stats(self) -> AnswerStats: ...
+
+
 class Records(Protocol):
     def get_record(self, table: str, key: str) -> bytes | None: ...
 
@@ -135,7 +157,7 @@ class Secrets(Protocol):
         """32 random bytes, made at the first call for `name` and the same for every process ever after."""
 
 
-class Store(Blobs, Memo, Counters, Log, Records, Secrets, Protocol):
+class Store(Blobs, Memo, Answers, Counters, Log, Records, Secrets, Protocol):
     def warnings(self) -> Sequence[str]:
         """What an operator should change about the server or file, in words; empty when all is well."""
 

@@ -148,6 +148,40 @@ for at = 4, #ARGV do
 end
 """
 
+# KEYS index, sizes, totals; ARGV prefix, now, most bytes, lifetime ms, when it ends, member, value.
+PUT_ANSWER = (
+    _SWEEP
+    + """
+local member, size = ARGV[6], #ARGV[6] + #ARGV[7]
+local function drop(member)
+    forget(member)
+    redis.call('DEL', ARGV[1] .. member)
+end
+if size > tonumber(ARGV[3]) then
+    drop(member)
+    return
+end
+redis.call('SET', ARGV[1] .. member, ARGV[7], 'PX', ARGV[4])
+shelve(member, size, ARGV[5])
+sweep(drop, {[member] = true}, 1, ARGV[2], ARGV[2], tonumber(ARGV[3]))
+"""
+)
+
+# KEYS index, sizes, totals; ARGV prefix, what members begin with. Answers how many were dropped.
+DROP_ANSWERS = (
+    _SWEEP
+    + """
+local dropped = 0
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+    if string.sub(member, 1, #ARGV[2]) == ARGV[2] then
+        forget(member)
+        dropped = dropped + redis.call('DEL', ARGV[1] .. member)
+    end
+end
+return dropped
+"""
+)
+
 # KEYS the marker of `once`, then the periods of each draw, the current one first; ARGV 1 when there is a marker, its lifetime ms,
 # then amount, limit or nothing, least, lifetime ms, number of periods of each.
 # Answers 1 when it was done before, the place of the refused draw or -1, amounts granted, totals.

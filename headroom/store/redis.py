@@ -24,14 +24,14 @@ import zstandard
 from headroom.errors import Expired, NotFound, StoreUnavailable
 from headroom.model import Compressed, Original
 from headroom.store import lua
-from headroom.store.base import BlobStats, Draw, Drawn, Entry
-from headroom.store.bounds import MAX_TOMBSTONES, MEMO_SHARE, TOMBSTONE_S, renewal_s
+from headroom.store.base import AnswerStats, BlobStats, Draw, Drawn, Entry
+from headroom.store.bounds import MAX_ANSWERS_BYTES, MAX_TOMBSTONES, MEMO_SHARE, TOMBSTONE_S, renewal_s
 from headroom.store.codec import RESULT_VERSION, decode, encode, pack, pack_result, plain, unpack, unpack_result
 from headroom.store.redis_link import Command, RedisLink
 from headroom.store.vault import AWAY, Vault
 
 _SHELVES = 16  # where a key stands depends on it
-_TEXTS, _VALUES = "o", "v"
+_TEXTS, _VALUES, _ANSWERS = "o", "v", "a"
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +64,7 @@ class RedisStore:
         timeout_s: float = 2.0,
         pause_s: float = 0.5,
         vault: Vault | None = None,
+        max_answers_bytes: int = MAX_ANSWERS_BYTES,
     ) -> None:
         self._vault = vault or Vault()
         self._link = RedisLink(url, timeout_s, pause_s=pause_s)
@@ -73,9 +74,11 @@ class RedisStore:
         self._clock = clock
         self._max_values = max_bytes // MEMO_SHARE // shelves
         self._max_texts = (max_bytes - max_bytes // MEMO_SHARE) // shelves
+        self._max_answers = max_answers_bytes // shelves
         self._graves = MAX_TOMBSTONES // shelves
         self._texts = [_Shelf(prefix, number, _TEXTS) for number in range(shelves)]
         self._values = [_Shelf(prefix, number, _VALUES) for number in range(shelves)]
+        self._answers = [_Shelf(prefix, number, _ANSWERS) for number in range(shelves)]
 
     def put_originals(self, scope: str, originals: Iterable[Original]) -> None:
         """Write before returning. Raises StoreUnavailable also when they do not fit into a shelf at all."""
@@ -178,6 +181,33 @@ class RedisStore:
         """Compare-and-set: what stood first for a key stays and is returned."""
         stood = self._put_values({f"bytes:{plain(key)}": value for key, value in values.items()})
         return {key: stood.get(f"bytes:{plain(key)}", value) for key, value in values.items()}
+
+    def get_answer(self, scope: str, key: str) -> bytes | None:
+        """What stands under this key of this scope, until its time is over."""
+        member = _member(scope, key)
+        shelf = self._shelf(self._answers, member)
+        found, ends = self._link.run_all([("GET", shelf.entries + member), ("ZSCORE", shelf.index, member)])
+        over = found is None or ends is None or float(ends) <= self._clock()
+        return None if over else self._vault.open(f"answer:{member}", bytes(found))
+
+    def put_answer(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
+        """Write, in place of what stood there; the oldest of its shelf go when that has no room."""
+        member = _member(scope, key)
+        shelf = self._shelf(self._answers, member)
+        now, value = self._clock(), self._vault.shut(f"answer:{member}", value)
+        self._link.run(
+            *_eval(lua.PUT_ANSWER, shelf.keys[:3], shelf.entries, now, self._max_answers, _ms(ttl_s), now + ttl_s, member, value)
+        )
+
+    def drop_answers(self, scope: str | None) -> int:
+        """Drop those of a scope, or all; how many there were."""
+        begin = "" if scope is None else _member(scope, "")
+        return sum(self._link.run_all([_eval(lua.DROP_ANSWERS, shelf.keys[:3], shelf.entries, begin) for shelf in self._answers]))
+
+    def answer_stats(self) -> AnswerStats:
+        """Over all scopes."""
+        rows = self._link.run_all([("HMGET", shelf.totals, "entries", "bytes") for shelf in self._answers])
+        return AnswerStats(*(sum(int(figure or 0) for figure in column) for column in zip(*rows, strict=True)))
 
     def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
         """Grant every draw or none, in one step."""

@@ -3,7 +3,7 @@
 The totals are kept by triggers, so no count scans a table.
 """
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _SHARED = """
 CREATE TABLE counters (key TEXT NOT NULL, slot INTEGER NOT NULL, amount INTEGER NOT NULL, expires REAL NOT NULL, PRIMARY KEY (key, slot));
 CREATE INDEX counters_expires ON counters (expires);
@@ -11,6 +11,18 @@ CREATE TABLE once (id TEXT PRIMARY KEY, expires REAL NOT NULL);
 CREATE INDEX once_expires ON once (expires);
 CREATE TABLE journal (log TEXT NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (log, number)) WITHOUT ROWID;
 CREATE TABLE records (kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+"""
+_ANSWERS = """
+CREATE TABLE answers (
+    id INTEGER PRIMARY KEY, scope TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, bytes INTEGER NOT NULL, expires REAL NOT NULL,
+    UNIQUE (scope, key));
+CREATE INDEX answers_expires ON answers (expires);
+CREATE TABLE answer_totals (entries INTEGER, bytes INTEGER);
+INSERT INTO answer_totals VALUES (0, 0);
+CREATE TRIGGER answers_added AFTER INSERT ON answers BEGIN
+    UPDATE answer_totals SET entries = entries + 1, bytes = bytes + new.bytes; END;
+CREATE TRIGGER answers_gone AFTER DELETE ON answers BEGIN
+    UPDATE answer_totals SET entries = entries - 1, bytes = bytes - old.bytes; END;
 """
 _FIRST = """
 CREATE TABLE originals (
@@ -42,4 +54,4 @@ CREATE TRIGGER results_gone AFTER DELETE ON results BEGIN
 """
 
 # version of a file -> what makes it the next one's; a file that no table was made in has version 0
-STEPS = (_FIRST, _SHARED)
+STEPS = (_FIRST, _SHARED, _ANSWERS)

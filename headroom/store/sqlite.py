@@ -30,9 +30,9 @@ import zstandard
 
 from headroom.errors import Expired, NotFound, StoreUnavailable
 from headroom.model import Compressed, Original
-from headroom.store import sqlite_shared
-from headroom.store.base import BlobStats, Draw, Drawn, Entry
-from headroom.store.bounds import MAX_TOMBSTONES, MEMO_SHARE, TOMBSTONE_S, renewal_s
+from headroom.store import sqlite_answers, sqlite_shared
+from headroom.store.base import AnswerStats, BlobStats, Draw, Drawn, Entry
+from headroom.store.bounds import MAX_ANSWERS_BYTES, MAX_TOMBSTONES, MEMO_SHARE, TOMBSTONE_S, renewal_s
 from headroom.store.codec import decode, encode, join_result, pack, plain, split_result, unpack
 from headroom.store.schema import SCHEMA_VERSION, STEPS
 from headroom.store.vault import AWAY, Vault
@@ -73,6 +73,7 @@ class SqliteStore:
         clock: Callable[[], float] = time.time,
         busy_s: float = 2.0,
         vault: Vault | None = None,
+        max_answers_bytes: int = MAX_ANSWERS_BYTES,
     ) -> None:
         self._path = Path(path)
         self._vault = vault or Vault()
@@ -80,6 +81,7 @@ class SqliteStore:
         self._renewal_s = renewal_s(ttl_s)
         self._max_results_bytes = max_bytes // MEMO_SHARE
         self._max_bytes = max_bytes - self._max_results_bytes
+        self._max_answers_bytes = max_answers_bytes
         self._clock = clock
         self._busy_s = busy_s
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
@@ -182,6 +184,28 @@ class SqliteStore:
                     self._put_result(db, _BYTES + key, "", value)
             self._sweep_results(db)
         return {key: standing.get(_BYTES + key, value) for key, value in values.items()}
+
+    def get_answer(self, scope: str, key: str) -> bytes | None:
+        """What stands under this key of this scope, until its time is over."""
+        with self._read() as db:
+            found = sqlite_answers.get_answer(db, self._clock(), scope, key)
+        return None if found is None else self._vault.open(f"answer:{scope}:{key}", found)
+
+    def put_answer(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
+        """Write, in place of what stood there; the oldest go when there is no room."""
+        sealed = self._vault.shut(f"answer:{scope}:{key}", value)
+        with self._write() as db:
+            sqlite_answers.put_answer(db, scope, key, sealed, self._clock(), ttl_s, self._max_answers_bytes)
+
+    def drop_answers(self, scope: str | None) -> int:
+        """Drop those of a scope, or all; how many there were."""
+        with self._write() as db:
+            return sqlite_answers.drop_answers(db, scope)
+
+    def answer_stats(self) -> AnswerStats:
+        """Over all scopes."""
+        with self._read() as db:
+            return sqlite_answers.answer_stats(db)
 
     def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
         """Grant every draw or none, in one transaction."""

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from headroom.errors import StoreUnavailable
 from headroom.model import Compressed, Original
-from headroom.store.base import BlobStats, Draw, Drawn, Entry, Store
+from headroom.store.base import AnswerStats, BlobStats, Draw, Drawn, Entry, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,6 +48,18 @@ class ThreadedStore:
 
     async def put_first(self, values: Mapping[str, bytes]) -> Mapping[str, bytes]:
         return await self._run(self._store.put_first, values)
+
+    async def get_answer(self, scope: str, key: str) -> bytes | None:
+        return await self._run(self._store.get_answer, scope, key)
+
+    async def put_answer(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
+        await self._run(self._store.put_answer, scope, key, value, ttl_s)
+
+    async def drop_answers(self, scope: str | None) -> int:
+        return await self._run(self._store.drop_answers, scope)
+
+    async def answer_stats(self) -> AnswerStats:
+        return await self._run(self._store.answer_stats)
 
     async def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
         return await self._run(self._store.draw, draws, once, once_s)

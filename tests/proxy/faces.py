@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from headroom import worker
+from headroom.cache.exact import ExactCache
 from headroom.learning import open_learning
 from headroom.model import Job, JobResult
 from headroom.proxy.compress import Compress
@@ -63,7 +64,13 @@ def serving(settings: Settings, compress: Compress | None = None, store: Store |
     services = open_services(settings, compress or Inline(settings, store), embed)
     if store:
         threaded = ThreadedStore(store)
-        services = dataclasses.replace(services, store=threaded, replay=Replay(threaded), learning=open_learning(store, settings))
+        services = dataclasses.replace(
+            services,
+            store=threaded,
+            replay=Replay(threaded),
+            learning=open_learning(store, settings),
+            answers=ExactCache(threaded, settings.cache.ttl_s),
+        )
     with running(create_app(services)) as url:
         yield url
 

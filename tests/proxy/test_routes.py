@@ -27,7 +27,7 @@ def test_health(proxy: str) -> None:
     assert health["status"] == "healthy"
     assert health["ready"] is True
     assert health["checks"]["compressor"] == {"enabled": True, "ready": True, "status": "ready"}
-    assert health["config"] == {"optimize": True, "fidelity": "reversible", "cache": False, "rate_limit": False}
+    assert health["config"] == {"optimize": True, "fidelity": "reversible", "cache": True, "rate_limit": False}
     assert HTTP.get(f"{proxy}/livez").json() == {"status": "alive"}
     assert HTTP.get(f"{proxy}/readyz").status_code == 200
     assert HTTP.head(proxy).status_code == 200

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from headroom.store.vault import Away, Seal, Vault
 
 TTL_S = 3600.0
 DAY_S = 86400.0
+ANSWER_BYTES = 32_000
 Open = Callable[[], Store]
 
 
@@ -35,6 +37,9 @@ class Clock:
         return self.now
 
 
+ROOM: dict[str, Any] = {"max_answers_bytes": ANSWER_BYTES}
+
+
 def vault(path: Path) -> Vault:
     """Everything sealed, nearly every original in a file of its own."""
     return Vault(Seal(bytes(32)), Away(f"file://{path}/away"), above=25)
@@ -42,11 +47,14 @@ def vault(path: Path) -> Vault:
 
 # id -> the fixture of its server, how it is opened
 OPEN: dict[str, tuple[str, Callable[[str, Path, Clock], Store]]] = {
-    "sqlite": ("", lambda _, path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock)),
-    "sqlite-vault": ("", lambda _, path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock, vault=vault(path))),
-    "redis": ("redis", lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path))),
-    "redis-vault": ("redis", lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path), vault=vault(path))),
-    "cluster": ("cluster", lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path))),
+    "sqlite": ("", lambda _, path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock, **ROOM)),
+    "sqlite-vault": ("", lambda _, path, clock: SqliteStore(path / "store.sqlite", TTL_S, 1_000_000, clock, vault=vault(path), **ROOM)),
+    "redis": ("redis", lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path), **ROOM)),
+    "redis-vault": (
+        "redis",
+        lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path), vault=vault(path), **ROOM),
+    ),
+    "cluster": ("cluster", lambda url, path, clock: RedisStore(url, TTL_S, 1_000_000, clock, prefix=str(path), **ROOM)),
 }
 
 
@@ -392,3 +400,48 @@ def test_a_record_changes_from_what_the_writer_knows(store: Store, reopen: Open)
     assert not store.swap_record("keys", "a", b"", None)
     assert store.swap_record("keys", "never", None, None)
     assert store.list_records("keys") == {"b": b"\xff"}
+
+
+def test_an_answer_is_its_scopes_own_until_its_time_is_over(store: Store, reopen: Open, clock: Clock) -> None:
+    store.put_answer("ada", "k", b"\xffone", 60)
+    store.put_answer("bob", "k", b"two", 90)
+    assert (reopen().get_answer("ada", "k"), store.get_answer("bob", "k")) == (b"\xffone", b"two")
+    assert store.get_answer("ada", "other") is store.get_answer("cyd", "k") is None
+    store.put_answer("ada", "k", b"again", 60)
+    assert store.get_answer("ada", "k") == b"again"
+    assert store.answer_stats().entries == 2
+    clock.now += 59
+    assert store.get_answer("ada", "k") == b"again"
+    clock.now += 2
+    assert (store.get_answer("ada", "k"), store.get_answer("bob", "k")) == (None, b"two")
+
+
+def test_dropped_answers_are_gone(store: Store, reopen: Open) -> None:
+    for scope, key in (("ada", "1"), ("ada", "2"), ("ada:1", "1"), ("bob", "1")):
+        store.put_answer(scope, key, b"x", 60)
+    assert store.drop_answers("ada") == 2
+    assert store.drop_answers("ada") == 0
+    assert (reopen().get_answer("ada", "1"), store.get_answer("ada:1", "1")) == (None, b"x")
+    assert store.drop_answers(None) == 2
+    assert store.answer_stats().entries == store.answer_stats().bytes == 0
+
+
+def test_answers_take_no_more_room_than_theirs(store: Store, clock: Clock) -> None:
+    for number in range(60):
+        clock.now += 1
+        store.put_answer("ada", str(number), bytes(1000), 3600)
+    stats = store.answer_stats()
+    assert stats.bytes <= ANSWER_BYTES
+    assert 0 < stats.entries < 60
+    assert store.get_answer("ada", "59") == bytes(1000)
+    assert store.get_answer("ada", "0") is None
+    store.put_answer("ada", "59", bytes(ANSWER_BYTES), 3600)
+    assert store.get_answer("ada", "59") is None
+
+
+def test_answers_whose_time_is_over_make_room(store: Store, clock: Clock) -> None:
+    store.put_answer("ada", "1", bytes(100), 10)
+    clock.now += 11
+    for number in range(200):  # on every shelf
+        store.put_answer("ada", f"other {number}", b"", 10)
+    assert store.answer_stats().entries == 200
