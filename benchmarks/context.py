@@ -307,6 +307,8 @@ async def run(arguments: argparse.Namespace) -> int:
     talks = [
         talk for talk in corpus.conversations(arguments.data, arguments.limit) if talk.kind == arguments.kind and talk.format in ROUTES
     ]
+    if arguments.most_messages:
+        talks = [talk for talk in talks if len(talk.messages) <= arguments.most_messages]
     embed: Embed = NoEmbed() if arguments.model == "off" else Meaning(arguments.model)
     names = arguments.strategies or ["intelligent", "rolling"]
     table = Table(title=f"{len(talks)} conversations, {'the last request only' if arguments.at_once else 'turn by turn'}")
@@ -375,7 +377,8 @@ def main() -> None:
     parser.add_argument("--at-once", action="store_true", help="send only the last request of each conversation")
     parser.add_argument("--model", default="off", help="embedding model: a directory or a name; off: similarity by words")
     parser.add_argument("--kind", default="agent")
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--limit", type=int, help="at most so many conversations, evenly from all files")
+    parser.add_argument("--most-messages", type=int, help="pass over longer conversations; the time grows with the square of the length")
     parser.add_argument("--verbose", action="store_true", help="print the visible share of each conversation")
     sys.exit(asyncio.run(run(parser.parse_args())))
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "wrap": "Run claude, codex, aider or cursor through Headroom.",
     "unwrap": "Undo what still points a tool at Headroom.",
     "compress": "Compress a file or standard input.",
+    "simulate": "Tell what would leave a model's window, and why.",
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",
     "mcp": "Serve the MCP tools, or install them in an MCP client.",

@@ -9,13 +9,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from headroom import tokens
+from headroom.ccr import marker
 from headroom.conversation import read_conversation
-from headroom.dialects import dialect_of, read_any, wire
+from headroom.dialects import Dialect, dialect_of, read_any, wire
 from headroom.dialects.base import splice, understood
+from headroom.dialects.outline import read_again
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy import simulation
 from headroom.proxy.compression import compressed
+from headroom.proxy.context import SCORER, Asking, fitted, within
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 
@@ -42,6 +45,10 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
         services.counts.remember(counts)
     spliced = await offload(len(raw), splice, call, talk.segments, done.results, talk.turns, done.recalled)
     rest = _figures(sum(counts[digest] for digest in digests), [*done.results, *done.recalled])
+    if wanted := _budget(call):
+        request = within(wanted, dataclasses.replace(call, dialect=dialect.name), caller, spliced, done.results, talk.segments)
+        spliced, more = await _fitted(request, policy, dialect, rest, services)
+        rest |= more
     if reason := "bypass" if bypass else call.reason:
         rest["skip_reason"] = reason
     if estimated:
@@ -50,6 +57,42 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
         messages = await offload(len(raw), _messages, spliced)
         rest |= await offload(len(raw), simulation.report, call, messages, rest)
     return _render(call, spliced, rest)
+
+
+async def _fitted(
+    request: Asking, policy: Policy, dialect: Dialect, told: dict[str, Any], services: Services
+) -> tuple[bytes, dict[str, Any]]:
+    """The body within its token budget, and the figures that are different now."""
+    if policy.fidelity != "reversible":
+        over = told["tokens_after"] > request.room.limit
+        return request.body, {"skip_reason": "context_not_reversible"} if over else {}
+    fit = await fitted(services, request, _TIMEOUT_S)
+    failed = [reason for reason in fit.reasons if not reason.startswith(SCORER)]
+    figures: dict[str, Any] = {"skip_reason": failed[0]} if failed else {}
+    if fit.body is request.body:
+        return fit.body, figures
+    count = services.counts.counting(tokens.counter(request.call.model, services.settings.vocabulary_dir), request.call.model)
+    after = await offload(len(fit.body), lambda: sum(map(count, dialect.texts(read_again(request.call, fit.body)))))
+    theirs = set(marker.hashes(request.call.text))
+    before = told["tokens_before"]
+    return fit.body, figures | {
+        "tokens_after": after,
+        "tokens_saved": before - after,
+        "compression_ratio": round(after / before, 4) if before else 1.0,
+        "transforms_applied": [*told["transforms_applied"], fit.transform],
+        "transforms_summary": {**told["transforms_summary"], fit.transform: 1},
+        "ccr_hashes": [hash for hash in dict.fromkeys(marker.hashes(fit.body.decode())) if hash not in theirs],
+    }
+
+
+def _budget(call: Call) -> int:
+    """The tokens that the messages may take; 0 when nothing is said."""
+    value = call.body.get("token_budget")
+    if value is None:
+        return 0
+    if not (isinstance(value, wire.Number) and value.isdecimal() and int(value[:12]) > 0):
+        raise InvalidRequest("token_budget: must be a whole number of tokens above 0.")
+    return int(value[:12])
 
 
 def _messages(spliced: bytes) -> Any:

@@ -8,6 +8,7 @@ out as they are, with a reason.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from headroom.context.intelligent import ByImportance, Said, about_now, factors,
 from headroom.context.rolling_window import OldestFirst
 from headroom.context.units import units
 from headroom.context.view import Blocks, Count, View, apply, fits_view, size, view
-from headroom.context.windows import Room, room, window
+from headroom.context.windows import Room, budget, room, window
 from headroom.dialects import wire
 from headroom.dialects.base import word
 from headroom.dialects.outline import chain, read_again
@@ -43,7 +44,8 @@ RECALL = "context_recall_"  # and why nothing was looked for in what left
 class Asking:
     """One request at this step: the call as it came, what compression made of it, and how much may go out.
 
-    `added` are the edits among those of `body` that may have made more than one message of one.
+    `added` are the edits among those of `body` that may have made more than one message of one, `whole` says that what
+    stands beside the messages takes room too.
     """
 
     call: Call
@@ -55,6 +57,7 @@ class Asking:
     turns: Sequence[Asked]
     room: Room
     salt: str
+    whole: bool = True
 
     def advice(self, seen: View) -> dict[int, list[Advice]]:
         """What was learned about the tools' texts of each message as it came."""
@@ -103,6 +106,14 @@ def asking(
     found = window(call.model, settings.overrides, settings.default_window)
     free = room(call.model, found, answer_tokens(call), settings.output_reserve, settings.reserve)
     return Asking(call, caller, body, results, added, segments, turns, free, f"{VERSION}:{found.tokens}")
+
+
+def within(
+    budget_tokens: int, call: Call, caller: Caller, body: bytes, results: Sequence[Compressed], segments: Sequence[Segment]
+) -> Asking:
+    """Messages that must take no more than this, whatever the model."""
+    salt = f"{VERSION}:budget:{budget_tokens}"
+    return Asking(call, caller, body, results, (), segments, (), budget(budget_tokens), salt, whole=False)
 
 
 def answer_tokens(call: Call) -> int | None:
@@ -179,7 +190,8 @@ async def _next(
 
 
 def _view(request: Asking, count: Count) -> View | None:
-    return view(read_again(request.call, request.body), request.call, request.added, count)
+    seen = view(read_again(request.call, request.body), request.call, request.added, count)
+    return seen if seen is None or request.whole else dataclasses.replace(seen, beside=0)
 
 
 def _ends(seen: View, keys: Sequence[str]) -> list[str]:

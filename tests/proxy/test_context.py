@@ -295,3 +295,32 @@ def test_a_tools_text_larger_than_the_window(provider: Provider, tmp_path: Path,
         assert size(sent) <= WINDOW
         assert not broken(sent, dialect)
         assert HTTP.get(f"{url}/v1/retrieve/{content_hash(noise)}").json()["original_content"] == noise
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_a_token_budget_is_kept(provider: Provider, tmp_path: Path, dialect: str) -> None:
+    talk = TALKS[dialect](12)
+    with serving(settings_for(provider, tmp_path)) as url:
+
+        def compress(**more: Any) -> dict[str, Any]:
+            reply: dict[str, Any] = HTTP.post(f"{url}/v1/compress", json={"model": "gpt-4o", "messages": talk, **more}).json()
+            return reply
+
+        free, small, again, large = compress(), compress(token_budget=5000), compress(token_budget=5000), compress(token_budget=10**6)
+        assert free["tokens_after"] > 5000 >= small["tokens_after"] > 1000
+        assert small["tokens_saved"] == small["tokens_before"] - small["tokens_after"]
+        assert (small["messages"], "skip_reason" in small, large) == (again["messages"], False, free)
+        assert "intelligent_context" in small["transforms_applied"]
+        assert not broken(small["messages"], dialect)
+        assert set(small["ccr_hashes"]) == set(marker.hashes(json.dumps(small["messages"])))
+        for hash in small["ccr_hashes"]:
+            HTTP.get(f"{url}/v1/retrieve/{hash}").raise_for_status()
+        assert compress(token_budget=20)["skip_reason"] == "context_protected_exceeds_window"
+        assert compress(token_budget=5000, config={"fidelity": "lossless"})["skip_reason"] == "context_not_reversible"
+
+
+@pytest.mark.parametrize("budget", [0, -3, 1.5, "many", True, []])
+def test_a_token_budget_that_is_none_is_refused(provider: Provider, tmp_path: Path, budget: Any) -> None:
+    with serving(settings_for(provider, tmp_path)) as url:
+        reply = HTTP.post(f"{url}/v1/compress", json={"model": "m", "messages": openai_turns(1), "token_budget": budget})
+    assert (reply.status_code, reply.json()["error"]["type"]) == (400, "invalid_request")
