@@ -18,6 +18,7 @@ from tests.proxy.faces import rows
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / ".clients"  # where `make clients` installs them
+INSTALLED = (CLIENTS / ".installed").exists()
 LISTING = rows(7, 90)  # Codex itself cuts what is longer than 10,000 bytes
 PROMPT = "Which zone is node-3 in? List the nodes with the command that the project has, and write the zone into answer.txt."
 ANSWER = "eu-1"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.agents import CLIENTS
+from tests.clients.agents import INSTALLED
 from tests.provider import Provider
 from tests.proxy.faces import embedded, settings_for
 
-collect_ignore_glob = [] if CLIENTS.exists() else ["test_agents.py", "test_typescript.py"]
+collect_ignore_glob = [] if INSTALLED else ["test_agents.py", "test_typescript.py"]
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.agents import CLIENTS
+from tests.clients.agents import INSTALLED
 from tests.provider import Provider
 from tests.serve.deployed import Deployed, cluster
 
-collect_ignore = [] if CLIENTS.exists() else ["test_agents.py"]
+collect_ignore = [] if INSTALLED else ["test_agents.py"]
 # Read by Ray when it starts its processes.
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
