@@ -24,6 +24,11 @@ _INSTRUCTIONS = re.compile(r"system|instruct|reminder|command|rule|example|promp
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,}|_{3,})[ \t]*\n", re.MULTILINE)
 _RULE_BEFORE = re.compile(r"(?:-{3,}|={3,}|\*{3,}|_{3,})\s*$")
 _RULE_BEHIND = re.compile(r"\s*(?:-{3,}|={3,}|\*{3,}|_{3,})[ \t]*\n")
+# What Codex writes above the output of a command.
+_HARNESS = re.compile(
+    r"(?:(?:Chunk ID|Wall time|Exit code|Process exited with code|Process running with session ID|Original token count|Total output lines)"
+    r"\b[^\n]{0,100}\n){2,12}Output:\n(?:Warning: truncated output[^\n]{0,100}\n(?:Total output lines: \d{1,12}\n)?\n?)?"
+)
 _BLOCK = re.compile(r"\n[ \t]*\n")
 _DOCUMENT = re.compile(r"^(?:\[?(?:Document|Doc|Passage|Source|Chunk|Result|Context)\b|\[\d{1,3}\] )", re.MULTILINE | re.IGNORECASE)
 _TURN = re.compile(r"^(?:\[[\d:., ]+\]\s*)?[A-Z][\w .'()-]{0,40}: ?\S", re.MULTILINE)
@@ -41,6 +46,12 @@ def sections(text: str) -> list[Section]:
     if len(text) < MIN_CHARS:
         return []
     return list(_framed(text))
+
+
+def head_of_output(text: str) -> int:
+    """How many characters an agent's own head takes above what a command printed; 0 without one."""
+    head = _HARNESS.match(text)
+    return head.end() if head else 0
 
 
 def _framed(text: str) -> Iterator[Section]:

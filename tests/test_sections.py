@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.sections import MIN_CHARS, sections
+from headroom.sections import MIN_CHARS, head_of_output, sections
 
 ROWS = json.dumps([{"id": n, "name": f"item-{n}", "state": "ok"} for n in range(200)])
 LOG = "\n".join(f"2026-01-01T00:00:{n % 60:02d}Z INFO worker[{n}]: job {n} done in {n * 7 % 90} ms" for n in range(120))
@@ -60,3 +60,12 @@ def test_sections_are_ordered_ranges_of_any_text(text: str) -> None:
         assert position <= section.start < section.end <= len(text)
         assert section.end - section.start >= MIN_CHARS
         position = section.end
+
+
+def test_the_head_that_an_agent_puts_above_an_output() -> None:
+    codex = "Chunk ID: 03a\nWall time: 0.0 seconds\nProcess exited with code 0\nOriginal token count: 27\nOutput:\n"
+    cut = "Warning: truncated output (original token count: 27)\nTotal output lines: 1\n\n"
+    for head in (codex, codex + cut, "Exit code: 0\nWall time: 0.1 seconds\nOutput:\n"):
+        assert head_of_output(head + '[{"a": 1}]') == len(head)
+    for plain in ("", "Output:\n[1]", "Exit code: 0\nOutput:\n[1]", "x\n" + codex, codex.replace("Output", "Printed"), '[{"Chunk ID": 1}]'):
+        assert head_of_output(plain) == 0

@@ -16,7 +16,7 @@ from headroom.ccr.marker import TOOL_NAME
 from headroom.dialects import wire
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Compressed, Segment, Turn, Usage
-from headroom.sections import Section, sections
+from headroom.sections import Section, head_of_output, sections
 
 _END = (-1, -1)  # the part behind the last character of a string
 TOO_MANY_VALUES = "too_many_values"
@@ -204,13 +204,15 @@ class Walk:
             self.programs.add(call_id)
 
     def result(self, text: wire.Str, call_id: str, failed: bool = False) -> Segment:
-        """The segment of a tool result's text."""
+        """The segment of a tool result's text, without the head that the agent has put above it."""
         tool, arguments = self.calls.get(call_id, ("", ""))
         self.segments += 1
         self.asked.append(arguments)
+        head = head_of_output(text)
         return Segment(
-            text=str(text),
+            text=str(text[head:]),
             slot=(text.start, text.end),
+            part=(head, len(text)) if head else None,
             tool=tool,
             arguments=arguments,
             question=self.question,

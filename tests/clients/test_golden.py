@@ -69,5 +69,7 @@ def test_it_arrives_as_it_was_meant(name: str, proxy: str, provider: Provider) -
 @pytest.mark.parametrize("name", ["claude", "codex"])
 def test_what_a_tool_printed_becomes_smaller(name: str, proxy: str, provider: Provider) -> None:
     turn = GOLDEN[name]["turns"][-1]
-    assert int(send(proxy, turn).headers["x-headroom-tokens-saved"]) > 1000
+    answer = send(proxy, turn)
+    assert int(answer.headers["x-headroom-tokens-saved"]) > 1000
+    assert "smart_crusher" in answer.headers["x-headroom-transforms"], "what stands below an agent's own head is taken for what it is"
     assert len(provider.requests[0].body) < len(json.dumps(turn["body"]))
