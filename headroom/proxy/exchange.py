@@ -30,7 +30,7 @@ from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
 from headroom.proxy.context import Asking, asking, fitted
 from headroom.proxy.offer import Offer, offer
-from headroom.proxy.relay import Meter, UpstreamBroke, disconnected, relay, until_gone
+from headroom.proxy.relay import Meter, UpstreamBroke, closed, disconnected, relay, until_gone
 from headroom.proxy.rounds import Rounds, follow
 from headroom.proxy.services import Services
 from headroom.proxy.taken import taken
@@ -133,7 +133,7 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
         trace.complete = True
         trace.ttfb_ms = 1000 * (first - received)
     finally:
-        await response.aclose()
+        await closed(response)
     if asked and capture:
         await keep(asked, capture, trace, services)
 

@@ -12,7 +12,7 @@ from headroom.dialects import ANTHROPIC, OPENAI_CHAT
 from headroom.errors import HeadroomError
 from headroom.proxy.body import ClientGone
 from headroom.proxy.exchange import send_error
-from headroom.proxy.relay import disconnected, relay, until_gone
+from headroom.proxy.relay import closed, disconnected, relay, until_gone
 from headroom.proxy.services import Services
 from headroom.proxy.upstream import provider_of, request_headers, response_headers
 
@@ -25,10 +25,11 @@ class PassThrough:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         provider = provider_of(Headers(scope=scope))
-        read, answered = asyncio.Event(), asyncio.Event()
+        answered = asyncio.Event()
+        whole: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         try:
-            work = self._pass(provider, scope, _body(receive, read), send, answered)
-            await until_gone(work, _gone(receive, read), answered.is_set)
+            work = self._pass(provider, scope, _body(receive, whole), send, answered)
+            await until_gone(work, _gone(receive, whole), answered.is_set)
         except HeadroomError as failure:
             await send_error(send, ANTHROPIC if provider == "anthropic" else OPENAI_CHAT, failure, [])
         except ClientGone:
@@ -46,22 +47,23 @@ class PassThrough:
             await relay(response, response_headers(response), send, None)
             answered.set()
         finally:
-            await response.aclose()
+            await closed(response)
 
 
-async def _body(receive: Receive, read: asyncio.Event) -> AsyncIterator[bytes]:
-    """The client's body as it comes; sets `read` behind its end. Raises ClientGone."""
+async def _body(receive: Receive, whole: asyncio.Future[bool]) -> AsyncIterator[bytes]:
+    """The client's body as it comes; `whole` tells how it ended. When the client goes away, waits to be cancelled."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            whole.set_result(False)
+            await asyncio.Event().wait()
         yield message.get("body", b"")
         if not message.get("more_body"):
-            read.set()
+            whole.set_result(True)
             return
 
 
-async def _gone(receive: Receive, read: asyncio.Event) -> None:
-    """Returns when the client has gone away, which is looked for behind the end of its body."""
-    await read.wait()
-    await disconnected(receive)
+async def _gone(receive: Receive, whole: asyncio.Future[bool]) -> None:
+    """Returns when the client has gone away, which the body tells until its end."""
+    if await asyncio.shield(whole):
+        await disconnected(receive)

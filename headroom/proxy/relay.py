@@ -111,6 +111,11 @@ async def relay(response: httpx.Response, headers: HeaderList, send: Send, meter
     return first or time.perf_counter()
 
 
+async def closed(response: httpx.Response) -> None:
+    """Close it; whoever is cancelled meanwhile, the closing goes on."""
+    await asyncio.shield(asyncio.ensure_future(response.aclose()))
+
+
 async def disconnected(receive: Receive) -> None:
     """Returns when the client has gone away."""
     while (await receive())["type"] != "http.disconnect":
@@ -118,7 +123,10 @@ async def disconnected(receive: Receive) -> None:
 
 
 async def until_gone(work: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None], answered: Callable[[], bool]) -> None:
-    """Run `work`; when `gone` returns before the client is `answered`, cancel it and raise ClientGone."""
+    """Run `work`; when `gone` returns before the client is `answered`, cancel it and raise ClientGone.
+
+    Whoever cancels us, and how often, `work` is cancelled once: a second time would interrupt the closing of what it has open.
+    """
     main, watch = asyncio.create_task(work), asyncio.create_task(gone)
     try:
         await asyncio.wait({main, watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -128,4 +136,9 @@ async def until_gone(work: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, 
     finally:
         watch.cancel()
         main.cancel()
-        await asyncio.gather(main, watch, return_exceptions=True)
+        ended = asyncio.gather(main, watch, return_exceptions=True)
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            await asyncio.shield(ended)
+            raise

@@ -28,7 +28,7 @@ from headroom.encodings import Decoder
 from headroom.errors import HeadroomError
 from headroom.model import Compressed
 from headroom.proxy.offer import Offer
-from headroom.proxy.relay import Meter, UpstreamBroke, relay
+from headroom.proxy.relay import Meter, UpstreamBroke, closed, relay
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
@@ -162,7 +162,7 @@ async def _stream(response: httpx.Response, headers: HeaderList, send: Send, rou
             if following is None:
                 await show(b"".join(answer.tail()))
                 break
-            opened.push_async_callback(following.aclose)
+            opened.push_async_callback(closed, following)
             if following.status_code != 200 or not following.headers.get("content-type", "").startswith(_STREAM):
                 await show(answer.failure(_error(await rounds.whole(following), following.status_code, rounds)))
                 break
@@ -182,7 +182,7 @@ async def _whole(response: httpx.Response, headers: HeaderList, send: Send, roun
                     return await relay(following, response_headers(following) + rounds.trace.headers(), send, None)
                 body = _object(await rounds.whole(following))
             finally:
-                await following.aclose()
+                await closed(following)
             if body is None:
                 raise UpstreamBroke("the provider's answer is not JSON")
             rounds.answer.whole(body)

@@ -18,13 +18,9 @@ _ROUTES = ("/v1/messages", "/v1/chat/completions", "/v1/responses", _PASSED)
 
 
 class Crowd:
-    """One in five never ends its request; the others have seen the beginning of their answer, which the provider then holds.
+    """One in five never ends its request; the others have seen the beginning of their answer, which the provider then holds."""
 
-    `passes` says whether the server sends a body on before its end.
-    """
-
-    def __init__(self, url: str, provider: Provider, clients: int, passes: bool = True) -> None:
-        self._passes = passes
+    def __init__(self, url: str, provider: Provider, clients: int) -> None:
         self._address = urlsplit(url)
         self._provider = provider
         self._clients = clients
@@ -37,7 +33,7 @@ class Crowd:
         before = self._provider.abandoned
         links = await asyncio.gather(*(self._come(number) for number in range(self._clients)))
         waiting = sum(map(_ends, range(self._clients)))
-        begun = sum(self._passes and _route(number) == _PASSED and not _ends(number) for number in range(self._clients))
+        begun = sum(_route(number) == _PASSED and not _ends(number) for number in range(self._clients))
         await asyncio.to_thread(self._provider.wait_until, lambda seen: seen.open == waiting + begun)
         for link in links:
             link.transport.abort()

@@ -16,6 +16,7 @@ import pytest
 from headroom.ccr import marker
 from serve_app.tiers import REASONS
 from tests.provider import WAIT_S, Provider, Script
+from tests.proxy.crowd import Crowd
 from tests.proxy.faces import anthropic_turns, asking, openai_turns, rows
 from tests.proxy.upgrades import shake
 from tests.serve.deployed import Deployed
@@ -198,6 +199,15 @@ def test_killing_every_compressor_fails_no_request(hasty: Deployed, provider: Pr
         bodies = [request.body for request in provider.requests if talk.opening.encode() in request.body]
         assert len(bodies) > 3
         assert_prefixes(bodies)
+
+
+def test_clients_that_vanish_leave_no_request_open(deployed: Deployed, provider: Provider) -> None:
+    provider.always = Script(hold_after=2)
+    crowd = Crowd(deployed.url, provider, 60)
+    for _ in range(3):
+        crowd.come_and_vanish()
+    provider.always = Script()
+    assert httpx.post(f"{deployed.url}/v1/messages", json=asking(anthropic_turns(1)), headers=KEY, timeout=60).status_code == 200
 
 
 def test_without_room_a_client_is_told_when_to_come_back(narrow: Deployed, provider: Provider) -> None:
