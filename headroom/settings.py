@@ -208,6 +208,11 @@ class CacheSettings(_Section):
         "without it one that is sent again gets a new answer",
         env="HEADROOM_CACHE_SAMPLED",
     )
+    single_flight: bool = _field(
+        True,
+        "whether a request that takes part, streams nothing and has no tools waits for the answer to an equal one that is on its way",
+        env="HEADROOM_CACHE_SINGLE_FLIGHT",
+    )
     ttl_s: float = _field(3600.0, "seconds for which an answer is given again", env="HEADROOM_CACHE_TTL_S", gt=0)
     max_mb: int = _field(256, "size of all cached answers; above it the oldest go", env="HEADROOM_CACHE_MAX_MB", ge=1)
 

@@ -55,6 +55,7 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("store", "max_mb"): "64",
     ("cache", "enabled"): "false",
     ("cache", "sampled"): "true",
+    ("cache", "single_flight"): "false",
     ("cache", "ttl_s"): "60",
     ("cache", "max_mb"): "8",
     ("upstream", "anthropic_api_url"): "http://127.0.0.1:9001",

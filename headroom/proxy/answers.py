@@ -19,6 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Send
 
 from headroom.cache.exact import JSON, MAX_ANSWER_BYTES, STREAM, Answer, Told, told_for
+from headroom.cache.flights import Place
 from headroom.cache.key import asks_for_sameness, exact_key, surroundings, unfit
 from headroom.dialects import ANSWERS, Dialect
 from headroom.errors import StoreUnavailable
@@ -71,10 +72,24 @@ class Question:
     read: bool
     write: bool
 
+    @property
+    def place(self) -> Place:
+        return self.scope, self.key
+
     async def known(self, services: Services, trace: Trace) -> tuple[Answer, bytes] | None:
-        """An answer given before and its body as this request wants it."""
+        """An answer given before and its body as this request wants it; also one that is on its way, where waiting for it is no loss.
+
+        A stream is never held back, and an answer to a request with tools is likely none that may be given again.
+        """
         if not self.read:
             return None
+        found = await self._find(services, trace)
+        patient = services.settings.cache.single_flight and not self.call.stream and not self.call.body.get("tools")
+        if found is None and patient and await services.flights.wait(self.place):
+            found = await self._find(services, trace)
+        return found
+
+    async def _find(self, services: Services, trace: Trace) -> tuple[Answer, bytes] | None:
         try:
             answer = await services.answers.get(self.scope, self.key)
         except StoreUnavailable:

@@ -103,13 +103,22 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     call = await offload(len(body.decoded), dialect.read, body.decoded)
     trace.model, trace.stream, trace.chars = call.model, call.stream, sum(map(len, dialect.texts(call)))
     trace.ticket = await services.admission.admit(caller, call, dialect.provider, trace.chars, trace.request_id)
-    forwarded, offered = body.wire, None
     asked, known = await looked_up(request, call, caller, trace, services)
     if known:
         await tell(*known, call, send, trace, received)
-        return
-    capture = Capture(send) if asked else None
-    send = capture or send
+    elif asked:
+        with services.flights.lead(asked.place):
+            capture = Capture(send)
+            await forward(request, call, capture, trace, services, received)
+            await keep(asked, capture, trace, services)
+    else:
+        await forward(request, call, send, trace, services, received)
+
+
+async def forward(request: Incoming, call: Call, send: Send, trace: Trace, services: Services, received: float) -> None:
+    """Steps 6 to 12: the request made smaller, sent on, and its answer relayed; `received` is when it came, monotonic."""
+    dialect, body, caller = trace.dialect, request.body, trace.caller
+    forwarded, offered = body.wire, None
     trace.skip_reason = skip_reason(call, caller, trace.mode)
     if not trace.skip_reason:
         forwarded, offered = await smaller(call, body, caller, trace, services)
@@ -134,8 +143,6 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
         trace.ttfb_ms = 1000 * (first - received)
     finally:
         await closed(response)
-    if asked and capture:
-        await keep(asked, capture, trace, services)
 
 
 async def looked_up(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headroom.cache.exact import ExactCache
+from headroom.cache.flights import Flights
 from headroom.errors import SettingsError
 from headroom.learning import Learning, open_learning
 from headroom.proxy.admission import Admission
@@ -36,6 +37,7 @@ class Services:
     answers: ExactCache
     learning: Learning | None = None
     embed: Embed = field(default_factory=NoEmbed)
+    flights: Flights = field(default_factory=Flights)
     counts: TokenCounts = field(default_factory=TokenCounts)
     retrievals: Retrievals = field(default_factory=Retrievals)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -303,3 +304,58 @@ def test_without_its_store_every_request_is_a_miss(provider: Provider, tmp_path:
 def test_several_processes_share_it(provider: Provider, tmp_path: Path) -> None:
     with serving(settings_for(provider, tmp_path)) as one, serving(settings_for(provider, tmp_path)) as other:
         assert [said(post(url, ROUTES[0])) for url in (one, other)] == ["miss", "hit-exact"]
+
+
+def together(url: str, count: int, body: Mapping[str, Any] = ASK) -> list[Future[httpx.Response]]:
+    """Requests sent at the same time."""
+    pool = ThreadPoolExecutor(count)
+    sent = [pool.submit(httpx.post, url + ROUTES[0], json=dict(body), timeout=WAIT_S) for _ in range(count)]
+    pool.shutdown(wait=False)
+    return sent
+
+
+def test_equal_requests_on_their_way_are_sent_once(url: str, provider: Provider) -> None:
+    provider.script(Script(hold_after=0))
+    sent = together(url, 8)
+    provider.wait_until(lambda provider: provider.holds)
+    provider.release()
+    answers = [answer.result(WAIT_S) for answer in sent]
+    assert len(provider.requests) == 1
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert sorted(said(answer) for answer in answers) == ["hit-exact"] * 7 + ["miss"]
+
+
+def test_whoever_waited_in_vain_asks_itself(url: str, provider: Provider) -> None:
+    provider.script(Script(status=500, hold_after=0))
+    sent = together(url, 4)
+    provider.wait_until(lambda provider: provider.holds)
+    provider.release()
+    assert sorted(answer.result(WAIT_S).status_code for answer in sent) == [200, 200, 200, 500]
+
+
+def test_a_client_that_goes_away_takes_nobody_along(url: str, provider: Provider) -> None:
+    provider.script(Script(hold_after=0))
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(url + ROUTES[0], json=ASK, timeout=httpx.Timeout(WAIT_S, read=0.2))
+    assert post(url, ROUTES[0]).status_code == 200
+
+
+@pytest.mark.parametrize("more", [{"stream": True}, {"tools": LOOK}])
+def test_a_stream_or_a_request_with_tools_does_not_wait(url: str, provider: Provider, more: dict[str, Any]) -> None:
+    provider.script(Script(hold_after=0))
+    (first,) = together(url, 1, ASK | more)
+    provider.wait_until(lambda provider: provider.holds)
+    assert said(HTTP.post(url + ROUTES[0], json=ASK | more)) == "miss"
+    assert not first.done()
+    provider.release()
+    assert first.result(WAIT_S).status_code == 200
+
+
+def test_single_flight_can_be_turned_off(provider: Provider, tmp_path: Path) -> None:
+    with serving(settings_for(provider, tmp_path, cache={"single_flight": False})) as url:
+        provider.script(Script(hold_after=0))
+        (first,) = together(url, 1)
+        provider.wait_until(lambda provider: provider.holds)
+        assert said(HTTP.post(url + ROUTES[0], json=ASK)) == "miss"
+        provider.release()
+        assert first.result(WAIT_S).status_code == 200
