@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headroom.ccr.marker import hashes
-from headroom.dialects import ANTHROPIC, OPENAI_CHAT, Dialect
+from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, Dialect
 from headroom.store.sqlite import SqliteStore
 from tests.forwarding import Face, requests
 
@@ -126,3 +126,40 @@ def test_every_hash_redeems_the_exact_original(tmp_path: Path) -> None:
     server.forward(openai())
     originals = {server.store.get_original("local", result.hash).text for result in server.known.values() if result.hash}
     assert originals == {ROWS, LOG, FILE}
+
+
+def responses() -> list[list[dict[str, Any]]]:
+    """The same conversation as items, in the pieces that are added between one request and the next."""
+    pieces: list[list[dict[str, Any]]] = []
+    said: list[dict[str, Any]] = []
+    for number, (question, tool, arguments, output) in enumerate(TURNS):
+        call = {"type": "function_call", "call_id": f"t{number}", "name": tool, "arguments": json.dumps(arguments)}
+        result: dict[str, Any] = {"type": "function_call_output", "call_id": f"t{number}", "output": output}
+        if number % 2:
+            result["output"] = [{"type": "input_text", "text": output}]
+        pieces += [
+            [*said, {"role": "user", "content": [{"type": "input_text", "text": question}]}],
+            [{"type": "reasoning", "id": f"rs_{number}", "summary": [], "encrypted_content": "gAAAA"}, call, result],
+        ]
+        said = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I have it."}]}]
+    return pieces
+
+
+def test_items_stay_what_they_became(tmp_path: Path) -> None:
+    server, forgetful = face(OPENAI_RESPONSES, tmp_path / "one"), face(OPENAI_RESPONSES, tmp_path / "two")
+    items: list[dict[str, Any]] = []
+    before: list[dict[str, Any]] = []
+    for piece in responses():
+        items += piece
+        raw = json.dumps({"model": "m", "input": items}).encode()
+        body = server.body(raw)
+        forgetful.known.clear()
+        assert forgetful.body(raw) == body
+        sent = json.loads(body)["input"]
+        assert sent[: len(before)] == before
+        assert [item.get("type") for item in sent] == [item.get("type") for item in items]
+        before = sent
+    text = json.dumps(before)
+    assert "Headroom recall" in text
+    assert list(hashes(text))
+    assert len(text) < 0.6 * len(json.dumps(items))

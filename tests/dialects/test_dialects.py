@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT, Dialect, dialect_of
+from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT, OPENAI_RESPONSES, Dialect, dialect_of
 from headroom.dialects.base import TOO_MANY_VALUES, splice, understood
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Compressed, Segment, Usage
@@ -25,9 +25,26 @@ _ANTHROPIC = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant"]), "content": _CONTENT | st.lists(_RESULT | _BLOCK, max_size=3)}
 )
 _OPENAI = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "tool", "system"]), "content": _CONTENT | st.none()})
-_MESSAGES = st.tuples(st.just(ANTHROPIC), st.lists(_ANTHROPIC, min_size=1, max_size=5)) | st.tuples(
-    st.just(OPENAI_CHAT), st.lists(_OPENAI, min_size=1, max_size=5)
+_PART = st.fixed_dictionaries({"type": st.sampled_from(["input_text", "output_text", "input_image"]), "text": _TEXT})
+_ITEM = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "developer"]), "content": _TEXT | st.lists(_PART, max_size=3)})
+_OUTPUT = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["function_call_output", "custom_tool_call_output", "hologram", "reasoning"]),
+        "call_id": st.sampled_from(["t", "u"]),
+        "output": _TEXT | st.lists(_PART, max_size=3),
+    }
 )
+_CALL = st.fixed_dictionaries({"type": st.just("function_call"), "call_id": st.just("t"), "name": _TEXT, "arguments": _TEXT})
+_ITEMS = st.tuples(st.just(OPENAI_RESPONSES), st.lists(_ITEM | _OUTPUT | _CALL, min_size=1, max_size=6))
+_MESSAGES = (
+    _ITEMS
+    | st.tuples(st.just(ANTHROPIC), st.lists(_ANTHROPIC, min_size=1, max_size=5))
+    | st.tuples(st.just(OPENAI_CHAT), st.lists(_OPENAI, min_size=1, max_size=5))
+)
+
+
+def key_of(dialect: Dialect) -> str:
+    return "input" if dialect is OPENAI_RESPONSES else "messages"
 
 
 def written(value: Any, draw: random.Random) -> str:
@@ -53,7 +70,7 @@ def written(value: Any, draw: random.Random) -> str:
 @given(_MESSAGES, st.randoms(use_true_random=False))
 def test_only_the_touched_strings_differ(case: tuple[Dialect, list[dict[str, Any]]], draw: random.Random) -> None:
     dialect, messages = case
-    body = {"model": "m", "n": 7, "messages": messages, "after": ["x", 1]}
+    body = {"model": "m", "n": 7, key_of(dialect): messages, "after": ["x", 1]}
     text = written(body, draw)
     call = dialect.read(text.encode("utf-8", "surrogatepass"))
     segments = dialect.segments(call)
@@ -75,7 +92,7 @@ def test_segments_know_nothing_of_what_comes_later(case: tuple[Dialect, list[dic
     dialect, messages = case
 
     def seen(count: int) -> list[tuple[str, str, str, str, str]]:
-        segments = dialect.segments(dialect.read(json.dumps({"messages": messages[:count]}).encode()))
+        segments = dialect.segments(dialect.read(json.dumps({key_of(dialect): messages[:count]}).encode()))
         return [(s.text, s.tool, s.arguments, s.question, s.intent) for s in segments]
 
     whole = seen(len(messages))
