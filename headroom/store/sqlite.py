@@ -9,24 +9,18 @@ What must hold:
   a use is written down only when the last one on record is older than that.
 - An original whose lifetime is over, or that was the least recently used of a full store, leaves
   a row without text for seven days, so that it can be told from one that never was.
-- A connection belongs to one thread of one process; nothing inherited over a fork is used.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
-
-import zstandard
 
 from headroom.errors import Expired, NotFound, StoreUnavailable
 from headroom.model import Compressed, Original
@@ -34,7 +28,7 @@ from headroom.store import sqlite_answers, sqlite_shared
 from headroom.store.base import AnswerStats, BlobStats, Draw, Drawn, Entry
 from headroom.store.bounds import MAX_ANSWERS_BYTES, MAX_TOMBSTONES, MEMO_SHARE, TOMBSTONE_S, renewal_s
 from headroom.store.codec import decode, encode, join_result, pack, plain, split_result, unpack
-from headroom.store.schema import SCHEMA_VERSION, STEPS
+from headroom.store.sqlite_file import SqliteFile
 from headroom.store.vault import AWAY, Vault
 
 _SWEEP_ROWS = 64  # rows whose time is over, looked for at every write
@@ -43,17 +37,6 @@ _KEYS_AT_ONCE = 500  # parameters of one statement
 _BYTES = "bytes:"  # before the keys of `put_first`; those of results are hashes
 
 K = TypeVar("K")
-
-_CAUSES = {
-    "SQLITE_BUSY": "locked by another process",
-    "SQLITE_LOCKED": "locked by another process",
-    "SQLITE_FULL": "the disk is full",
-    "SQLITE_READONLY": "read-only",
-    "SQLITE_CANTOPEN": "cannot be opened",
-    "SQLITE_IOERR": "cannot be read or written",
-    "SQLITE_CORRUPT": "corrupt, move the file away to start a new one",
-    "SQLITE_NOTADB": "not a database, move the file away to start a new one",
-}
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +58,7 @@ class SqliteStore:
         vault: Vault | None = None,
         max_answers_bytes: int = MAX_ANSWERS_BYTES,
     ) -> None:
-        self._path = Path(path)
+        self._file = SqliteFile(Path(path), busy_s)
         self._vault = vault or Vault()
         self._ttl_s = ttl_s
         self._renewal_s = renewal_s(ttl_s)
@@ -83,9 +66,6 @@ class SqliteStore:
         self._max_bytes = max_bytes - self._max_results_bytes
         self._max_answers_bytes = max_answers_bytes
         self._clock = clock
-        self._busy_s = busy_s
-        self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
-        self._closed = False
 
     def put_originals(self, scope: str, originals: Iterable[Original]) -> None:
         """Write and commit before returning. Raises StoreUnavailable also when they do not fit into `max_bytes` at all."""
@@ -96,11 +76,11 @@ class SqliteStore:
         if not packed:
             return
         if sum(map(len, packed.values())) > self._max_bytes:
-            raise StoreUnavailable(f"{self._path}: more text at once than the store may hold ({self._max_bytes:,} bytes)")
+            raise StoreUnavailable(f"{self._file.path}: more text at once than the store may hold ({self._max_bytes:,} bytes)")
         stands = {hash: self._vault.put(scope, hash, frame) for hash, frame in packed.items()}
         gone = list(stands.values())  # of no use unless they are written down
         try:
-            with self._write() as db:
+            with self._file.write() as db:
                 old: list[bytes] = []
                 new = {self._put_original(db, scope, wanted[hash], len(packed[hash]), stands[hash], old) for hash in packed}
                 old += self._sweep(db, new.union(alive.values()))
@@ -110,15 +90,15 @@ class SqliteStore:
 
     def _refuse_collisions(self, scope: str, standing: Mapping[int, Original]) -> None:
         """Two texts with one hash cannot both be read back, so the second is not stored."""
-        with self._read() as db:
+        with self._file.read() as db:
             for some in _chunks(list(standing)):
                 for id, frame in db.execute(f"SELECT id, zstd FROM texts WHERE id IN ({_marks(some)})", some):
                     if unpack(self._vault.get(scope, standing[id].hash, frame)) != standing[id].text:
-                        raise StoreUnavailable(f"{self._path}: another text is stored under hash={standing[id].hash}")
+                        raise StoreUnavailable(f"{self._file.path}: another text is stored under hash={standing[id].hash}")
 
     def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
         """The original, counted and renewed. Raises NotFound and Expired as the protocol says."""
-        with self._read() as db:
+        with self._file.read() as db:
             row = db.execute(
                 "SELECT id, bytes, used, tool, tokens, items, items_kept, retrievals, zstd FROM originals LEFT JOIN texts USING (id) "
                 "WHERE scope = ? AND hash = ?",
@@ -143,12 +123,12 @@ class SqliteStore:
 
     def blob_stats(self) -> BlobStats:
         """What is stored over all scopes, and how often anything was read back since the file was made."""
-        with self._read() as db:
+        with self._file.read() as db:
             return BlobStats(*db.execute("SELECT entries, bytes, retrievals FROM totals").fetchone())
 
     def get_results(self, keys: Sequence[str]) -> Mapping[str, Compressed]:
         """The known results among `keys`; a row written by another version of `Compressed` counts as unknown."""
-        with self._read() as db:
+        with self._file.read() as db:
             known = self._known(db, keys)
         self._renew_results((id, used) for id, used, _ in known.values())
         return {key: result for key, (_, _, result) in known.items()}
@@ -157,7 +137,7 @@ class SqliteStore:
         """Compare-and-set: what stood first for a key stays and is returned."""
         if not results:
             return {}
-        with self._write() as db:
+        with self._file.write() as db:
             standing = {key: result for key, (_, _, result) in self._known(db, list(results)).items()}
             for key in (key for key in results if key not in standing):
                 db.execute("DELETE FROM results WHERE key = ?", (key,))  # a row that cannot be read
@@ -167,7 +147,7 @@ class SqliteStore:
 
     def get_first(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """The values among `keys`; they stand beside the results and share their bounds."""
-        with self._read() as db:
+        with self._file.read() as db:
             rows = _rows(db, [_BYTES + key for key in keys])
         self._renew_results((id, used) for id, used, *_ in rows.values())
         return {key.removeprefix(_BYTES): self._vault.open(key, text or b"") for key, (_, _, _, text) in rows.items()}
@@ -176,7 +156,7 @@ class SqliteStore:
         """Compare-and-set: what stood first for a key stays and is returned."""
         if not values:
             return {}
-        with self._write() as db:
+        with self._file.write() as db:
             rows = _rows(db, [_BYTES + key for key in values])
             standing = {key: self._vault.open(key, text or b"") for key, (_, _, _, text) in rows.items()}
             for key, value in values.items():
@@ -209,35 +189,35 @@ class SqliteStore:
 
     def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
         """Grant every draw or none, in one transaction."""
-        with self._write() as db:
+        with self._file.write() as db:
             return sqlite_shared.draw(db, self._clock(), draws, once, once_s)
 
     def append(self, log: str, entries: Sequence[bytes], keep: int = 100_000) -> int:
         """Commit entries in order; the number of the last."""
-        with self._write() as db:
+        with self._file.write() as db:
             return sqlite_shared.append(db, log, [self._vault.shut(f"log:{log}", entry) for entry in entries], keep)
 
     def read_log(self, log: str, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
         """Entries behind number `after`, in order."""
-        with self._read() as db:
+        with self._file.read() as db:
             entries = sqlite_shared.read_log(db, log, after, limit)
         return [Entry(entry.number, self._vault.open(f"log:{log}", entry.data)) for entry in entries]
 
     def get_record(self, table: str, key: str) -> bytes | None:
         """The record, or None."""
-        with self._read() as db:
+        with self._file.read() as db:
             found = sqlite_shared.get_record(db, table, key)
         return None if found is None else self._vault.open(f"record:{table}:{key}", found)
 
     def list_records(self, table: str) -> Mapping[str, bytes]:
         """The whole table, by key."""
-        with self._read() as db:
+        with self._file.read() as db:
             rows = sqlite_shared.list_records(db, table)
         return {key: self._vault.open(f"record:{table}:{key}", value) for key, value in rows.items()}
 
     def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
         """Write `new` where `old` stands; False when something else does."""
-        with self._write() as db:
+        with self._file.write() as db:
             place = f"record:{table}:{key}"
             stands = sqlite_shared.get_record(db, table, key)
             if (None if stands is None else self._vault.open(place, stands)) != old:
@@ -247,10 +227,10 @@ class SqliteStore:
 
     def secret(self, name: str) -> bytes:
         """32 random bytes, the same for every process on this file."""
-        with self._read() as db:
+        with self._file.read() as db:
             found = sqlite_shared.find_secret(db, name)
         if found is None:
-            with self._write() as db:
+            with self._file.write() as db:
                 found = sqlite_shared.make_secret(db, name, self._vault.shut(f"secret:{name}", secrets.token_bytes(32)))
         return self._vault.open(f"secret:{name}", found)
 
@@ -260,16 +240,13 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close this process's connections. A store that another thread still uses may fail there with StoreUnavailable."""
-        self._closed = True
-        for owner in list(self._connections):
-            if owner[0] == os.getpid():
-                self._connections.pop(owner).close()
+        self._file.close()
 
     def _touch(self, scope: str, hashes: Sequence[str]) -> dict[str, int]:
         """hash -> row of the originals that are readable, their lifetimes renewed."""
         alive: dict[str, int] = {}
         stale: list[str] = []
-        with self._read() as db:
+        with self._file.read() as db:
             for some in _chunks(hashes):
                 query = f"SELECT id, hash, bytes, used FROM originals WHERE scope = ? AND hash IN ({_marks(some)})"
                 for id, hash, size, used in db.execute(query, (plain(scope), *map(plain, some))):
@@ -277,7 +254,7 @@ class SqliteStore:
                         alive[hash] = id
                         stale += [hash] if self._stale(used) else []
         if stale:
-            with self._write() as db:
+            with self._file.write() as db:
                 for hash in stale:
                     renewal = db.execute("UPDATE originals SET used = ? WHERE id = ? AND bytes > 0", (self._clock(), alive[hash]))
                     if renewal.rowcount == 0:  # buried in the meantime
@@ -353,105 +330,11 @@ class SqliteStore:
     def _renew(self, update: str, ids: Sequence[int]) -> int:
         """Rows that were renewed. What was read is served also when they cannot be."""
         try:
-            with self._write() as db:
+            with self._file.write() as db:
                 return db.executemany(update, [(self._clock(), id) for id in ids]).rowcount
         except StoreUnavailable as failure:
             _log.warning("a use could not be written down: %s", failure.message)
             return 0
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, committed at the end or not at all."""
-        with self._read() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            finally:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection; a foreign error inside becomes StoreUnavailable, and the next use opens anew."""
-        try:
-            yield self._connection()
-        except (sqlite3.Error, zstandard.ZstdError, OSError) as failure:
-            broken = self._connections.pop(_owner(), None)
-            if broken is not None:
-                broken.close()
-            raise StoreUnavailable(f"{self._path}: {_cause(failure)}") from failure
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreUnavailable(f"{self._path}: the store is closed")
-        owner = _owner()
-        if owner not in self._connections:
-            self._connections[owner] = self._open()
-        return self._connections[owner]
-
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        db = sqlite3.connect(self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
-        try:
-            (version,) = db.execute("PRAGMA user_version").fetchone()  # makes the file, still empty
-            if self._path.stat().st_mode & 0o077:
-                self._path.chmod(0o600)
-            _use_wal(db, self._busy_s)
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA journal_size_limit = 67108864")
-            if version < SCHEMA_VERSION:
-                version = _upgrade(db)
-            if version != SCHEMA_VERSION:
-                raise sqlite3.DatabaseError(f"schema {version} is of another version of Headroom, which knows {SCHEMA_VERSION}")
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-
-def _owner() -> tuple[int, int]:
-    return os.getpid(), threading.get_ident()
-
-
-def _use_wal(db: sqlite3.Connection, busy_s: float) -> None:
-    """The change to WAL does not wait for others that make the same change, so it is tried again."""
-    pause_s = 0.01
-    for attempt in range(int(busy_s / pause_s), -1, -1):
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as failure:
-            if failure.sqlite_errorname != "SQLITE_BUSY" or attempt == 0:
-                raise
-            time.sleep(pause_s)
-        else:
-            return
-
-
-def _upgrade(db: sqlite3.Connection) -> int:
-    """Make the tables that a file of an older version lacks, unless another process was quicker; the schema version."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        for step in STEPS[version:]:
-            _execute_all(db, step)
-            version += 1
-        db.execute(f"PRAGMA user_version = {version}")
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-    return int(version)
-
-
-def _execute_all(db: sqlite3.Connection, script: str) -> None:
-    """Each statement, without the commit that `executescript` begins with."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            db.execute(statement)
-            statement = ""
 
 
 def _rows(db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[int, float, str, bytes | None]]:
@@ -490,9 +373,3 @@ def _chunks(keys: Sequence[K]) -> Iterator[list[K]]:
 
 def _marks(some: Sequence[object]) -> str:
     return ",".join("?" * len(some))
-
-
-def _cause(failure: Exception) -> str:
-    name = getattr(failure, "sqlite_errorname", "")
-    known = next((words for prefix, words in _CAUSES.items() if name.startswith(prefix)), "")
-    return f"{known} ({failure})" if known else str(failure)
