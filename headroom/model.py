@@ -366,6 +366,7 @@ class Outcome:
     team: str = ""
     user: str = ""
     conversation: str = ""
+    turns: int = 0
     sent: bool = False
     holdout: bool = False
     shadow: bool = False

@@ -253,6 +253,24 @@ class AccessSettings(_Section):
     jwt_team_claim: str = _field("team", "claim of a token that names a team", env="HEADROOM_JWT_TEAM_CLAIM", min_length=1)
 
 
+class StatsSettings(_Section):
+    url: str = _field(
+        "",
+        "folder of the ledger's Parquet files: a path, or s3://BUCKET/PREFIX (default: stats in the home directory)",
+        env="HEADROOM_STATS_URL",
+    )
+    prices: UserPath | None = _field(
+        None, "TOML or YAML file with prices of one's own, before those that come along", env="HEADROOM_PRICES"
+    )
+    savings_path: UserPath | None = _field(
+        None, "file with what was saved (default: proxy_savings.json in the home directory)", env="HEADROOM_SAVINGS_PATH"
+    )
+    compact_s: float = _field(30.0, "seconds after which rows go from the journal to Parquet", env="HEADROOM_STATS_COMPACT_S", gt=0)
+    retention_days: int = _field(
+        90, "days that the rows of requests are kept; hours, days, weeks and months stay", env="HEADROOM_STATS_RETENTION_DAYS", ge=2
+    )
+
+
 class ClientSettings(_Section):
     """For commands that talk to a running Headroom, and where the tools they set up keep their files."""
 
@@ -329,6 +347,7 @@ class Settings(_Section):
     upstream: UpstreamSettings = UpstreamSettings()
     access: AccessSettings = AccessSettings()
     limits: LimitsSettings = LimitsSettings()
+    stats: StatsSettings = StatsSettings()
     client: ClientSettings = ClientSettings()
 
     @property

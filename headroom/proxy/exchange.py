@@ -191,7 +191,8 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
         _log.exception("request %s is forwarded untouched", trace.request_id)
         trace.skip_reason = "failed"
         return body.wire, None
-    trace.degraded, trace.conversation = (*trace.degraded, *done.degraded), talk.id
+    trace.degraded = (*trace.degraded, *done.degraded)
+    trace.conversation, trace.turns = talk.id, len(talk.turns)
     trace.results = [*done.results, *done.recalled, *(offered.added if offered else ())]
     looked_at = zip(talk.segments, done.results, strict=True)
     trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)

@@ -1,63 +1,223 @@
-"""Records outcomes: the ledger of this process, and one JSON line per request in the log file. Nobody waits.
+"""Records outcomes: rows of the ledger, and one JSON line per request in the log file. Nobody waits.
 
-A line never holds a prompt, an answer or a credential. When the disk cannot keep up or cannot be
-written, lines are dropped, counted and logged; requests go on.
+A row never holds a prompt, an answer or a credential. What waits for the disk is bounded: when the disk cannot keep up, or cannot
+be written, rows are dropped, counted and logged; requests go on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import queue
 import threading
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from headroom.errors import StoreUnavailable
 from headroom.model import Outcome
-from headroom.stats.ledger import Ledger
+from headroom.stats.book import Book, View
+from headroom.stats.ledger import Groups, Query
+from headroom.stats.prices import Prices
+from headroom.stats.rows import row_of
+from headroom.stats.series import Series
 
-_MAX_WAITING = 10_000  # lines
+_MAX_WAITING = 10_000  # outcomes
+_BATCH = 500
+_TICK_S = 1.0
+_RETRY_S = 1.0  # after the disk failed
+_FLUSH_S = 5.0
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Statistics(Protocol):
+    """Where outcomes go and what was counted: this process's `Recorder`, or the Stats deployment."""
+
+    @property
+    def dropped(self) -> int:
+        """Outcomes of this process that are in no ledger."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def record(self, outcome: Outcome) -> None:
+        """Take one outcome; returns at once and never fails."""
+        ...
+
+    async def look(self, query: Query | None = None, *, fresh: bool = True) -> View:
+        """Totals; if `fresh`, what this process recorded before is in them, else nobody waits for the disk. Raises StoreUnavailable."""
+        ...
+
+    async def series(self, query: Query | None = None) -> dict[Series, Groups]:
+        """Every series. Raises StoreUnavailable."""
+        ...
+
+
+class LogFile:
+    """One line per outcome. Opened at once, so that a path that cannot be written stops the start; raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        """One `write` per line: several processes may append to the same file. A line that cannot be written is logged."""
+        for outcome in outcomes:
+            try:
+                os.write(self._descriptor, (json.dumps(line(outcome)) + "\n").encode())
+            except OSError as failure:
+                _log.warning("%s: a line could not be written: %s", self._path, failure.strerror)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 class Recorder:
-    """`log_file` is opened at once, so that a path that cannot be written stops the start; raises OSError."""
+    """Statistics in the book of this machine; a thread writes, another compacts every `compact_s`."""
 
-    def __init__(self, ledger: Ledger, log_file: Path | None = None) -> None:
-        self._ledger = ledger
-        self._lines: queue.Queue[str | None] = queue.Queue(_MAX_WAITING)
-        self._thread: threading.Thread | None = None
-        if log_file:
-            log_file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            self._thread = threading.Thread(target=self._write, args=(descriptor, log_file), name="request-log", daemon=True)
-            self._thread.start()
+    def __init__(self, book: Book, prices: Prices, log_file: LogFile | None = None, compact_s: float = 30.0) -> None:
+        self._book = book
+        self._prices = prices
+        self._log_file = log_file
+        self._compact_s = compact_s
+        self._waiting: queue.Queue[Outcome | threading.Event | None] = queue.Queue(_MAX_WAITING)
+        self._closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.dropped = 0
+
+    async def start(self) -> None:
+        for target in (self._write, self._compact):
+            thread = threading.Thread(target=target, name=f"stats{target.__name__}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    async def close(self) -> None:
+        """Write what waits, and compact it."""
+        await asyncio.to_thread(self._close)
 
     def record(self, outcome: Outcome) -> None:
-        """Count one outcome and queue its line."""
-        self._ledger.record(outcome)
-        if self._thread:
-            try:
-                self._lines.put_nowait(json.dumps(line(outcome)) + "\n")
-            except queue.Full:
-                _log.warning("request %s is missing in the log file: the disk is too slow", outcome.request_id)
+        try:
+            self._waiting.put_nowait(outcome)
+        except queue.Full:
+            self.dropped += 1
+            if self.dropped in (1, 10, 100) or self.dropped % 1000 == 0:
+                _log.warning("%d outcomes are in no ledger: the disk cannot keep up", self.dropped)
 
-    def close(self) -> None:
-        """Write what is queued."""
-        if self._thread:
-            self._lines.put(None)
-            self._thread.join(timeout=5)
+    async def look(self, query: Query | None = None, *, fresh: bool = True) -> View:
+        if fresh:
+            await asyncio.to_thread(self._flush)
+        return await asyncio.to_thread(_read, self._book.look, query)
 
-    def _write(self, descriptor: int, path: Path) -> None:
-        """One `write` per line: several processes may append to the same file."""
-        while (text := self._lines.get()) is not None:
+    async def series(self, query: Query | None = None) -> dict[Series, Groups]:
+        await asyncio.to_thread(self._flush)
+        return await asyncio.to_thread(_read, self._book.series, query)
+
+    def _flush(self) -> None:
+        """Returns when what was recorded before is written, or the disk takes too long."""
+        if not self._threads:
+            return
+        written = threading.Event()
+        try:
+            self._waiting.put(written, timeout=_FLUSH_S)
+        except queue.Full:
+            return
+        written.wait(_FLUSH_S)
+
+    def _close(self) -> None:
+        if not self._threads:
+            return
+        self._closing.set()
+        try:
+            self._waiting.put(None, timeout=_FLUSH_S)
+        except queue.Full:
+            _log.warning("%d outcomes are in no ledger: the disk could not be written", self._waiting.qsize())
+        for thread in self._threads:
+            thread.join(timeout=2 * _FLUSH_S)
+
+    def _write(self) -> None:
+        """The writing thread."""
+        try:
+            self._book.start()
+        except OSError as failure:
+            _log.warning("the ledger cannot be opened: %s", failure)
+        ended = False
+        while not ended:
+            batch, flushed, ended = self._batch()
+            if batch:
+                self._keep(batch)
+            for event in flushed:
+                event.set()
+            self._book.seal(older_than_s=self._compact_s)
+        self._book.close()
+        if self._log_file:
+            self._log_file.close()
+
+    def _batch(self) -> tuple[list[Outcome], list[threading.Event], bool]:
+        """What waits, as much as is written at once; whether that was the last."""
+        batch: list[Outcome] = []
+        flushed: list[threading.Event] = []
+        try:
+            item = self._waiting.get(timeout=_TICK_S)
+            while True:
+                if item is None:
+                    return batch, flushed, True
+                if isinstance(item, threading.Event):
+                    flushed.append(item)
+                else:
+                    batch.append(item)
+                if len(batch) >= _BATCH:
+                    break
+                item = self._waiting.get_nowait()
+        except queue.Empty:
+            pass
+        return batch, flushed, False
+
+    def _keep(self, batch: Sequence[Outcome]) -> None:
+        """Tried until it succeeds; a server that ends meanwhile gives up."""
+        if self._log_file:
+            self._log_file.write(batch)
+        rows = [row_of(outcome, self._prices) for outcome in batch]
+        failed = False
+        while True:
             try:
-                os.write(descriptor, text.encode())
+                self._book.append(rows)
+                return
             except OSError as failure:
-                _log.warning("%s: a line could not be written: %s", path, failure.strerror)
-        os.close(descriptor)
+                if not failed:
+                    _log.warning("the ledger cannot be written, outcomes wait: %s", failure)
+                failed = True
+            if self._closing.wait(_RETRY_S):
+                self.dropped += len(rows)
+                _log.warning("%d outcomes are in no ledger: the disk could not be written", len(rows))
+                return
+
+    def _compact(self) -> None:
+        """The compacting thread: at the start, for what others left behind, then now and then, and at the end."""
+        ended = False
+        while True:
+            try:
+                self._book.compact()
+            except OSError as failure:
+                _log.warning("the ledger could not be compacted, it is tried again: %s", failure)
+            if ended:
+                return
+            ended = self._closing.wait(self._compact_s)
+            if ended:
+                self._threads[0].join(timeout=_FLUSH_S)
+
+
+def _read(ask: Callable[[Query | None], T], query: Query | None) -> T:
+    try:
+        return ask(query)
+    except OSError as failure:
+        raise StoreUnavailable(f"The ledger cannot be read: {failure}.") from None
 
 
 def line(outcome: Outcome) -> dict[str, Any]:

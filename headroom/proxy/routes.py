@@ -16,15 +16,17 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from headroom.ccr import retrieve
-from headroom.errors import HeadroomError, InvalidRequest
-from headroom.proxy.admission import admit_operator, is_admin, known
+from headroom.errors import HeadroomError, InvalidRequest, StoreUnavailable
+from headroom.proxy.admission import is_admin, known
 from headroom.proxy.body import json_object, read_body
 from headroom.proxy.compress_route import compress_body
 from headroom.proxy.keys_route import keys_routes
-from headroom.proxy.learning_routes import learning_routes, summary
-from headroom.proxy.sdk_routes import ccr_stats, declared, sdk_routes
+from headroom.proxy.learning_routes import learning_routes
+from headroom.proxy.sdk_routes import ccr_stats, sdk_routes
 from headroom.proxy.services import Services
-from headroom.stats.exposition import CONTENT_TYPE
+from headroom.proxy.stats_routes import stats_routes
+from headroom.stats import report
+from headroom.stats.tally import Tally
 
 _SMALL_BODY = 1_000_000
 
@@ -34,7 +36,7 @@ def own_routes(services: Services) -> APIRouter:
     router = APIRouter()
     _caller_routes(router, services)
     _health_routes(router, services)
-    _operator_routes(router, services)
+    stats_routes(router, services)
     learning_routes(router, services)
     sdk_routes(router, services)
     keys_routes(router, services)
@@ -95,7 +97,7 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
 
 
 def _health_routes(router: APIRouter, services: Services) -> None:
-    settings, ledger = services.settings, services.ledger
+    settings, started = services.settings, time.time()
 
     def checks() -> dict[str, dict[str, Any]]:
         ready, embed = services.compress.ready, services.embed
@@ -106,18 +108,13 @@ def _health_routes(router: APIRouter, services: Services) -> None:
 
     @router.get("/health", summary="Always 200 while the process answers")
     async def health() -> dict[str, Any]:
-        totals = ledger.totals
         return {
             "status": "healthy",
             "optimize": settings.optimize,
-            "stats": {
-                "total_requests": totals["requests"],
-                "tokens_saved": totals["saved"],
-                "savings_percent": ledger.savings_percent(),
-            },
+            "stats": report.health(await _total(services)),
             "version": version("headroom"),
             "ready": services.compress.ready or not settings.optimize,
-            "uptime_seconds": round(time.time() - ledger.started, 1),
+            "uptime_seconds": round(time.time() - started, 1),
             "checks": checks(),
             "config": {
                 "optimize": settings.optimize,
@@ -142,25 +139,12 @@ def _health_routes(router: APIRouter, services: Services) -> None:
         return Response()
 
 
-def _operator_routes(router: APIRouter, services: Services) -> None:
-    @router.get("/stats", summary="What was saved, in this process")
-    async def stats(request: Request) -> Response:
-        admit_operator(request.headers, services.settings)
-        body = services.ledger.stats(services.settings.compression.fidelity)
-        stored = await services.store.blob_stats()
-        rounds = services.ledger.totals["rounds"]
-        body["compression"] = {"ccr_entries": stored.entries, "ccr_retrievals": stored.retrievals, "ccr_rounds": rounds}
-        learned = await asyncio.to_thread(services.learning.everybody) if services.learning else []
-        body["toin"] = summary(learned, services.learning is not None)
-        kept = await services.store.answer_stats()
-        hits, ttl_s = services.ledger.totals["cached"], services.settings.cache.ttl_s
-        body["cache"] = {"entries": kept.entries, "bytes": kept.bytes, "total_hits": hits, "ttl_seconds": ttl_s}
-        return _json(declared(body, learned))
-
-    @router.get("/metrics", summary="Prometheus metrics of this process")
-    async def metrics(request: Request) -> Response:
-        admit_operator(request.headers, services.settings)
-        return Response(services.ledger.exposition.render(), headers={"content-type": CONTENT_TYPE})
+async def _total(services: Services) -> Tally:
+    """What was counted, nothing when the ledger cannot be read: health never waits and never fails for it."""
+    try:
+        return (await services.recorder.look(fresh=False)).total
+    except StoreUnavailable:
+        return Tally()
 
 
 def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -40,6 +40,7 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.recorder.start()
         await services.admission.start()
         if services.settings.optimize:
             await services.compress.start()
@@ -52,7 +53,7 @@ def create_app(services: Services) -> FastAPI:
         await services.upstream.close()
         await services.admission.close()
         await services.store.close()
-        services.recorder.close()
+        await services.recorder.close()
 
     app = FastAPI(
         title="Headroom",
@@ -90,7 +91,7 @@ def embedded_app(settings: Settings) -> FastAPI:
 
 
 def run(settings: Settings) -> None:
-    """Serve until interrupted; blocks. Several workers share the store, each counts for itself."""
+    """Serve until interrupted; blocks. Several workers share the store and the ledger."""
     logging.getLogger("uvicorn.error").addFilter(BrokenStreams())
     app: FastAPI | str = embedded_app(settings)
     if settings.workers > 1:

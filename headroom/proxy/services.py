@@ -12,12 +12,14 @@ from headroom.proxy.admission import Admission
 from headroom.proxy.compress import Compress
 from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
-from headroom.proxy.recorder import Recorder
+from headroom.proxy.recorder import LogFile, Recorder, Statistics
 from headroom.proxy.replay import Replay
 from headroom.proxy.retrievals import Retrievals
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
-from headroom.stats.ledger import Ledger
+from headroom.stats.book import Book
+from headroom.stats.places import Places
+from headroom.stats.prices import Prices
 from headroom.store import open_store
 from headroom.store.threaded import ThreadedStore
 
@@ -31,8 +33,7 @@ class Services:
     store: ThreadedStore
     replay: Replay
     upstream: Upstream
-    ledger: Ledger
-    recorder: Recorder
+    recorder: Statistics
     admission: Admission
     answers: ExactCache
     learning: Learning | None = None
@@ -42,19 +43,17 @@ class Services:
     retrievals: Retrievals = field(default_factory=Retrievals)
 
 
-def open_services(settings: Settings, compress: Compress, embed: Embed | None = None) -> Services:
-    """What the settings name; no vectors without `embed`. Raises SettingsError."""
+def open_services(settings: Settings, compress: Compress, embed: Embed | None = None, recorder: Statistics | None = None) -> Services:
+    """What the settings name; no vectors without `embed`, the ledger of this machine without `recorder`. Raises SettingsError."""
     store = open_store(settings)
     threaded = ThreadedStore(store)
-    ledger = Ledger()
     return Services(
         settings=settings,
         compress=compress,
         store=threaded,
         replay=Replay(threaded, renew_s=min(600.0, 36 * settings.store.ttl_hours)),  # a hundredth of a lifetime
         upstream=Upstream(settings.upstream),
-        ledger=ledger,
-        recorder=_recorder(ledger, settings),
+        recorder=recorder or open_recorder(settings),
         answers=ExactCache(threaded, settings.cache.ttl_s),
         learning=open_learning(store, settings),
         admission=Admission(settings, threaded),
@@ -62,8 +61,21 @@ def open_services(settings: Settings, compress: Compress, embed: Embed | None = 
     )
 
 
-def _recorder(ledger: Ledger, settings: Settings) -> Recorder:
+def open_book(settings: Settings) -> Book:
+    """The ledger of this machine."""
+    home = settings.home / "stats"
+    savings = settings.stats.savings_path or settings.home / "proxy_savings.json"
+    return Book(Places(home, settings.stats.url or str(home)), settings.stats.retention_days, savings)
+
+
+def open_log(settings: Settings) -> LogFile | None:
+    """Raises SettingsError."""
     try:
-        return Recorder(ledger, settings.log_file)
+        return LogFile(settings.log_file) if settings.log_file else None
     except OSError as failure:
         raise SettingsError(f"--log-file: {settings.log_file} cannot be written: {failure.strerror}.") from None
+
+
+def open_recorder(settings: Settings) -> Recorder:
+    """Raises SettingsError."""
+    return Recorder(open_book(settings), Prices(settings.stats.prices), open_log(settings), settings.stats.compact_s)

@@ -38,6 +38,7 @@ class Trace:
     client: str = ""
     caller: Caller = ANONYMOUS
     conversation: str = ""
+    turns: int = 0
     sent: bool = False
     taken: tuple[tuple[float, int], ...] = ()
     degraded: tuple[tuple[str, str], ...] = ()
@@ -69,7 +70,7 @@ class Trace:
         return (*self.taken, (0.0, rest)) if rest else self.taken
 
     def outcome(self) -> Outcome:
-        named = dict(self.tags)
+        named, grant = dict(self.tags), self.caller.grant
         return Outcome(
             request_id=self.request_id,
             timestamp=time.time(),
@@ -97,9 +98,10 @@ class Trace:
             route=self.route,
             client=self.client,
             caller=self.caller.scope,
-            team=named.get("team", ""),
-            user=named.get("user", ""),
+            team=grant.team if grant else named.get("team", ""),
+            user=grant.user if grant else named.get("user", ""),
             conversation=self.conversation,
+            turns=self.turns,
             sent=self.sent,
             taken=self._taken(),
             transform_tokens=tuple((result.transform, result.tokens_saved) for result in self.results if result.text is not None),

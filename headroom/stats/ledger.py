@@ -1,155 +1,152 @@
-"""What happened so far in this process: totals and recent figures, fed one Outcome at a time.
+"""What is known of everything that happened: the totals of what stands in Parquet, and what the journals hold beyond it.
 
-Counts only what outcomes say; no prompt, no credential and no caller is kept. Savings are signed.
+Whichever process of a machine asks gets the same answer: nothing is kept here but what was read. Totals cost the same whatever the
+history; a stretch of time or a part of the callers is read from the rollups. Not thread-safe: one lock around it, in threads.
 """
 
 from __future__ import annotations
 
-import time
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from headroom.model import Outcome
-from headroom.stats.exposition import Exposition
+from headroom.stats import journal
+from headroom.stats.places import Places
+from headroom.stats.series import Series, begin_of
+from headroom.stats.summary import MOST_LABELS, Summary, brief, newest, read_summary
+from headroom.stats.tally import DIMENSIONS, HOUR_US, Tally, dimensions, tally, total_of
 
-_WINDOW = 2048  # outcomes that the latency figures and the recent list look back on
-_FAILED = 500
-_MODELS = 500  # further model names are counted as "other": callers choose them
+Groups = dict[tuple[int, tuple[str, ...]], Tally]
+_ALWAYS = 1 << 62
 
 
-def figures(values: Iterable[float]) -> dict[str, float | None]:
-    """average, min, max and percentiles in milliseconds; all None without values."""
-    ordered = sorted(values)
-    if not ordered:
-        return dict.fromkeys(("average_ms", "min_ms", "max_ms", "p50_ms", "p95_ms", "p99_ms"))
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which requests are meant: all, or those of the named dimensions in a stretch of time (microseconds, its end excluded)."""
 
-    def at(share: float) -> float:
-        return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)
+    where: Mapping[str, str] = field(default_factory=dict)
+    first: int = 0
+    last: int = _ALWAYS
 
-    return {
-        "average_ms": round(sum(ordered) / len(ordered), 3),
-        "min_ms": round(ordered[0], 3),
-        "max_ms": round(ordered[-1], 3),
-        "p50_ms": at(0.5),
-        "p95_ms": at(0.95),
-        "p99_ms": at(0.99),
-    }
+    @property
+    def everything(self) -> bool:
+        return not self.where and self.first == 0 and self.last == _ALWAYS
+
+    def meets(self, at: int, found: tuple[str, ...]) -> bool:
+        named = dict(zip(DIMENSIONS, found, strict=True))
+        return self.first <= at < self.last and all(named[name] == value for name, value in self.where.items())
+
+
+@dataclass(slots=True)
+class _File:
+    """One journal file as far as it was read."""
+
+    tail: journal.Tail
+    groups: Groups = field(default_factory=dict)
+    recent: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def read(self, name: str, events: dict[str, str]) -> None:
+        """Count what is new; `events` says which file an event was found in first."""
+        rows = [row for row in self.tail.rows() if not _known(row["event_id"], name, events)]
+        for row in rows:
+            hour = row["timestamp"] // HOUR_US * HOUR_US
+            self.groups.setdefault((hour, dimensions(row)), Tally()).update(tally(row))
+        if rows:
+            self.recent = newest(self.recent, [brief(row) for row in rows])
 
 
 class Ledger:
-    """Not thread-safe: one event loop writes and reads it."""
+    """Reads what `headroom.stats.journal` and `headroom.stats.compaction` write. `mend` runs a compaction."""
 
-    def __init__(self) -> None:
-        self.exposition = Exposition()
-        self.started = time.time()
-        self._totals: Counter[str] = Counter()
-        self._by: dict[str, Counter[str]] = {name: Counter() for name in ("provider", "model", "mode", "skip", "degraded", "layer")}
-        self._transform_ms: dict[str, Counter[str]] = {}
-        self._cache: dict[str, Counter[str]] = {}
-        self._recent: deque[Outcome] = deque(maxlen=_WINDOW)
+    def __init__(self, places: Places, mend: Callable[[], object]) -> None:
+        self._places = places
+        self._mend = mend
+        self._files: dict[str, _File] = {}
+        self._events: dict[str, str] = {}
+        self._summary: tuple[tuple[int, int], Summary] = ((0, 0), Summary())
+        self._rollups: dict[Any, Groups] = {}
 
-    def record(self, outcome: Outcome) -> None:
-        """Count one outcome."""
-        self._recent.append(outcome)
-        self._totals["requests"] += 1
-        self._totals["failed"] += outcome.status >= _FAILED or outcome.status == 0
-        self._totals["rate_limited"] += outcome.status == 429
-        self._totals["input"] += outcome.tokens_after
-        self._totals["before"] += outcome.tokens_before
-        self._totals["saved"] += outcome.tokens_saved
-        self._totals["output"] += outcome.usage.output_tokens or 0
-        self._totals["rounds"] += outcome.rounds
-        self._totals["retrievals"] += outcome.retrievals
-        self._totals["cached"] += bool(outcome.cache_hit)
-        self._by["provider"][outcome.provider] += 1
-        models = self._by["model"]
-        name = outcome.model or "unknown"
-        models[name if name in models or len(models) < _MODELS else "other"] += 1
-        self._by["mode"][outcome.mode] += 1
-        for reason in outcome.reasons or ((outcome.skip_reason,) if outcome.skip_reason else ()):
-            self._by["skip"][reason] += 1
-        for tier, reason in outcome.degraded:
-            self._by["degraded"][f"{tier}:{reason}"] += 1
-        for name, spent in outcome.transform_ms:
-            self._transform_ms.setdefault(name, Counter()).update(count=1, microseconds=round(1000 * spent))
-            most = self._transform_ms[name]
-            most["most"] = max(most["most"], round(1000 * spent))
-        cache = self._cache.setdefault(outcome.provider, Counter())
-        cache["cache_read_tokens"] += outcome.usage.cache_read_tokens or 0
-        cache["cache_write_tokens"] += outcome.usage.cache_write_tokens or 0
-        self.exposition.record(outcome)
+    def total(self, query: Query | None = None) -> Tally:
+        """What was counted of the requests that are meant."""
+        if query is None or query.everything:
+            beyond, summary = self._look()
+            tails = [(found, one) for file in beyond for (_, found), one in file.groups.items()]
+            total = total_of(tails)
+            total.update(summary.lifetime)
+            return total
+        return total_of((found, one) for (at, found), one in self.groups("hourly", query).items())
 
-    @property
-    def totals(self) -> Mapping[str, int]:
-        """requests, failed, rate_limited, input, before, saved, output, rounds, retrievals, cached."""
-        return self._totals
+    def labels(self) -> list[str]:
+        """Models that have a label of their own in metrics."""
+        beyond, summary = self._look()
+        models = sorted({found[1] or "unknown" for file in beyond for _, found in file.groups})
+        return list(dict.fromkeys([*summary.labels, *models]))[:MOST_LABELS]
 
-    def savings_percent(self) -> float:
-        before = self._totals["before"]
-        return round(100 * self._totals["saved"] / before, 2) if before else 0.0
+    def recent(self) -> list[Mapping[str, Any]]:
+        """The last requests, newest first."""
+        beyond, summary = self._look()
+        return newest(summary.recent, *(file.recent for file in beyond))[::-1]
 
-    def stats(self, mode: str) -> dict[str, Any]:
-        """The body of GET /stats."""
-        total, recent = self._totals, self._recent
-        models = self._by["model"].most_common(1)
-        return {
-            "summary": {
-                "mode": mode,
-                "api_requests": total["requests"],
-                "primary_model": models[0][0] if models else None,
-                "compression": {"tokens_saved": total["saved"], "savings_percent": self.savings_percent()},
-                "uncompressed_requests": dict(Counter(o.skip_reason for o in recent if o.skip_reason)),
-            },
-            "requests": {
-                "total": total["requests"],
-                "cached": total["cached"],
-                "rate_limited": total["rate_limited"],
-                "failed": total["failed"],
-                "by_provider": dict(self._by["provider"]),
-                "by_model": dict(self._by["model"]),
-            },
-            "tokens": {
-                "input": total["input"],
-                "output": total["output"],
-                "saved": total["saved"],
-                "total_before_compression": total["before"],
-                "savings_percent": self.savings_percent(),
-            },
-            "latency": figures(o.total_ms for o in recent),
-            "overhead": figures(o.overhead_ms for o in recent if o.status),
-            "ttfb": figures(o.ttfb_ms for o in recent if o.ttfb_ms is not None),
-            "pipeline_timing": {
-                name: {
-                    "count": spent["count"],
-                    "average_ms": spent["microseconds"] / 1000 / max(1, spent["count"]),
-                    "max_ms": spent["most"] / 1000,
-                }
-                for name, spent in sorted(self._transform_ms.items())
-            },
-            "prefix_cache": {"by_provider": {name: dict(counts) for name, counts in self._cache.items()}},
-            "skip_reasons": dict(self._by["skip"]),
-            "degraded": dict(self._by["degraded"]),
-            "recent_requests": [_brief(outcome) for outcome in list(recent)[-50:][::-1]],
-        }
+    def groups(self, series: Series, query: Query | None = None) -> Groups:
+        """Buckets of a series by their beginning and dimensions, what is only in journals included."""
+        query = query or Query()
+        for _ in range(10):
+            with self._places.steady() as whole:
+                if whole:
+                    beyond, _ = self._look()
+                    groups = {key: Tally(one) for key, one in self._read(series, query).items() if query.meets(*key)}
+                    for (hour, found), one in _each(beyond):
+                        key = begin_of(series, hour), found
+                        if query.meets(*key):
+                            groups.setdefault(key, Tally()).update(one)
+                    return groups
+            self._mend()
+        raise OSError("the rollups are not whole, and could not be mended")
+
+    def _read(self, series: Series, query: Query) -> Groups:
+        from headroom.stats import rollups
+        from headroom.stats.parquet import Folder
+
+        key = (self._summary[0], series, query.first, query.last)
+        if key not in self._rollups:
+            self._rollups = {old: found for old, found in self._rollups.items() if old[0] == key[0]}
+            self._rollups[key] = rollups.read(Folder(self._places.url), series, query.first, query.last)
+        return self._rollups[key]
+
+    def _look(self) -> tuple[list[_File], Summary]:
+        """Journal files that the summary does not hold, and the summary, which is read last: a file that vanished meanwhile is in it."""
+        listed = journal.files(self._places.journal)
+        for file in listed:
+            known = self._files.setdefault(file.name, _File(journal.Tail(file)))
+            try:
+                known.read(file.name, self._events)
+            except FileNotFoundError:
+                continue
+        summary = self._read_summary()
+        names = {file.name for file in listed}
+        if not self._files.keys() <= names:
+            self._files = {name: known for name, known in self._files.items() if name in names}
+            self._events = {event: name for event, name in self._events.items() if name in names}
+        return [known for name, known in self._files.items() if name not in summary.applied], summary
+
+    def _read_summary(self) -> Summary:
+        try:
+            stat = self._places.summary.stat()
+        except FileNotFoundError:
+            return Summary()
+        version = stat.st_mtime_ns, stat.st_ino
+        if version != self._summary[0]:
+            self._summary = version, read_summary(self._places.summary)
+        return self._summary[1]
 
 
-def _brief(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "request_id": outcome.request_id,
-        "timestamp": outcome.timestamp,
-        "provider": outcome.provider,
-        "model": outcome.model,
-        "mode": outcome.mode,
-        "stream": outcome.stream,
-        "output_tokens": outcome.usage.output_tokens,
-        "cached_tokens": outcome.usage.cache_read_tokens,
-        "status": outcome.status,
-        "tokens_before": outcome.tokens_before,
-        "tokens_saved": outcome.tokens_saved,
-        "transforms": list(outcome.transforms),
-        "skip_reason": outcome.skip_reason,
-        "overhead_ms": round(outcome.overhead_ms, 2),
-        "total_ms": round(outcome.total_ms, 2),
-        "error": outcome.error,
-    }
+def _known(event: str, name: str, events: dict[str, str]) -> bool:
+    if event in events:
+        return True
+    events[event] = name
+    return False
+
+
+def _each(files: list[_File]) -> Iterator[tuple[tuple[int, tuple[str, ...]], Tally]]:
+    for file in files:
+        yield from file.groups.items()

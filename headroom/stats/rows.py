@@ -35,6 +35,7 @@ COLUMNS: dict[str, Kind] = {
     "team": "str",
     "user": "str",
     "conversation": "str",
+    "turns": "int",
     "holdout": "bool",
     "shadow": "bool",
     "cache_hit": "str",
@@ -47,9 +48,12 @@ COLUMNS: dict[str, Kind] = {
     "cache_read_tokens": "int",
     "cache_write_tokens": "int",
     "cache_write_1h_tokens": "int",
+    "cache_bust": "bool",  # a conversation of several turns, of which the provider's cache held nothing and was written anew
     "price_version": "str",
     "cost_method": "str",
     "cost_nanousd": "int",  # null: nobody knows the price
+    "input_nanousd": "int",  # of cost_nanousd, what the prompts cost
+    "cache_saved_nanousd": "int",  # what the provider's own prompt cache saved, its writes paid; not ours
     "counterfactual_method": "str",
     "counterfactual_nanousd": "int",
     "saved_nanousd": "int",
@@ -88,7 +92,10 @@ def row_of(outcome: Outcome, prices: Prices) -> Row:
         "cache_write_1h_tokens": usage.cache_write_1h_tokens,
         "price_version": prices.version,
         "cost_method": cost.method,
+        "cache_bust": outcome.turns > 1 and bool(usage.cache_write_tokens) and not usage.cache_read_tokens,
         "cost_nanousd": cost.cost,
+        "input_nanousd": cost.input,
+        "cache_saved_nanousd": cost.cache_saved,
         "counterfactual_method": POSITION if cost.method in ("billed", "estimated") else "",
         "counterfactual_nanousd": cost.counterfactual,
         "saved_nanousd": cost.saved,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headroom.errors import SettingsError
+from headroom.errors import SettingsError, StoreUnavailable
 from headroom.model import Outcome, Usage
 from headroom.proxy.processes import WorkerProcesses
 from headroom.proxy.recorder import Recorder
-from headroom.proxy.services import open_services
+from headroom.proxy.services import open_recorder, open_services
 from headroom.settings import Settings
-from headroom.stats.ledger import Ledger
+from tests.provider import WAIT_S
 
 FIELDS = {
     "request_id",
@@ -56,47 +62,90 @@ def outcome(number: int, before: int = 1000, after: int = 400) -> Outcome:
     )
 
 
+@contextmanager
+def recording(home: Path, file: Path | None = None, **more: Any) -> Iterator[Recorder]:
+    """A recorder on the ledger in `home`, started and, behind the block, closed."""
+    recorder = open_recorder(Settings(home=home, log_file=file, **more))
+    asyncio.run(recorder.start())
+    try:
+        yield recorder
+    finally:
+        asyncio.run(recorder.close())
+
+
 def test_every_outcome_is_a_line_and_counted(tmp_path: Path) -> None:
-    file, ledger = tmp_path / "deep" / "requests.jsonl", Ledger()
-    recorder = Recorder(ledger, file)
-    for number in range(50):
-        recorder.record(outcome(number))
-    recorder.close()
+    file = tmp_path / "deep" / "requests.jsonl"
+    with recording(tmp_path, file) as recorder:
+        for number in range(50):
+            recorder.record(outcome(number))
+        assert asyncio.run(recorder.look()).total["requests"] == 50
     lines = [json.loads(text) for text in file.read_text().splitlines()]
     assert [entry["request_id"] for entry in lines] == [f"r{number}" for number in range(50)]
     assert set(lines[0]) == FIELDS
     assert lines[0]["tokens_saved"] == 600
     assert lines[0]["tags"] == {"team": "search"}
     assert lines[0]["timestamp"] == "2023-11-14T22:13:20.500000+00:00"
-    assert ledger.totals["requests"] == 50
     assert file.stat().st_mode & 0o077 == 0
 
 
+def test_what_was_counted_outlives_the_process(tmp_path: Path) -> None:
+    for turn in (1, 2):
+        with recording(tmp_path) as recorder:
+            for _ in range(2):
+                recorder.record(dataclasses.replace(outcome(turn), timestamp=time.time()))
+            assert asyncio.run(recorder.look()).total["requests"] == turn
+    assert json.loads((tmp_path / "proxy_savings.json").read_text())["lifetime"]["requests"] == 2
+
+
 def test_a_loss_is_written_as_one(tmp_path: Path) -> None:
-    recorder = Recorder(Ledger(), tmp_path / "requests.jsonl")
-    recorder.record(outcome(1, before=100, after=130))
-    recorder.close()
+    with recording(tmp_path, tmp_path / "requests.jsonl") as recorder:
+        recorder.record(outcome(1, before=100, after=130))
+        assert asyncio.run(recorder.look()).total["tokens_saved"] == -30
     entry = json.loads((tmp_path / "requests.jsonl").read_text())
     assert (entry["tokens_saved"], entry["savings_percent"]) == (-30, -30.0)
 
 
-def test_two_recorders_append_to_one_file(tmp_path: Path) -> None:
+def test_two_recorders_append_to_one_file_and_one_ledger(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
-    recorders = [Recorder(Ledger(), file) for _ in range(2)]
-    for number in range(200):
-        recorders[number % 2].record(outcome(number))
-    for recorder in recorders:
-        recorder.close()
+    with recording(tmp_path, file) as one, recording(tmp_path, file) as two:
+        for number in range(200):
+            (one, two)[number % 2].record(outcome(number))
+        for recorder in (one, two):
+            asyncio.run(recorder.look())
+        assert asyncio.run(one.look()).total == asyncio.run(two.look()).total
+        assert asyncio.run(one.look()).total["requests"] == 200
     assert {json.loads(text)["request_id"] for text in file.read_text().splitlines()} == {f"r{number}" for number in range(200)}
 
 
-def test_a_full_disk_costs_lines_not_requests() -> None:
-    ledger = Ledger()
-    recorder = Recorder(ledger, Path("/dev/full"))
-    for number in range(3):
-        recorder.record(outcome(number))
-    recorder.close()
-    assert ledger.totals["requests"] == 3
+def test_a_full_disk_costs_lines_not_requests(tmp_path: Path) -> None:
+    with recording(tmp_path, Path("/dev/full")) as recorder:
+        for number in range(3):
+            recorder.record(outcome(number))
+        assert asyncio.run(recorder.look()).total["requests"] == 3
+
+
+def test_a_ledger_that_cannot_be_written_drops_what_is_too_much_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "stats").write_text("in the way")
+    with recording(tmp_path) as recorder:
+        for number in range(10_600):  # what is being written, and what may wait
+            recorder.record(outcome(number))
+        dropped = recorder.dropped
+        assert dropped >= 1
+        with pytest.raises(StoreUnavailable, match="ledger"):
+            asyncio.run(recorder.look(fresh=False))
+    assert "in no ledger" in caplog.text
+
+
+def test_outcomes_wait_for_a_disk_that_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "stats").write_text("in the way")
+    with recording(tmp_path) as recorder:
+        recorder.record(outcome(1))
+        (tmp_path / "stats").unlink()
+        until = time.monotonic() + WAIT_S
+        while asyncio.run(recorder.look(fresh=False)).total["requests"] < 1:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert recorder.dropped == 0
 
 
 def test_a_path_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:

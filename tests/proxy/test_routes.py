@@ -65,7 +65,10 @@ def test_statistics_and_metrics_count_the_same(provider: Provider, tmp_path: Pat
     assert stats["requests"]["by_provider"] == {"anthropic": 2, "openai": 1}
     assert stats["tokens"]["saved"] == metrics["headroom_tokens_saved_total"] > 0
     assert stats["tokens"]["output"] == metrics["headroom_tokens_output_total"] == 14
-    assert stats["prefix_cache"]["by_provider"]["anthropic"] == {"cache_read_tokens": 10, "cache_write_tokens": 6}
+    prefix = stats["prefix_cache"]["by_provider"]["anthropic"]
+    assert (prefix["cache_read_tokens"], prefix["cache_write_tokens"]) == (10, 6)
+    assert stats["summary"]["cost"]["unpriced_requests"] == 2
+    assert metrics["headroom_requests_unpriced_total"] == 2
     assert metrics["headroom_requests_by_provider|anthropic"] == 2
     assert stats["compression"]["ccr_entries"] == 2
     assert [row["status"] for row in stats["recent_requests"]] == [400, 200, 200]
@@ -127,7 +130,7 @@ def test_nobody_reads_what_another_credential_stored(shared: Settings, provider:
         assert HTTP.get(f"{url}/v1/retrieve/{digest}", headers=others[0]).status_code == 200
     with serving(shared) as url:  # the salt is the store's
         assert HTTP.get(f"{url}/v1/retrieve/{digest}", headers=mine[1]).status_code == 200
-    assert b"key-a" not in b"".join(file.read_bytes() for file in shared.home.iterdir())
+    assert b"key-a" not in b"".join(file.read_bytes() for file in shared.home.rglob("*") if file.is_file())
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Basic a2V5"}, {"authorization": "Bearer"}, {"x-api-key": ""}])
@@ -146,7 +149,7 @@ def test_without_a_credential_nothing_is_stored(shared: Settings, provider: Prov
             assert (refused.status_code, refused.json()["error"]["type"]) == (401, "authentication_error")
 
 
-@pytest.mark.parametrize("route", ["/stats", "/metrics"])
+@pytest.mark.parametrize("route", ["/stats", "/stats-history", "/metrics"])
 def test_operator_routes_want_the_admin_key(shared: Settings, provider: Provider, tmp_path: Path, route: str) -> None:
     with serving(shared) as url:
         assert HTTP.get(url + route, headers={"authorization": f"Bearer {ADMIN}"}).status_code == 200
@@ -159,10 +162,43 @@ def test_operator_routes_want_the_admin_key(shared: Settings, provider: Provider
     assert provider.requests == []
 
 
-@pytest.mark.parametrize("path", ["/stats", "/metrics", "/health", "/livez", "/readyz", "/v1/compress", "/v1/retrieve", "/v1/retrieve/abc"])
+@pytest.mark.parametrize(
+    "path", ["/stats", "/stats-history", "/metrics", "/health", "/livez", "/readyz", "/v1/compress", "/v1/retrieve", "/v1/retrieve/abc"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
 def test_our_own_paths_never_reach_a_provider(small: str, provider: Provider, path: str, method: str) -> None:
     answer = HTTP.request(method, small + path, headers={"authorization": f"Bearer {ADMIN}"})
     assert answer.status_code in (200, 400, 404, 405)
     assert answer.status_code == 200 or set(answer.json()["error"]) == {"type", "message"}
     assert provider.requests == []
+
+
+def test_history_as_json_and_csv(provider: Provider, tmp_path: Path) -> None:
+    priced = {"model": "claude-sonnet-4-5"}
+    with serving(settings_for(provider, tmp_path)) as url:
+        for team in ("search", "billing"):
+            body = asking(anthropic_turns(1)) | priced
+            HTTP.post(f"{url}/v1/messages", json=body, headers={"x-headroom-team": team}).raise_for_status()
+        stats = stats_of(url, 2)
+        history = HTTP.get(f"{url}/stats-history").json()
+        reply = HTTP.get(f"{url}/stats-history?format=csv&series=weekly")
+        part = HTTP.get(f"{url}/stats?team=search").json()
+        none = HTTP.get(f"{url}/stats?from=2001-01-01&to=2001-02-01T00:00:00Z").json()
+        refused = [HTTP.get(f"{url}/stats-history?{odd}").status_code for odd in ("format=xml", "series=yearly")]
+        wrong = HTTP.get(f"{url}/stats?from=yesterday")
+    assert stats["persistent_savings"]["lifetime"] == history["lifetime"]
+    assert stats["summary"]["cost"]["total_saved_usd"] == history["lifetime"]["compression_savings_usd"] > 0
+    assert history["lifetime"]["requests"] == 2
+    for series in ("hourly", "daily", "weekly", "monthly"):
+        assert history[series][-1]["total_tokens_saved"] == stats["tokens"]["saved"]
+    lines = reply.text.splitlines()
+    assert lines[0] == (
+        "timestamp,tokens_saved,compression_savings_usd_delta,total_tokens_saved,compression_savings_usd,"
+        "total_input_tokens_delta,total_input_tokens,total_input_cost_usd_delta,total_input_cost_usd"
+    )
+    assert len(lines) == 2
+    assert reply.headers["content-type"] == "text/csv; charset=utf-8"
+    assert reply.headers["content-disposition"] == 'attachment; filename="headroom-stats-history-weekly.csv"'
+    assert (part["requests"]["total"], none["requests"]["total"]) == (1, 0)
+    assert refused == [422, 422]
+    assert (wrong.status_code, wrong.json()["error"]["type"]) == (400, "invalid_request")

@@ -7,16 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from headroom.ccr import marker
 from tests.provider import WAIT_S, Provider
-from tests.proxy.faces import HTTP, anthropic_turns, asking, await_ready
+from tests.proxy.faces import HTTP, anthropic_turns, asking, await_ready, stats_of
 
+ADMIN = {"authorization": "Bearer operators-only"}
 KEY = {"x-api-key": "sk-test"}  # gunicorn binds where we do not know: originals belong to a credential
 GUNICORN = ["gunicorn", "--worker-class", "uvicorn.workers.UvicornWorker", "--workers", "2", "headroom.proxy.server:app", "--bind"]
 
@@ -27,7 +30,13 @@ def started(provider: Provider, home: Path, *command: str) -> Iterator[tuple[str
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = {**os.environ, "HEADROOM_HOME": str(home), "ANTHROPIC_TARGET_API_URL": provider.url, "OPENAI_TARGET_API_URL": provider.url}
+    env = {
+        **os.environ,
+        "HEADROOM_ADMIN_KEY": "operators-only",
+        "HEADROOM_HOME": str(home),
+        "ANTHROPIC_TARGET_API_URL": provider.url,
+        "OPENAI_TARGET_API_URL": provider.url,
+    }
     program, *words = (word.replace("PORT", str(port)) for word in command)
     installed = Path(sys.executable).parent / program
     server = subprocess.Popen([installed, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
@@ -52,6 +61,47 @@ def test_two_workers_on_one_store(provider: Provider, tmp_path: Path, command: l
         (digest,) = set(marker.hashes(provider.requests[0].body.decode()))
         assert len({request.body for request in provider.requests}) == 1
         assert {HTTP.get(f"{url}/v1/retrieve/{digest}", headers=KEY).status_code for _ in range(4)} == {200}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[*GUNICORN, "127.0.0.1:PORT"], ["headroom", "proxy", "--port", "PORT", "--workers", "2"]],
+    ids=["gunicorn", "headroom"],
+)
+def test_every_worker_tells_the_same_also_after_one_was_killed_and_after_a_restart(
+    provider: Provider, tmp_path: Path, command: list[str]
+) -> None:
+    def send(url: str, count: int) -> None:
+        with httpx.Client(timeout=WAIT_S) as client:
+            for _ in range(count):
+                client.post(f"{url}/v1/messages", json=asking(anthropic_turns(1)), headers=KEY).raise_for_status()
+
+    def figures(url: str) -> tuple[int, int]:
+        with httpx.Client(timeout=WAIT_S) as client:  # a connection of its own, so that any worker may answer
+            tokens = client.get(f"{url}/stats", headers=ADMIN).json()["tokens"]
+            metrics = client.get(f"{url}/metrics", headers=ADMIN).text
+        (saved,) = (line.split(" ")[1] for line in metrics.splitlines() if line.startswith("headroom_tokens_saved_total "))
+        assert float(saved) == tokens["saved"]
+        return tokens["total_before_compression"], tokens["saved"]
+
+    with started(provider, tmp_path, *command) as (url, server):
+        send(url, 8)
+        stats_of(url, 8, ADMIN)
+        (before,) = {figures(url) for _ in range(6)}
+        workers = [int(child) for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
+        serving = [pid for pid in workers if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(serving[0], signal.SIGKILL)
+        until = time.monotonic() + WAIT_S
+        while True:  # what the dead worker had accepted is lost
+            try:
+                assert {figures(url) for _ in range(4)} == {before}
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < until
+    with started(provider, tmp_path, *command) as (url, _):
+        assert figures(url) == before
+        send(url, 1)
+        assert stats_of(url, 9, ADMIN)["persistent_savings"]["display_session"]["requests"] == 1
 
 
 def test_an_interrupt_ends_everything_quietly(provider: Provider, tmp_path: Path) -> None:

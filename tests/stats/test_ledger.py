@@ -1,33 +1,325 @@
-"""The ledger takes whatever an outcome may say, in bounded memory."""
+"""The ledger on disk: whoever asks gets the same totals, a kill loses and doubles nothing, and the files open everywhere."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
-from headroom.model import Outcome, Usage
-from headroom.stats.ledger import Ledger
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headroom.errors import SettingsError
+from headroom.stats import compaction, journal, report, rollups
+from headroom.stats.book import Book
+from headroom.stats.ledger import Query
+from headroom.stats.parquet import Folder
+from headroom.stats.places import Places
+from headroom.stats.rows import Row
+from headroom.stats.series import SERIES, begin_of
+from headroom.stats.tally import HOUR_US, Tally, dimensions, tally, total_of
+from tests.stats.made import START, rows
+
+NOW = START + 20 * 86_400
+FOREVER = 36_500  # days
 
 
-def outcome(model: str = "m", **more: object) -> Outcome:
-    return Outcome("id", 1.0, "openai", "openai", model, "reversible", 200, False, 100, 60, **more)  # type: ignore[arg-type]
+def book_in(home: Path, retention_days: int = 90) -> Book:
+    book = Book(Places(home / "stats", str(home / "stats")), retention_days, home / "proxy_savings.json")
+    book.start()
+    return book
 
 
-def test_names_that_callers_choose_are_bounded() -> None:
-    ledger = Ledger()
-    for number in range(3000):
-        ledger.record(outcome(f"model-{number}"))
-    by_model = ledger.stats("reversible")["requests"]["by_model"]
-    assert len(by_model) <= 501
-    assert sum(by_model.values()) == 3000
-    assert ledger.exposition.render().count(b"headroom_requests_by_model{") <= 51
+def expected(found: list[Row]) -> Tally:
+    return total_of((dimensions(row), tally(row)) for row in found)
 
 
-def test_an_outcome_without_figures() -> None:
-    ledger = Ledger()
-    assert json.dumps(ledger.stats("off"))
-    ledger.record(outcome("", usage=Usage(), error="client_disconnected"))
-    ledger.record(Outcome("id", 1.0, "openai", "openai", "m", "off", 0, True, 0, 5))
-    stats = ledger.stats("off")
-    assert (stats["requests"]["total"], stats["requests"]["failed"]) == (2, 1)
-    assert stats["tokens"]["saved"] == 35
-    assert ledger.exposition.render()
+def outcomes(home: Path) -> list[str]:
+    """The event ids in Parquet, by way of DuckDB."""
+    found = duckdb.sql(f"select event_id from read_parquet('{home}/stats/outcomes/**/*.parquet', hive_partitioning = true)").fetchall()
+    return [event for (event,) in found]
+
+
+def test_totals_are_the_same_before_and_after_compaction_and_in_every_process(tmp_path: Path) -> None:
+    found = rows(600, step_s=120)
+    one, two = book_in(tmp_path), book_in(tmp_path)
+    one.append(found[:200])
+    two.append(found[200:400])
+    assert one.look().total == two.look().total == expected(found[:400])
+    one.seal()
+    assert two.compact(NOW)
+    assert one.look().total == two.look().total == expected(found[:400])
+    two.append(found[400:])
+    one.append(found[:0])
+    for book in (one, two):
+        book.close()
+    assert one.compact(NOW)
+    three = book_in(tmp_path)
+    assert three.look().total == two.look().total == expected(found)
+    assert sorted(outcomes(tmp_path)) == sorted(row["event_id"] for row in found)
+    assert three.look().recent[0]["request_id"] == found[-1]["event_id"]
+
+
+def test_every_series_adds_up_to_the_same(tmp_path: Path) -> None:
+    found = rows(180, step_s=20_000)  # six weeks
+    book = book_in(tmp_path)
+    for part in (found[:60], found[60:140]):
+        book.append(part)
+        book.seal()
+        assert book.compact(NOW)
+    book.append(found[140:])
+    series = book.series()
+    for name in SERIES:
+        assert total_of((key[1], one) for key, one in series[name].items()) == expected(found)
+        assert {at for at, _ in series[name]} == {begin_of(name, row["timestamp"] // HOUR_US * HOUR_US) for row in found}
+    for name in SERIES:
+        last = report.series_rows(series[name])[-1]
+        assert last["total_tokens_saved"] == expected(found)["tokens_saved"]
+    assert report.series_rows(series["weekly"])[0]["timestamp"] == "2025-11-24T00:00:00Z"  # a Monday
+
+
+def test_a_part_of_the_callers_in_a_stretch_of_time(tmp_path: Path) -> None:
+    found = rows(150, step_s=3600)
+    book = book_in(tmp_path)
+    book.append(found[:100])
+    book.seal()
+    book.compact(NOW)
+    book.append(found[100:])
+    first, last = (int(START + hours * 3600) * 1_000_000 for hours in (30, 135))
+    query = Query({"team": "search", "user": "ann"}, first, last)
+    meant = [row for row in found if row["team"] == "search" and row["user"] == "ann" and first <= row["timestamp"] < last]
+    assert meant
+    assert book.look(query).total == expected(meant)
+
+
+def test_an_event_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    """Whoever writes it again: another process, another day."""
+    found = rows(100)
+    one, two = book_in(tmp_path), book_in(tmp_path)
+    one.append(found)
+    one.append(found[:10])
+    two.append(found[50:])
+    assert one.look().total == two.look().total == expected(found)
+    one.close()
+    two.close()
+    one.compact(NOW)
+    assert one.look().total == expected(found)
+    three = book_in(tmp_path)
+    three.append(found[:20])
+    three.close()
+    three.compact(NOW)
+    assert three.look().total == expected(found)
+    assert sorted(outcomes(tmp_path)) == sorted(row["event_id"] for row in found)  # joined, and each is there once
+
+
+def test_every_file_opens_everywhere(tmp_path: Path) -> None:
+    found = rows(300, step_s=100)
+    book = book_in(tmp_path)
+    book.append(found)
+    book.close()
+    book.compact(NOW)
+    files = sorted((tmp_path / "stats").rglob("*.parquet"))
+    assert len({file.relative_to(tmp_path / "stats").parts[:2] for file in files if "rollups" in file.parts}) == 4
+    for file in files:
+        table = pq.ParquetFile(file).read()
+        assert len(table) == len(pd.read_parquet(file)) == duckdb.sql(f"select count(*) from '{file}'").fetchall()[0][0]
+        assert set(table.column("schema_version").to_pylist()) == {1}
+        assert table.schema.field("timestamp").type == pa.timestamp("us", tz="UTC")
+    where = f"'{tmp_path}/stats/rollups/daily/*.parquet'"
+    saved = duckdb.sql(f"select sum(saved_nanousd)::bigint, sum(details['skip/too_small'])::bigint from {where}").fetchall()
+    assert saved[0] == (expected(found)["saved_nanousd"], expected(found)["skip/too_small"])
+
+
+def test_parts_are_joined_when_the_hour_is_over(tmp_path: Path) -> None:
+    found = rows(60, step_s=30)
+    book = book_in(tmp_path)
+    for n in range(0, 60, 20):
+        book.append(found[n : n + 20])
+        book.seal()
+        book.compact(START + 1800)
+    parts = list((tmp_path / "stats" / "outcomes").rglob("*.parquet"))
+    assert len(parts) == 3
+    book.append(rows(1, seed=1, start=START + 3 * 3600))
+    book.close()
+    book.compact(START + 4 * 3600)
+    assert len(list((tmp_path / "stats" / "outcomes").rglob("hour=00/*.parquet"))) == 1
+    assert len(outcomes(tmp_path)) == 61
+
+
+def test_rows_go_when_their_time_is_over_and_what_they_counted_stays(tmp_path: Path) -> None:
+    found = rows(80, step_s=5 * 3600)
+    book = book_in(tmp_path, retention_days=3)
+    book.append(found)
+    book.seal()
+    book.compact(START + 2 * 86_400)
+    book.append(rows(1, seed=1, start=START + 400 * 3600))
+    book.close()
+    book.compact(START + 400 * 3600)
+    assert 15 <= len(outcomes(tmp_path)) <= 21
+    assert book.look().total["requests"] == 81
+    assert total_of((key[1], one) for key, one in book.series()["hourly"].items())["requests"] == 81
+
+
+class Killed(BaseException):
+    pass
+
+
+class Dying(Folder):
+    """Does so many things to its files and then no more."""
+
+    def __init__(self, url: str, left: int) -> None:
+        super().__init__(url)
+        self._left = left
+
+    def _live(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Killed
+
+    def write(self, path: str, table: pa.Table, replaces: Sequence[str] = ()) -> None:
+        self._live()
+        super().write(path, table, replaces)
+
+    def delete(self, path: str) -> None:
+        self._live()
+        super().delete(path)
+
+
+def test_a_run_that_is_cut_off_is_done_again(tmp_path: Path) -> None:
+    """At each of its steps, until there is none left."""
+    found = rows(90, step_s=60)
+    for left in range(100):
+        home = tmp_path / str(left)
+        places = Places(home / "stats", str(home / "stats"))
+        book = book_in(home, FOREVER)
+        for part in (found[:30], found[30:60], found[60:]):
+            book.append(part)
+            book.seal()
+        cut = False
+        try:
+            compaction.Compaction(places, FOREVER, Dying(places.url, left)).run(NOW)
+        except Killed:
+            cut = True
+        again = book_in(home, FOREVER)
+        assert again.look().total == expected(found)
+        assert total_of((key[1], one) for key, one in again.series()["hourly"].items()) == expected(found)
+        again.close()
+        compaction.Compaction(places, FOREVER).run(NOW)
+        assert again.look().total == expected(found)
+        assert Counter(outcomes(home)) == Counter(row["event_id"] for row in found)
+        if not cut:
+            assert left >= 10
+            return
+    raise AssertionError("it never came to an end")
+
+
+def test_files_that_are_bad_are_passed_over_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = rows(200, step_s=600)
+    book = book_in(tmp_path)
+    book.append(found[:100])
+    book.seal()
+    book.compact(NOW)
+    stats = tmp_path / "stats"
+    partition = next((stats / "outcomes").rglob("hour=*"))
+    (partition / "broken.parquet").write_bytes(b"PAR1 not really")
+    (stats / "rollups" / "daily" / "notes.parquet").write_text("mine")
+    (stats / "journal" / "0-odd.jsonl").write_bytes(b"\x00garbage\n")
+    for series in SERIES:
+        next(file for file in (stats / "rollups" / series).glob("2*.parquet")).write_bytes(b"PAR1 cut")
+    (stats / "summary.json").write_text("{")
+    book.append(found[100:])
+    book.close()
+    book.compact(NOW)
+    assert book.look().total == expected(found)
+    for name in ("broken.parquet", "notes.parquet", "0-odd.jsonl", "summary.json"):
+        assert name in caplog.text
+
+
+def test_a_folder_that_cannot_be_opened_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match=r"stats\.url"):
+        Folder("gopher://nowhere")
+
+
+def test_names_that_callers_choose_are_bounded(tmp_path: Path) -> None:
+    found = [row | {"event_id": str(n), "model": f"m{n}", "timestamp": int(START * 1e6)} for n, row in enumerate(rows(1) * 3000)]
+    book = book_in(tmp_path)
+    book.append(found)
+    book.close()
+    book.compact(NOW)
+    models = report.stats(book.look().total, (), "reversible")["requests"]["by_model"]
+    assert sum(models.values()) == 3000
+    assert len(models) <= 501
+    assert len(book.series()["hourly"]) <= 1001
+    assert len(book.look().labels) == 50
+
+
+def test_savings_are_written_for_people(tmp_path: Path) -> None:
+    found = rows(60, step_s=18_000)
+    book = book_in(tmp_path)
+    book.append(found)
+    book.close()
+    book.compact(NOW)
+    written = json.loads((tmp_path / "proxy_savings.json").read_text())
+    assert written["lifetime"] == report.lifetime(expected(found)) | {}
+    assert written["history"][-1]["total_tokens_saved"] == written["lifetime"]["tokens_saved"]
+    later = book_in(tmp_path)
+    later.append(rows(5, seed=2, start=NOW))
+    assert later.look().session is not None
+    assert later.look().session["requests"] == 5  # type: ignore[index]
+
+
+_WRITER = """
+import sys, json
+from pathlib import Path
+from tests.stats.test_ledger import book_in
+from tests.stats.made import rows
+book = book_in(Path(sys.argv[1]))
+for n in range(100_000):
+    found = rows(3, seed=f"{sys.argv[2]}.{n}", start=1_763_942_400.0 + 50 * n)
+    book.append(found)
+    for row in found:
+        print(row["event_id"], flush=True)
+    if n % 7 == 0:
+        book.seal()
+        book.compact(1_765_670_400.0)
+"""
+
+
+def test_a_writer_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Two processes write and compact; each is killed and started again, a few times."""
+    acknowledged: list[str] = []
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for turn in range(3):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path), f"{turn}{name}"], stdout=subprocess.PIPE, env=env, text=True)
+            for name in "ab"
+        ]
+        for count, writer in zip((40 + 61 * turn, 90 + 37 * turn), writers, strict=True):
+            assert writer.stdout
+            acknowledged += [writer.stdout.readline().strip() for _ in range(count)]
+            writer.send_signal(signal.SIGKILL)
+            acknowledged += [line.strip() for line in writer.stdout if line.endswith("\n")]
+            writer.wait()
+    book = book_in(tmp_path)
+    total = book.look().total["requests"]
+    assert book.compact(NOW)
+    assert book.look().total["requests"] == total >= len(acknowledged)
+    kept = Counter(outcomes(tmp_path))
+    assert set(kept.values()) == {1}
+    assert set(acknowledged) <= set(kept)
+    assert sum(kept.values()) == total
+    assert not journal.files(tmp_path / "stats" / "journal")
+    for file in (tmp_path / "stats").rglob("*.parquet"):
+        assert len(pd.read_parquet(file)) == len(pq.ParquetFile(file).read())
+
+
+def test_weeks_and_months_stand_where_they_begin() -> None:
+    assert rollups.path_of("weekly", rollups.monday(rollups.day_of(1_767_225_600_000_000))) == "rollups/weekly/2025.parquet"

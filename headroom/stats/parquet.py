@@ -1,0 +1,101 @@
+"""The folder of Parquet files, on this machine or in an object store; the only place in `stats` that writes them.
+
+A file appears whole or not at all: written beside its name, flushed, renamed; an object store does that by itself. A file that
+cannot be read is passed over and named.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from headroom.errors import SettingsError
+from headroom.stats.journal import sync_directory
+
+_REPLACES = b"headroom.replaces"
+_log = logging.getLogger(__name__)
+
+
+class Folder:
+    """`url` is a path, or what pyarrow.fs understands (s3://bucket/prefix). Raises SettingsError for one that it does not."""
+
+    def __init__(self, url: str) -> None:
+        self._local: Path | None = None
+        if "://" not in url:
+            self._local = Path(url)
+            self._local.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._files: fs.FileSystem = fs.SubTreeFileSystem(str(self._local), fs.LocalFileSystem())
+            return
+        try:
+            system, path = fs.FileSystem.from_uri(url)
+        except (pa.ArrowInvalid, OSError) as failure:
+            raise SettingsError(f"stats.url: {url} cannot be opened: {failure}") from None
+        self._files = fs.SubTreeFileSystem(path, system)
+
+    def write(self, path: str, table: pa.Table, replaces: Sequence[str] = ()) -> None:
+        """Raises OSError. `replaces` names files in the same directory whose rows the table holds."""
+        if replaces:
+            table = table.replace_schema_metadata({_REPLACES: "\n".join(replaces)})
+        if self._local is None:
+            with self._files.open_output_stream(path) as stream:
+                pq.write_table(table, stream, compression="zstd")
+            return
+        target = self._local / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        hidden = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            with hidden.open("wb") as stream:
+                pq.write_table(table, stream, compression="zstd")
+                stream.flush()
+                os.fsync(stream.fileno())
+            hidden.replace(target)
+        finally:
+            hidden.unlink(missing_ok=True)
+        sync_directory(target.parent)
+
+    def read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """None for a file that is not there or cannot be read."""
+        try:
+            with self._files.open_input_file(path) as stream:
+                return pq.read_table(stream, columns=list(columns) if columns else None)
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowException, OSError) as failure:
+            _log.warning("%s cannot be read, it is passed over: %s", path, str(failure).partition("\n")[0])
+            return None
+
+    def replaced_by(self, path: str) -> list[str]:
+        """The files whose rows this one holds, by its own word."""
+        try:
+            with self._files.open_input_file(path) as stream:
+                metadata = pq.read_schema(stream).metadata or {}
+        except (pa.ArrowException, OSError):
+            return []
+        return [name.decode() for name in metadata.get(_REPLACES, b"").split(b"\n") if name]
+
+    def files(self, directory: str) -> list[str]:
+        """Paths of the Parquet files right in a directory, in order."""
+        return sorted(info.path for info in self._infos(directory) if info.is_file and info.path.endswith(".parquet"))
+
+    def directories(self, directory: str) -> list[str]:
+        return sorted(info.path for info in self._infos(directory) if info.type == fs.FileType.Directory)
+
+    def _infos(self, directory: str) -> list[fs.FileInfo]:
+        infos: list[fs.FileInfo] = self._files.get_file_info(fs.FileSelector(directory, allow_not_found=True))
+        return infos
+
+    def delete(self, path: str) -> None:
+        try:
+            self._files.delete_file(path)
+        except FileNotFoundError:
+            pass
+
+    def delete_directory(self, path: str) -> None:
+        self._files.delete_dir(path)

@@ -1,0 +1,174 @@
+"""Hours, days, weeks and months: each is counted anew from what lies below it when something there has changed.
+
+    outcomes/date=YYYY-MM-DD/hour=HH/*.parquet   rows
+    rollups/hourly/YYYY-MM-DD.parquet            from the rows of each hour
+    rollups/daily/YYYY-MM.parquet                from its hours
+    rollups/weekly/YYYY.parquet                  from its days; a week begins on Monday and stands where that day stands
+    rollups/monthly/YYYY.parquet                 from its days
+
+Counting anew gives the same however often it is done, so that a kill in the middle needs nothing but another run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headroom.stats.arrow import ROLLUP, Group, aggregate, conform, groups_of, once, rollup_of
+from headroom.stats.parquet import Folder
+from headroom.stats.series import Series, begins, day_of, monday
+from headroom.stats.tally import HOUR_US, Tally
+
+_MOST_GROUPS = 1000  # of one hour; callers choose names, so what is rare beyond them is counted together
+_OTHER = "other"
+_SPANS = {"hourly": timedelta(days=1), "daily": timedelta(days=31), "weekly": timedelta(days=373), "monthly": timedelta(days=366)}
+_log = logging.getLogger(__name__)
+
+
+def partition(hour: int) -> str:
+    moment = datetime.fromtimestamp(hour / 1e6, UTC)
+    return f"outcomes/date={moment:%Y-%m-%d}/hour={moment:%H}"
+
+
+def path_of(series: Series, bucket: date) -> str:
+    """The file in which a bucket stands that begins on a day."""
+    name = {"hourly": f"{bucket}", "daily": f"{bucket:%Y-%m}"}.get(series, f"{bucket:%Y}")
+    return f"rollups/{series}/{name}.parquet"
+
+
+def rows_of(folder: Folder, hour: int) -> pa.Table:
+    """The rows of an hour, each event once."""
+    tables = [table for path in folder.files(partition(hour)) if (table := folder.read(path)) is not None]
+    return once(pa.concat_tables([conform(table) for table in tables])) if tables else conform(pa.table({}))
+
+
+class Update:
+    """The files that a change of some hours changes; computed first, written then."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self.tables: dict[str, pa.Table] = {}
+
+    def write(self) -> None:
+        """Raises OSError."""
+        for path, table in self.tables.items():
+            self._folder.write(path, table)
+
+    def hours(self, hours: Iterable[int]) -> None:
+        """Count these hours anew, and everything above them."""
+        hours = set(hours)
+        for day in {day_of(hour) for hour in hours}:
+            if self._is_lost(path_of("hourly", day)):
+                hours |= set(hours_kept(self._folder, day))
+        for hour in sorted(hours):
+            self._replace("hourly", day_of(hour), hour, hour + HOUR_US, bounded(aggregate(rows_of(self._folder, hour))))
+        days = {day_of(hour) for hour in hours}
+        for month in {day.replace(day=1) for day in days}:
+            if self._is_lost(path_of("daily", month)):
+                days |= {day for day in days_kept(self._folder, "hourly") if day.replace(day=1) == month}
+        for day in sorted(days):
+            self._collect("daily", day, day + timedelta(days=1), "hourly")
+        weeks, months = {monday(day) for day in days}, {day.replace(day=1) for day in days}
+        if any(self._is_lost(path_of("weekly", week)) for week in weeks) or any(self._is_lost(path_of("monthly", day)) for day in months):
+            first = days_kept(self._folder, "daily")
+            months |= set(first)
+            weeks |= {monday(month + timedelta(days=n)) for month in first for n in range(0, 37, 6)}
+        for week in sorted(weeks):
+            self._collect("weekly", week, week + timedelta(days=7), "daily")
+        for month in sorted(months):
+            self._collect("monthly", month, (month + timedelta(days=31)).replace(day=1), "daily")
+
+    def _is_lost(self, path: str) -> bool:
+        """Whether a file is there and cannot be read: then all of it is counted anew."""
+        return path in self._folder.files(path.rpartition("/")[0]) and self._folder.read(path) is None
+
+    def _collect(self, series: Series, start: date, end: date, below: Series) -> None:
+        """One bucket from the series below it."""
+        first, last = begins(start), begins(end)
+        groups: dict[Group, Tally] = {}
+        for path in dict.fromkeys(path_of(below, start + timedelta(days=n)) for n in range((end - start).days)):
+            for (at, dimensions), found in groups_of(_between(self._table(path), first, last)).items():
+                assert first <= at < last
+                groups.setdefault((first, dimensions), Tally()).update(found)
+        self._replace(series, start, first, last, groups)
+
+    def _replace(self, series: Series, bucket: date, first: int, last: int, groups: dict[Group, Tally]) -> None:
+        path = path_of(series, bucket)
+        old = self._table(path)
+        micros = old.column("timestamp").cast(pa.int64())
+        kept = old.filter(pc.or_(pc.less(micros, first), pc.greater_equal(micros, last)))
+        self.tables[path] = pa.concat_tables([kept, rollup_of(groups)]).sort_by("timestamp")
+
+    def _table(self, path: str) -> pa.Table:
+        """As it will be; empty where there is none."""
+        if path in self.tables:
+            return self.tables[path]
+        found = self._folder.read(path)
+        return ROLLUP.empty_table() if found is None else as_rollup(found)
+
+    def lifetime(self) -> Iterator[tuple[tuple[str, ...], Tally]]:
+        """Every month: dimensions and what they counted."""
+        paths = {*self._folder.files("rollups/monthly"), *(path for path in self.tables if path.startswith("rollups/monthly/"))}
+        for path in sorted(paths):
+            for (_, dimensions), found in groups_of(self._table(path)).items():
+                yield dimensions, found
+
+
+def as_rollup(table: pa.Table) -> pa.Table:
+    """The columns of today; figures that an older file has not are 0."""
+    columns = [
+        table.column(field.name).cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        for field in ROLLUP
+    ]
+    return pa.table(columns, schema=ROLLUP)
+
+
+def _between(table: pa.Table, first: int, last: int) -> pa.Table:
+    micros = table.column("timestamp").cast(pa.int64())
+    return table.filter(pc.and_(pc.greater_equal(micros, first), pc.less(micros, last)))
+
+
+def bounded(groups: dict[Group, Tally]) -> dict[Group, Tally]:
+    """At most so many groups: the rarest of one hour are counted together."""
+    if len(groups) <= _MOST_GROUPS:
+        return groups
+    ordered = sorted(groups, key=lambda key: (-groups[key]["requests"], key))
+    kept = {key: groups[key] for key in ordered[:_MOST_GROUPS]}
+    for hour, dimensions in ordered[_MOST_GROUPS:]:
+        rare = (hour, (dimensions[0], *(_OTHER for _ in dimensions[1:])))
+        kept.setdefault(rare, Tally()).update(groups[hour, dimensions])
+    return kept
+
+
+def read(folder: Folder, series: Series, first: int, last: int) -> dict[Group, Tally]:
+    """The buckets that begin in a stretch of time, microseconds, its end excluded."""
+    groups: dict[Group, Tally] = {}
+    for day in days_kept(folder, series):
+        path = path_of(series, day)
+        if begins(day) >= last or begins(day + _SPANS[series]) <= first:
+            continue
+        if (table := folder.read(path)) is not None:
+            groups |= groups_of(_between(as_rollup(table), first, last))
+    return groups
+
+
+def days_kept(folder: Folder, series: Series) -> list[date]:
+    """The first day of each file of a series; what has another name is passed over and named."""
+    found = []
+    for path in folder.files(f"rollups/{series}"):
+        name = path.rpartition("/")[2].removesuffix(".parquet")
+        try:
+            found.append(date.fromisoformat((name + "-01-01")[:10]))
+        except ValueError:
+            _log.warning("%s is none of ours, it is passed over", path)
+    return found
+
+
+def hours_kept(folder: Folder, day: date) -> list[int]:
+    """The hours of a day that have rows."""
+    names = [path.rpartition("=")[2] for path in folder.directories(f"outcomes/date={day}")]
+    return [begins(day) + int(name) * HOUR_US for name in names if name.isdigit() and int(name) < 24]

@@ -1,0 +1,153 @@
+"""What is counted of a row, as whole numbers that add up: rows to hours, hours to days, days to everything.
+
+A `Tally` maps names to sums. FIGURES are there for every row; the rest are details, `kind/name`, and distributions,
+`kind/edge number`. `headroom.stats.arrow` counts the same for a whole table at once; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from headroom.stats.rows import Row
+
+Tally = Counter[str]
+DIMENSIONS = ("provider", "model", "team", "user", "client")
+HOUR_US = 3_600_000_000
+_STEPS = (1, 1.5, 2, 2.5, 3.5, 5, 7)
+# Upper edges in microseconds, each in its bucket, from a tenth of a millisecond; the last bucket is open.
+EDGES: tuple[int, ...] = tuple(
+    sorted({round(step * 10**decade) for decade in range(2, 9) for step in _STEPS} | {1_000_000 * s for s in (30, 60, 120, 300)})
+)
+RATIO_EDGES = tuple(range(10, 101, 10))  # tokens after in percent of tokens before
+TIMES = {"latency": "total_us", "overhead": "overhead_us", "ttfb": "ttfb_us"}  # distribution -> column
+COPIED = (  # figures that are a column of the row, null counting nothing
+    "tokens_before",
+    "tokens_after",
+    "tokens_saved",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "cost_nanousd",
+    "input_nanousd",
+    "counterfactual_nanousd",
+    "saved_nanousd",
+    "cache_saved_nanousd",
+    "saved_read_tokens",
+    "saved_write_tokens",
+    "saved_plain_tokens",
+    "rounds",
+    "retrievals",
+    "overhead_us",
+    "ttfb_us",
+    "total_us",
+)
+BY_PROVIDER = ("cache_read_tokens", "cache_write_tokens", "cache_bust", "cost_nanousd", "saved_nanousd", "cache_saved_nanousd")
+_MOST_MODELS = 500
+FLAGS = ("cache_bust", "holdout", "shadow")  # figures that count the rows where it holds
+COUNTED = ("requests", "failed", "rate_limited", "cached", "uncompressed", "billed", "estimated", "unpriced", "ratio_ppm")
+FIGURES = (*COUNTED, *FLAGS, *COPIED)
+LISTS = {"skip": "reasons", "transform": "transforms", "transform_tokens": "transform_tokens", "transform_us": "transform_us"}
+
+
+def tally(row: Row) -> Tally:
+    """What one row counts."""
+    found: Tally = Counter()
+    status, before, after = row["status"], row["tokens_before"], max(0, row["tokens_after"])
+    found["requests"] = 1
+    found["failed"] = status >= 500 or status == 0
+    found["rate_limited"] = status == 429
+    found["cached"] = row["cache_hit"] != ""
+    found["uncompressed"] = row["skip_reason"] != ""
+    for method in ("billed", "estimated", "unpriced"):
+        found[method] = row["cost_method"] == method
+    for name in FLAGS:
+        found[name] = bool(row[name])
+    for name in COPIED:
+        found[name] = row[name] or 0
+    if before > 0:
+        found["ratio_ppm"] = 1_000_000 * after // before
+        found[f"ratio/{sum(100 * after > edge * before for edge in RATIO_EDGES)}"] += 1
+    for name, column in TIMES.items():
+        if row[column] is not None:
+            found[f"{name}/{bisect_left(EDGES, row[column])}"] += 1
+    for name, column in LISTS.items():
+        for item in row[column]:
+            found[f"{name}/{item['name']}"] += item["value"]
+    for item in row["transform_us"]:
+        found[f"transform_timed/{item['name']}"] += 1
+        found[f"transform_le/{item['name']}/{bisect_left(EDGES, item['value'])}"] += 1
+    for item in row["degraded"]:
+        found[f"degraded/{item}"] += 1
+    found[f"mode/{row['mode']}"] += 1
+    if row["cache_hit"]:
+        found[f"cached_as/{row['cache_hit']}"] += 1
+    return found
+
+
+def dimensions(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in DIMENSIONS)
+
+
+def total_of(found: Iterable[tuple[tuple[str, ...], Tally]]) -> Tally:
+    """Everything added up; providers and models become details of it, beyond _MOST_MODELS models as "other"."""
+    total: Tally = Counter()
+    models: Tally = Counter()
+    for (provider, model, *_), one in found:
+        total.update(one)
+        total[f"provider/{provider}"] += one["requests"]
+        models[model or "unknown"] += one["requests"]
+        for name in BY_PROVIDER:
+            total[f"{name}/{provider}"] += one[name]
+    for number, (model, count) in enumerate(sorted(models.items(), key=lambda item: (-item[1], item[0]))):
+        total[f"model/{model if number < _MOST_MODELS else 'other'}"] += count
+    return total
+
+
+def by_name(tally: Mapping[str, int], kind: str) -> dict[str, int]:
+    """The details of one kind, by name."""
+    return {name.partition("/")[2]: value for name, value in tally.items() if name.startswith(f"{kind}/")}
+
+
+def distribution(tally: Mapping[str, int], kind: str, edges: Sequence[int] = EDGES) -> list[int]:
+    """Counts by bucket, the open one last."""
+    return [tally.get(f"{kind}/{number}", 0) for number in range(len(edges) + 1)]
+
+
+def percentile(counts: Sequence[int], share: float) -> float:
+    """Microseconds below which a share of the values lies, interpolated inside its bucket."""
+    wanted, seen = share * sum(counts), 0
+    for number, count in enumerate(counts):
+        if count and seen + count >= wanted:
+            low, high = _bounds(number)
+            return low + (high - low) * max(0.0, (wanted - seen) / count)
+        seen += count
+    return 0.0
+
+
+def _bounds(number: int) -> tuple[int, int]:
+    low = EDGES[number - 1] if number else 0
+    return low, EDGES[number] if number < len(EDGES) else low
+
+
+def figures_ms(tally: Mapping[str, int], kind: str) -> dict[str, float | None]:
+    """average, min, max and percentiles in milliseconds; all None without values. All but the average are read off the buckets."""
+    counts = distribution(tally, kind)
+    names = ("average_ms", "min_ms", "max_ms", "p50_ms", "p95_ms", "p99_ms")
+    if not (total := sum(counts)):
+        return dict.fromkeys(names)
+    filled = [number for number, count in enumerate(counts) if count]
+    values = (
+        tally.get(TIMES.get(kind, ""), 0) / total,
+        _bounds(filled[0])[0],
+        _bounds(filled[-1])[1],
+        *(percentile(counts, share) for share in (0.5, 0.95, 0.99)),
+    )
+    return {name: round(value / 1000, 3) for name, value in zip(names, values, strict=True)}
+
+
+def dollars(tally: Mapping[str, int], name: str) -> float:
+    return round(tally.get(name, 0) / 1e9, 6)
