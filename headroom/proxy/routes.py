@@ -78,9 +78,9 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
     @router.post("/cache/clear", summary="Forget the caller's cached answers; with the admin key, everybody's")
     async def clear_cache(request: Request) -> Response:
         if is_admin(request.headers, settings):
-            return _json({"cleared": await services.store.drop_answers(None), "scope": "all"})
+            return _json({"status": "cleared", "cleared": await services.store.drop_answers(None), "scope": "all"})
         caller = known(await admission.identify(request.headers))
-        return _json({"cleared": await services.store.drop_answers(caller.scope), "scope": "own"})
+        return _json({"status": "cleared", "cleared": await services.store.drop_answers(caller.scope), "scope": "own"})
 
     @router.get("/v1/retrieve/stats", summary="How much is stored and was asked for again")
     async def retrieve_stats(request: Request) -> Response:

@@ -226,9 +226,13 @@ def test_callers_clear_their_own_and_the_admin_everything(shared: str, provider:
         post(shared, ROUTES[0], x_api_key=key)
     assert HTTP.post(f"{shared}/cache/clear").status_code == 401
     assert HTTP.get(f"{shared}/cache/clear", headers={"x-api-key": "ada"}).status_code == 405
-    assert HTTP.post(f"{shared}/cache/clear", headers={"x-api-key": "ada"}).json() == {"cleared": 1, "scope": "own"}
+    assert HTTP.post(f"{shared}/cache/clear", headers={"x-api-key": "ada"}).json() == {"status": "cleared", "cleared": 1, "scope": "own"}
     assert [said(post(shared, ROUTES[0], x_api_key=key)) for key in ("ada", "bob")] == ["miss", "hit-exact"]
-    assert HTTP.post(f"{shared}/cache/clear", headers={"authorization": "Bearer boss"}).json() == {"cleared": 2, "scope": "all"}
+    assert HTTP.post(f"{shared}/cache/clear", headers={"authorization": "Bearer boss"}).json() == {
+        "status": "cleared",
+        "cleared": 2,
+        "scope": "all",
+    }
     assert [said(post(shared, ROUTES[0], x_api_key=key)) for key in ("ada", "bob")] == ["miss", "miss"]
 
 
