@@ -69,7 +69,10 @@ class Deployed:
                     "limits": {"rate_limit": False},
                     "compression": {"deadline_ms": deadline_ms},
                     "scoring": {"model": model or "off"},
-                    "context": {"default_window": 100_000_000},  # a talk may grow for as long as a busy machine needs
+                    "context": {
+                        "default_window": 100_000_000,
+                        "windows": "tiny=6000",
+                    },  # a talk may grow for as long as a busy machine needs
                 },
                 "ingress": replicas | (ingress or {}),
                 "compressor": replicas | {"tier": tier or {}},

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import random
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +24,7 @@ from serve_app.args import ScorerArgs, TierArgs
 from serve_app.ingress import tier
 from serve_app.scorer import RemoteEmbed, Scorer
 from serve_app.tiers import REASONS
-from tests.provider import WAIT_S
+from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import anthropic_turns, asking
 from tests.serve.deployed import Deployed, kill, replicas, until
 
@@ -182,3 +186,33 @@ def test_the_application_is_healthy_without_a_model(unscored: Deployed) -> None:
     check = healthy_all_the_time(unscored, "no_model")
     assert (check["enabled"], check["ready"]) == (False, False)
     assert "hf download" in check["status"]
+
+
+def outgrown(number: int) -> dict[str, Any]:
+    """A request whose conversation does not fit its model."""
+    draw = random.Random(number)
+    messages = []
+    for turn in range(60):
+        words = " ".join(draw.choices(LONG.split(), k=100))
+        messages += [{"role": "user", "content": f"{number}.{turn} {words}?"}, {"role": "assistant", "content": f"{words}."}]
+    return asking(messages[:-1], model="tiny")
+
+
+def test_conversations_that_outgrow_their_model_are_answered_whatever_happens_to_the_scorer(scored: Deployed, provider: Provider) -> None:
+    killed = threading.Event()
+
+    def ask(number: int) -> int:
+        request = outgrown(number)
+        if number >= 4:
+            killed.wait(WAIT_S)
+        answer = httpx.post(f"{scored.url}/v1/messages", json=request, headers={"x-api-key": "key-a"}, timeout=WAIT_S)
+        return answer.status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = threads.map(ask, range(16))
+        until(lambda: len(provider.requests) >= 2)
+        assert scored.kill("Scorer")
+        killed.set()
+        assert set(answers) == {200}
+    assert len(provider.requests) == 16
+    assert all(len(request.body) < len(json.dumps(outgrown(0))) * 0.8 for request in provider.requests), "one was not cut"
