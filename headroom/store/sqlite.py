@@ -167,24 +167,24 @@ class SqliteStore:
 
     def get_answer(self, scope: str, key: str) -> bytes | None:
         """What stands under this key of this scope, until its time is over."""
-        with self._read() as db:
+        with self._file.read() as db:
             found = sqlite_answers.get_answer(db, self._clock(), scope, key)
         return None if found is None else self._vault.open(f"answer:{scope}:{key}", found)
 
     def put_answer(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
         """Write, in place of what stood there; the oldest go when there is no room."""
         sealed = self._vault.shut(f"answer:{scope}:{key}", value)
-        with self._write() as db:
+        with self._file.write() as db:
             sqlite_answers.put_answer(db, scope, key, sealed, self._clock(), ttl_s, self._max_answers_bytes)
 
     def drop_answers(self, scope: str | None) -> int:
         """Drop those of a scope, or all; how many there were."""
-        with self._write() as db:
+        with self._file.write() as db:
             return sqlite_answers.drop_answers(db, scope)
 
     def answer_stats(self) -> AnswerStats:
         """Over all scopes."""
-        with self._read() as db:
+        with self._file.read() as db:
             return sqlite_answers.answer_stats(db)
 
     def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
