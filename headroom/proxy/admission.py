@@ -195,7 +195,8 @@ class Admission:
             self._later(self._settled(ticket, [usage for usage in billed if usage != Usage()], charged))
 
     async def _settled(self, ticket: Ticket, billed: Sequence[Usage], charged: bool) -> None:
-        costs = [prices.cost(ticket.provider, ticket.model, usage) for usage in billed]
+        provider, model = ticket.provider, ticket.model
+        costs = await asyncio.to_thread(lambda: [prices.cost(provider, model, usage) for usage in billed])  # the first one loads the prices
         if None in costs:
             _log.info("request %s is not priced: the price of %s is not known", ticket.reservation.request_id, ticket.model[:100])
         nano = sum(filter(None, costs)) if billed else ticket.reservation.nano
