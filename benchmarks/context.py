@@ -33,6 +33,8 @@ from rich.table import Table
 from benchmarks import corpus
 from headroom import worker
 from headroom.context.fit import TOO_MUCH_PROTECTED
+from headroom.context.intelligent import ByImportance
+from headroom.context.rolling_window import OldestFirst
 from headroom.conversation import by_key
 from headroom.model import Compressed, Job, JobResult
 from headroom.proxy.counts import TokenCounts
@@ -148,17 +150,19 @@ class Counting(Replay):
 
 @dataclass
 class Proxy:
-    """The application in this process; `sent` is the last body that the provider got."""
+    """The application in this process; `sent` is the last body that the provider got, `cut` says that something had left it."""
 
     client: httpx.AsyncClient
     services: Services
     replay: Counting
     sent: bytes = b""
+    cut: bool = False
 
     async def ask(self, format: str, body: Mapping[str, Any], key: str) -> Sequence[str]:
         """The reasons of one request. Callers with different keys share nothing."""
         before = dict(self.services.ledger.stats("")["skip_reasons"])
-        (await self.client.post(ROUTES[format], json=body, headers={"x-api-key": key})).raise_for_status()
+        reply = (await self.client.post(ROUTES[format], json=body, headers={"x-api-key": key})).raise_for_status()
+        self.cut = any(name in reply.headers.get("x-headroom-transforms", "") for name in (ByImportance.name, OldestFirst.name))
         after = self.services.ledger.stats("")["skip_reasons"]
         return [reason for reason in after if after[reason] > before.get(reason, 0)]
 
@@ -209,10 +213,11 @@ async def examine(talk: corpus.Conversation, at: Proxy, window: int, at_once: bo
     if not asked or tokens_of(talk.system, talk.messages) <= window - ANSWER:
         return  # it fits as it is
     before: list[Any] = []
+    at.cut = False
     for messages in asked[-1:] if at_once else asked:
         if at_once or tokens_of(talk.system, messages) > (window - ANSWER) // 4:
             before = await one(talk, messages, at, window, before, tally)
-    if any(hash_of_gap(at.sent.decode())):
+    if at.cut:
         tally.outgrew += 1
         shown = Shown(before)
         found = [shown.holds(text) for text in talk.evidence]

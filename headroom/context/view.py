@@ -14,7 +14,7 @@ from headroom.model import Call
 
 Count = Callable[[str], int]  # tokens of a text; cheap for a text it has seen
 _MESSAGE_TOKENS = 4  # what a message costs beside its texts
-_CALL_TOKENS = 12  # what a tool call costs beside its arguments
+_CALL_TOKENS = 32  # what a tool call costs beside its arguments: its name, and its id twice
 _BLOCK_TOKENS = 4  # what an added block costs beside its text
 Blocks = Mapping[int, str]  # message -> excerpts appended to it
 

@@ -127,7 +127,7 @@ def answer_tokens(call: Call) -> int | None:
 
 async def fitted(services: Services, request: Asking, timeout_s: float) -> Fit:
     """The body, cut if it must be. Raises nothing over the store or the deadline."""
-    if at_most(request.body, request.results) <= request.room.least:
+    if at_most(request.body, request.results) <= max(request.room.least, min(request.room.trigger, 2 * request.room.least)):
         return Fit(request.body)
     try:
         async with asyncio.timeout(timeout_s):
@@ -140,7 +140,10 @@ async def fitted(services: Services, request: Asking, timeout_s: float) -> Fit:
 
 
 def at_most(body: bytes, results: Sequence[Compressed]) -> int:
-    """A bound of a body's tokens that costs nothing: no token is shorter than a byte, and some texts were counted already."""
+    """A bound of a body's tokens that costs nothing: no token is shorter than a byte, and some texts were counted already.
+
+    Most are four times as long, so a body of twice as many bytes as there are tokens in the least room was never cut.
+    """
     counted = [result for result in results if result.text is not None]
     return len(body) - sum(len(result.text or "") for result in counted) + sum(result.tokens_after for result in counted)
 

@@ -17,8 +17,9 @@ from headroom.context.intelligent import ByImportance, about_now, factors, said,
 from headroom.context.units import units
 from headroom.context.view import View, apply, size
 from headroom.context.windows import Room
-from headroom.model import Advice, content_hash
+from headroom.model import Advice, ModelSpec, content_hash
 from headroom.scoring import importance
+from headroom.scoring.embedding import Embedder
 from tests.context.agents import agent, answer, calls, count, seen, text, user
 from tests.rules import broken
 
@@ -127,6 +128,23 @@ def test_factors_see_failures_references_and_advice() -> None:
     assert found["errors"] == [0.0, 0.0, 1.0]
     assert found["learned"] == [0.0, 0.5, 0.0]
     assert found["references"][1] > found["references"][0] == 0.0
+
+
+def test_meaning_finds_what_words_do_not(model: str) -> None:
+    talk = [
+        *user("The cat was fed at noon."),
+        *answer("Good."),
+        *user("Postgres refuses connections."),
+        *answer("Noted."),
+        *user("x"),
+        *answer("y"),
+    ]
+    view = seen("openai", [*talk, *user("Why is our database unreachable?")])
+    told, now = said(view, units(view.messages), {}), about_now(view)[-1:]
+    embed = Embedder(ModelSpec(model, "cpu"))
+    cat, database, *_ = importance.similarity(embed(to_embed(told)), embed(now))
+    assert database > 2 * cat
+    assert importance.word_similarity(to_embed(told), now)[:2] == [0.0, 0.0]
 
 
 def test_what_a_conversation_is_about_now_holds_the_last_question() -> None:

@@ -24,6 +24,7 @@ from headroom.settings import Settings
 from headroom.tokens import counter
 from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, serving, settings_for
+from tests.proxy.test_servers import started
 from tests.rules import broken
 
 ROUTES = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
@@ -91,6 +92,24 @@ def test_what_left_is_redeemed_on_another_replica_after_a_restart(provider: Prov
     left = json.loads(reply["original_content"])
     assert left == talk[: len(left)]
     assert reply["original_item_count"] == len(left)
+
+
+def test_what_left_is_redeemed_from_other_processes_after_a_restart(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADROOM_CONTEXT_WINDOWS", f"*={WINDOW}")
+    command = ("headroom", "proxy", "--port", "PORT", "--workers", "2", "--deadline-ms", "60000")
+    talk = openai_turns(24)
+    for _ in range(2):
+        with started(provider, tmp_path, *command) as (url, _):
+            client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
+            for _ in range(3):  # whichever process answers
+                client.chat.completions.create(model="stand-in", messages=talk)  # type: ignore[arg-type]
+            body = provider.requests[-1].body.decode()
+            gap = next(hash for hash in marker.hashes(body) if "earlier messages" in body.split(hash)[0][-500:])
+            left = json.loads(HTTP.get(f"{url}/v1/retrieve/{gap}").raise_for_status().json()["original_content"])
+            assert any(left == talk[start : start + len(left)] for start in range(len(talk)))
+    assert len({request.body for request in provider.requests}) == 1
 
 
 def test_openai_sdk(provider: Provider, tmp_path: Path) -> None:
