@@ -18,6 +18,7 @@ COMMANDS = {
     "simulate": "Tell what would leave a model's window, and why.",
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",
+    "savings": "Show what was saved over time.",
     "mcp": "Serve the MCP tools, or install them in an MCP client.",
     "keys": "Make, list and revoke the keys of callers.",
     "doctor": "Check this installation, line by line.",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -232,10 +231,3 @@ def groups_of(table: pa.Table) -> dict[Group, Tally]:
         found.update({name: row[name] or 0 for name in figures})
         found.update(dict(row["details"] or ()))
     return groups
-
-
-def lines_of(table: pa.Table) -> Iterable[str]:
-    """Rows as JSON lines, times in RFC 3339."""
-    for batch in table.to_batches(max_chunksize=10_000):
-        for row in batch.to_pylist():
-            yield json.dumps(row | {"timestamp": row["timestamp"].isoformat()})
