@@ -108,6 +108,7 @@ class Admission:
         self._tokens = Tokens(settings.access)
         self._keyring = keys.Keyring(store, self._register.keys)
         self._alerts = Alerts(limits.alert_webhook)
+        self._prices = prices.Prices(settings.stats.prices)
         self._rates = Rates(store, limits.rate_when_lost)
         self._budgets = Budgets(store, limits.budget_when_lost, self._alert if limits.alert_webhook else None)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,7 +120,7 @@ class Admission:
         if self._settings.callers != "open":
             await self._learn_salt()
         if self._settings.limits.budget or self._settings.callers == "keys":
-            await asyncio.to_thread(prices.cost, "openai", "gpt-4o", Usage())  # loads the prices
+            await asyncio.to_thread(self._prices.cost, "openai", "gpt-4o", Usage())  # loads the prices
 
     async def close(self) -> None:
         """Write down what is still to be settled."""
@@ -185,7 +186,7 @@ class Admission:
         reserved = 0
         if any(budget.limit is not None for budget in budgets):
             usage = Usage(math.ceil(chars / _CHARS_PER_TOKEN), _max_tokens(call, self._settings.limits.reserve_output_tokens))
-            reserved = prices.cost(provider, call.model, usage) or 0
+            reserved = self._prices.cost(provider, call.model, usage) or 0
         reservation = await self._budgets.reserve(request_id, budgets, reserved)
         return Ticket(provider, call.model, reservation, rates, tokens)
 
@@ -196,7 +197,9 @@ class Admission:
 
     async def _settled(self, ticket: Ticket, billed: Sequence[Usage], charged: bool) -> None:
         provider, model = ticket.provider, ticket.model
-        costs = await asyncio.to_thread(lambda: [prices.cost(provider, model, usage) for usage in billed])  # the first one loads the prices
+        costs = await asyncio.to_thread(
+            lambda: [self._prices.cost(provider, model, usage) for usage in billed]
+        )  # the first one loads the prices
         if None in costs:
             _log.info("request %s is not priced: the price of %s is not known", ticket.reservation.request_id, ticket.model[:100])
         nano = sum(filter(None, costs)) if billed else ticket.reservation.nano

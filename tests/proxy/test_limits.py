@@ -19,7 +19,7 @@ from headroom.stats.prices import NANO, cost
 from headroom.store import open_store
 from headroom.store.base import Draw
 from tests.provider import WAIT_S, Provider, Script
-from tests.proxy.faces import HTTP, asking, serving, settings_for
+from tests.proxy.faces import HTTP, asking, serving, settings_for, stats_of
 from tests.redis_server import redis_server
 
 BODY = asking([{"role": "user", "content": "hello"}])
@@ -130,6 +130,19 @@ def test_what_failed_costs_nothing_and_what_said_nothing_costs_its_reservation(p
         provider.script(billed("nobody-knows-it", 10**6, 10**6))
         assert HTTP.post(f"{url}/v1/messages", json={**BODY, "model": "nobody-knows-it"}).status_code == 200
     assert spent(settings) == cost("anthropic", "claude-sonnet-4-5", Usage(2, 10))
+
+
+def test_a_price_of_ones_own_counts_against_the_budget_and_in_the_ledger(provider: Provider, tmp_path: Path) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text("our-model: {input: 2, output: 10}\n")
+    settings = limited(provider, tmp_path, budget=100, rate_limit=False)
+    settings = settings.model_copy(update={"stats": settings.stats.model_copy(update={"prices": file})})
+    provider.always = billed("our-model", 1_000_000, 100_000)
+    with serving(settings) as url:
+        assert HTTP.post(f"{url}/v1/messages", json={**BODY, "model": "our-model"}).status_code == 200
+        billed_usd = stats_of(url, 1)["summary"]["cost"]["with_headroom_usd"]
+    assert spent(settings) == 3 * NANO
+    assert billed_usd == 3.0
 
 
 @pytest.mark.parametrize(("lost", "status"), [("open", 200), ("closed", 503)])
