@@ -85,8 +85,8 @@ class RedisServer:
 @contextmanager
 def redis_server(directory: Path, **options: str) -> Iterator[RedisServer]:
     server = RedisServer(directory, **options)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()
