@@ -17,7 +17,7 @@ from tests.proxy.faces import HTTP, rows
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 ROUTES = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions", "openai_responses": "/v1/responses"}
-CASES = sorted(GOLDEN.glob("*/*.json"))
+CASES = sorted(case for dialect in ROUTES for case in (GOLDEN / dialect).glob("*.json"))
 PLACE = '"@ROWS@"'
 
 
