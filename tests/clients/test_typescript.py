@@ -21,9 +21,9 @@ SCRIPT = Path(__file__).with_name("sdk.mjs")
 
 
 def settled(proxy: str) -> None:
-    """What was learned is written down some seconds after it was seen."""
+    """What was learned of the tool is written down some seconds after it was seen."""
     until = time.monotonic() + WAIT_S
-    while not httpx.get(f"{proxy}/v1/toin/stats", trust_env=False).json()["patterns_tracked"]:
+    while not httpx.get(f"{proxy}/v1/feedback/list_nodes", trust_env=False).json()["pattern"]["total_compressions"]:
         assert time.monotonic() < until
         time.sleep(0.1)
 

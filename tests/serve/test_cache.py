@@ -43,6 +43,6 @@ def test_a_caller_clears_its_own(deployed: Deployed, provider: Provider) -> None
     for key in ("cache-c", "cache-d"):
         until(lambda key=key: ask(deployed.url, key).headers["x-headroom-cache"] == "hit-exact")  # type: ignore[misc]
     cleared = httpx.post(f"{deployed.url}/cache/clear", headers={"x-api-key": "cache-c"}, timeout=WAIT_S)
-    assert cleared.json() == {"cleared": 1, "scope": "own"}
+    assert cleared.json() == {"status": "cleared", "cleared": 1, "scope": "own"}
     assert ask(deployed.url, "cache-c").headers["x-headroom-cache"] == "miss"
     assert ask(deployed.url, "cache-d").headers["x-headroom-cache"] == "hit-exact"
