@@ -207,7 +207,7 @@ class Learning:
         version = self._pins.get(lineage)
         if version is None:
             key = f"advice:{lineage}"
-            stands = self._store.get_first([key]) or self._store.put_first({key: f"version:{self.current(scope).version}".encode()})
+            stands = self._store.put_first({key: f"version:{self.current(scope).version}".encode()})
             version = stands[key].decode().removeprefix("version:")
             self._pins[lineage] = version
             while len(self._pins) > _REMEMBERED:

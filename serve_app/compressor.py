@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from headroom.learning import open_learning
 from headroom.model import Job, JobResult, Policy
 from headroom.proxy.compress import Compress, Degraded
-from headroom.proxy.processes import HARD_LIMIT_S, warm_up_job
+from headroom.proxy.processes import HARD_LIMIT_S, settle, warm_up_job
 from headroom.settings import Settings
 from headroom.store import open_store
 from headroom.worker import Worker
@@ -37,6 +37,7 @@ class Compressor:
         self._began: dict[int, float] = {}
         self._check = warm_up_job(settings.compression.policy)
         self._worker.run(self._check)
+        settle()
 
     async def __call__(self, job: Job) -> JobResult:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, job)

@@ -30,7 +30,7 @@ SIGNATURES = 300  # per owner; above, those with the fewest counts go
 _FIELDS = 32  # per signature
 _ADVISED_FIELDS = 8
 _HITS = 3  # of a query that say what it was about, none far below the best
-_SAMPLE = 16_000  # characters that tell the structure
+_SAMPLE = 3000  # characters that tell the structure
 _NAME_CHARS = 80
 
 _KEY = re.compile(r'"([^"\\\n]{1,80})"\s*:')
@@ -47,15 +47,15 @@ Patterns = Mapping[str, Mapping[str, int]]
 def signature(tool: str, text: str) -> str:
     """What outputs of one tool have in common: its name and the keys that most of their records have, or the kind of text they are.
 
-    Empty when there is nothing to go by. Milliseconds, however long the text.
+    Empty when there is nothing to go by. Reads the beginning of the text only.
     """
-    keys: Counter[str] = Counter()
-    if text.lstrip()[:1] in ("{", "["):
-        keys.update(match[1] for match in _KEY.finditer(text[:_SAMPLE]))
-    common = sorted(key for key, count in keys.items() if 2 * count >= max(keys.values()))
+    sample = text[:_SAMPLE]
+    keys = Counter(_KEY.findall(sample) if sample.lstrip()[:1] in ("{", "[") else ())
+    least = max(keys.values(), default=0) / 2
+    common = sorted(key for key, count in keys.items() if count >= least)
     if not tool and not common:
         return ""
-    structure = hashlib.sha256("\n".join(common).encode("utf-8", "replace")).hexdigest()[:12] if common else detect(text, tool, "")
+    structure = hashlib.sha256("\n".join(common).encode("utf-8", "replace")).hexdigest()[:12] if common else detect(sample, tool, "")
     name = tool[:_NAME_CHARS].encode("utf-8", "replace").decode()
     return f"{name}#{structure}"
 
