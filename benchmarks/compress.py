@@ -5,8 +5,8 @@ request's bytes to the forwarded bytes, its original stored; warm is the same re
 figures are medians over several texts.
 
 With --url: `POST /v1/compress` of every conversation of --data, the first call and its repeats
-apart. The server must start with an empty store and without a limit of requests (`--no-rate-limit`). With --peer the two servers take turns,
-conversation by conversation, so that both see the same machine.
+apart. The server must start with an empty store and `--no-rate-limit`. With --peer the two servers
+take turns, conversation by conversation, so that both see the same machine.
 """
 
 from __future__ import annotations
