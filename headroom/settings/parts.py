@@ -1,0 +1,40 @@
+"""The parts that a setting is made of: its type, its default, its help, its environment variable and its flag."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def api_url(value: Any) -> Any:
+    """`https://host/v1/` and `https://host` are the same base URL."""
+    return value.rstrip("/").removesuffix("/v1").rstrip("/") if isinstance(value, str) else value
+
+
+def user_path(value: Any) -> Any:
+    try:
+        return Path(value).expanduser() if isinstance(value, str | Path) else value
+    except RuntimeError:
+        raise ValueError(f"{value}: there is no home directory, set HEADROOM_HOME to a path") from None
+
+
+def structured(value: Any) -> Any:
+    """A list or mapping may be given as JSON, so that a variable can hold it; any other text is a path."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        return json.loads(value)
+    return user_path(value) if isinstance(value, str) else value
+
+
+ApiUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+"), BeforeValidator(api_url)]
+UserPath = Annotated[Path, BeforeValidator(user_path)]
+
+
+def field(default: Any, help: str, *, env: str = "", flag: str = "", **limits: Any) -> Any:
+    return Field(default, description=help, json_schema_extra={"env": env, "flag": flag}, validate_default=True, **limits)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)

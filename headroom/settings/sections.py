@@ -1,0 +1,281 @@
+"""The sections of the settings: every field with its default, its help, its environment variable and its flag."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+from headroom.grants import Allowance, Grant, Lost, Name, Period, Variable
+from headroom.model import Fidelity, ModelSpec, Policy
+from headroom.settings.parts import ApiUrl, Section, UserPath, field, structured
+
+_WINDOWS = re.compile(r"(?:\s*[^\s=,]+\s*=\s*[1-9]\d{2,8}\s*(?:,|$))*")
+
+
+class CompressionSettings(Section):
+    fidelity: Fidelity = field(
+        "reversible",
+        "lossless: nothing is left out; reversible: what is left out is stored; off: forward untouched",
+        env="HEADROOM_FIDELITY",
+        flag="--fidelity",
+    )
+    min_tokens: int = field(150, "texts with fewer tokens are left as they are", env="HEADROOM_MIN_TOKENS", ge=1)
+    ccr: bool = field(
+        True,
+        "--no-ccr: no model is offered the tool that reads back what was left out",
+        env="HEADROOM_CCR",
+        flag="--ccr/--no-ccr",
+    )
+    ccr_tokens: int = field(
+        4000,
+        "tokens that the first request of a conversation must leave out for its model to be offered that tool; 0: whenever it has tools",
+        env="HEADROOM_CCR_TOKENS",
+        ge=0,
+    )
+    deadline_ms: int = field(
+        3000,
+        "a request whose compression takes longer, per started million characters, is forwarded with its new texts untouched",
+        env="HEADROOM_DEADLINE_MS",
+        flag="--deadline-ms",
+        ge=1,
+    )
+    processes: int = field(
+        1, "processes that compress, beside the one that serves", env="HEADROOM_PROCESSES", flag="--processes", ge=1, le=64
+    )
+
+    learn: bool = field(
+        True, "whether what is asked for again shapes how later outputs of the same tool are compressed", env="HEADROOM_LEARN"
+    )
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(self.fidelity, self.min_tokens)
+
+
+class ScoringSettings(Section):
+    model: str = field(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "embedding model: a directory or a name of the Hugging Face hub; off: scores by words alone. Needs headroom[embed]",
+        env="HEADROOM_EMBED_MODEL",
+        min_length=1,
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = field("auto", "where the model runs", env="HEADROOM_EMBED_DEVICE")
+    batch_size: int = field(32, "texts the model takes at once", env="HEADROOM_EMBED_BATCH_SIZE", ge=1)
+    threads: int = field(1, "threads of one model", env="HEADROOM_EMBED_THREADS", ge=1)
+    cache_entries: int = field(20_000, "vectors kept in memory, about 2 KB each", env="HEADROOM_EMBED_CACHE_ENTRIES", ge=0)
+    download: bool = field(
+        False, "whether a model that is not on this machine is downloaded when it is first needed", env="HEADROOM_EMBED_DOWNLOAD"
+    )
+
+    @property
+    def enabled(self) -> bool:
+        return self.model != "off"
+
+    @property
+    def spec(self) -> ModelSpec:
+        return ModelSpec(self.model, self.device, self.batch_size, self.threads, self.download)
+
+
+def _windows(value: str) -> str:
+    """Patterns of model names with tokens."""
+    if not _WINDOWS.fullmatch(value):
+        raise ValueError("must be like `my-model=32000,llama-*=8000`")
+    return value
+
+
+class ContextSettings(Section):
+    intelligent: bool = field(
+        True,
+        "--no-intelligent-context: of a conversation that outgrows its model the oldest parts leave first, not the least important",
+        env="HEADROOM_INTELLIGENT_CONTEXT",
+        flag="--intelligent-context/--no-intelligent-context",
+    )
+    scoring: bool = field(
+        True,
+        "--no-intelligent-scoring: importance is position alone",
+        env="HEADROOM_INTELLIGENT_SCORING",
+        flag="--intelligent-scoring/--no-intelligent-scoring",
+    )
+    compress_first: bool = field(
+        True,
+        "--no-compress-first: parts leave without being compressed harder first",
+        env="HEADROOM_COMPRESS_FIRST",
+        flag="--compress-first/--no-compress-first",
+    )
+    windows: Annotated[str, AfterValidator(_windows)] = field(
+        "",
+        "tokens that models take, where the known ones are wrong or missing: `my-model=32000,llama-*=8000`, the first that matches counts",
+        env="HEADROOM_CONTEXT_WINDOWS",
+    )
+    default_window: int = field(128_000, "tokens that a model takes of which nothing is known", env="HEADROOM_DEFAULT_WINDOW", ge=1000)
+    output_reserve: int = field(
+        4096, "tokens kept free for the answer when the request does not limit it", env="HEADROOM_OUTPUT_RESERVE", ge=1
+    )
+    reserve: float = field(
+        0.2, "share of the window that a cut leaves free, so that the next one is far away", env="HEADROOM_CONTEXT_RESERVE", ge=0, le=0.9
+    )
+    protect_turns: int = field(4, "user turns at the end that stay whole where they fit", env="HEADROOM_PROTECT_TURNS", ge=1)
+
+    @property
+    def overrides(self) -> tuple[tuple[str, int], ...]:
+        """(pattern of a model's name, tokens) in their order."""
+        pairs = (item.partition("=") for item in self.windows.split(",") if item.strip())
+        return tuple((pattern.strip(), int(tokens)) for pattern, _, tokens in pairs)
+
+
+class StoreSettings(Section):
+    url: str = field(
+        "",
+        "where state is kept: sqlite:///PATH for one machine, redis:// or rediss:// for several; empty: the SQLite file of `store.path`",
+        env="HEADROOM_STORE_URL",
+        flag="--store-url",
+        pattern=r"^($|sqlite:///.|rediss?://.|unix://.)",
+        repr=False,
+    )
+    path: UserPath | None = field(
+        None, "SQLite file of the reversible store (default: store.sqlite in the home directory)", env="HEADROOM_STORE_PATH"
+    )
+    ttl_hours: float = field(24.0, "idle lifetime of an original; every use renews it", env="HEADROOM_STORE_TTL_HOURS", gt=0)
+    max_mb: int = field(2048, "size of the store; above it the least recently used originals go", env="HEADROOM_STORE_MAX_MB", ge=1)
+
+    encryption_key: Variable = field(
+        "HEADROOM_STORE_KEY",
+        "variable that holds 32 bytes as hex or base64: what is stored is then encrypted (AES-GCM)",
+        env="HEADROOM_STORE_ENCRYPTION_KEY",
+    )
+    blobs_url: str = field(
+        "",
+        "file:// or s3:// URL for originals that are still large; empty: in the store",
+        env="HEADROOM_STORE_BLOBS_URL",
+        repr=False,
+    )
+    blobs_above_kb: int = field(256, "originals of more kilobytes go there", env="HEADROOM_STORE_BLOBS_ABOVE_KB", ge=0)
+
+    @property
+    def is_redis(self) -> bool:
+        return bool(self.url) and not self.url.startswith("sqlite:")
+
+
+class CacheSettings(Section):
+    enabled: bool = field(
+        True, "--no-cache: no request is answered with an earlier answer", env="HEADROOM_CACHE", flag="--cache/--no-cache"
+    )
+    sampled: bool = field(
+        False,
+        "whether requests that are sampled (neither a temperature of 0 nor a seed) are answered from the cache too; "
+        "without it one that is sent again gets a new answer",
+        env="HEADROOM_CACHE_SAMPLED",
+    )
+    single_flight: bool = field(
+        True,
+        "whether a request that takes part, streams nothing and has no tools waits for the answer to an equal one that is on its way",
+        env="HEADROOM_CACHE_SINGLE_FLIGHT",
+    )
+    ttl_s: float = field(3600.0, "seconds for which an answer is given again", env="HEADROOM_CACHE_TTL_S", gt=0)
+    max_mb: int = field(256, "size of all cached answers; above it the oldest go", env="HEADROOM_CACHE_MAX_MB", ge=1)
+
+
+class UpstreamSettings(Section):
+    anthropic_api_url: ApiUrl = field(
+        "https://api.anthropic.com",
+        "where Anthropic requests go",
+        env="ANTHROPIC_TARGET_API_URL",
+        flag="--anthropic-api-url",
+    )
+    openai_api_url: ApiUrl = field(
+        "https://api.openai.com", "where OpenAI requests go", env="OPENAI_TARGET_API_URL", flag="--openai-api-url"
+    )
+    connect_timeout_s: float = field(10.0, "seconds to reach the provider", env="HEADROOM_CONNECT_TIMEOUT_S", gt=0)
+    idle_timeout_s: float = field(600.0, "seconds of silence from the provider before giving up", env="HEADROOM_IDLE_TIMEOUT_S", gt=0)
+
+
+class AccessSettings(Section):
+    callers: Literal["auto", "open", "credential", "keys"] = field(
+        "auto",
+        "open: one owner of everything; credential: each provider credential reads only its own originals; keys: a key of "
+        "`headroom keys` (or a token) is wanted; auto: keys where `limits.keys` or "
+        "`access.jwt_keys` is given, else open on loopback, credential elsewhere",
+        env="HEADROOM_CALLERS",
+        flag="--callers",
+    )
+    admin_key: str = field(
+        "",
+        "key for operators: /stats and /metrics where callers are told apart, and the keys of callers",
+        env="HEADROOM_ADMIN_KEY",
+        repr=False,
+    )
+    jwt_keys: str = field("", "URL or file of the identity provider's keys (JWKS): its tokens do instead of keys", env="HEADROOM_JWT_KEYS")
+    jwt_issuer: str = field("", "issuer that a token must name", env="HEADROOM_JWT_ISSUER")
+    jwt_audience: str = field("", "audience that a token must name", env="HEADROOM_JWT_AUDIENCE")
+    jwt_user_claim: str = field("sub", "claim of a token that says who", env="HEADROOM_JWT_USER_CLAIM", min_length=1)
+    jwt_team_claim: str = field("team", "claim of a token that names a team", env="HEADROOM_JWT_TEAM_CLAIM", min_length=1)
+
+
+class StatsSettings(Section):
+    url: str = field(
+        "",
+        "folder of the ledger's Parquet files: a path, or s3://BUCKET/PREFIX (default: stats in the home directory)",
+        env="HEADROOM_STATS_URL",
+    )
+    prices: UserPath | None = field(None, "TOML or YAML file with prices of one's own, before those that come along", env="HEADROOM_PRICES")
+    savings_path: UserPath | None = field(
+        None, "file with what was saved (default: proxy_savings.json in the home directory)", env="HEADROOM_SAVINGS_PATH"
+    )
+    compact_s: float = field(30.0, "seconds after which rows go from the journal to Parquet", env="HEADROOM_STATS_COMPACT_S", gt=0)
+    retention_days: int = field(
+        90, "days that the rows of requests are kept; hours, days, weeks and months stay", env="HEADROOM_STATS_RETENTION_DAYS", ge=2
+    )
+
+
+class ClientSettings(Section):
+    """For commands that talk to a running Headroom, and where the tools they set up keep their files."""
+
+    base_url: str = field(
+        "", "Headroom that commands and the MCP server talk to (default: the proxy on this machine)", env="HEADROOM_BASE_URL"
+    )
+    api_key: str = field("", "credential they send to it", env="HEADROOM_API_KEY", repr=False)
+    claude_config_dir: UserPath | None = field(
+        None, "directory of Claude Code's settings (default: ~/.claude, and ~/.claude.json beside it)", env="CLAUDE_CONFIG_DIR"
+    )
+    codex_home: UserPath | None = field(None, "directory of Codex's settings (default: ~/.codex)", env="CODEX_HOME")
+
+
+class LimitsSettings(Section):
+    rate_limit: bool = field(
+        True, "--no-rate-limit counts no requests and tokens a minute", env="HEADROOM_RATE_LIMIT", flag="--rate-limit/--no-rate-limit"
+    )
+    rpm: int = field(600, "requests in any 60 seconds, per caller, over all processes", env="HEADROOM_RPM", flag="--rpm", ge=1)
+    tpm: int | None = field(None, "tokens in any 60 seconds, per caller; unlimited when empty", env="HEADROOM_TPM", flag="--tpm", ge=1)
+    budget: float | None = field(
+        None, "dollars that all callers together may spend in a period", env="HEADROOM_BUDGET", flag="--budget", gt=0, allow_inf_nan=False
+    )
+    budget_period: Period = field("daily", "when budgets begin anew (UTC)", env="HEADROOM_BUDGET_PERIOD", flag="--budget-period")
+    rate_when_lost: Lost = field(
+        "open", "requests pass (open) or are refused (closed) while the store that counts them is lost", env="HEADROOM_RATE_WHEN_LOST"
+    )
+    budget_when_lost: Lost = field(
+        "open", "the same for budgets; what is spent meanwhile is counted when the store is back", env="HEADROOM_BUDGET_WHEN_LOST"
+    )
+    reserve_output_tokens: int = field(
+        4096, "output tokens that a request reserves of a budget, if it does not ask for fewer", env="HEADROOM_RESERVE_OUTPUT_TOKENS", ge=0
+    )
+    alert_webhook: str = field(
+        "",
+        "URL that is told when 50, 80 and 100 % of a budget are spent",
+        env="HEADROOM_ALERT_WEBHOOK",
+        pattern=r"^($|https?://.)",
+        repr=False,
+    )
+    keys: Annotated[Path | tuple[Grant, ...] | None, BeforeValidator(structured)] = field(
+        None, "keys of callers by their hashes: a TOML file with `[[keys]]` and `[teams.NAME]`, or a list", env="HEADROOM_KEYS"
+    )
+    teams: Annotated[Path | dict[Name, Allowance] | None, BeforeValidator(structured)] = field(
+        None, "allowances of teams: a TOML file with `[teams.NAME]`, or a mapping", env="HEADROOM_TEAMS"
+    )
+    anthropic_key: Variable = field(
+        "ANTHROPIC_API_KEY", "variable with the Anthropic credential for keys that name none", env="HEADROOM_ANTHROPIC_KEY"
+    )
+    openai_key: Variable = field("OPENAI_API_KEY", "variable with the OpenAI credential for keys that name none", env="HEADROOM_OPENAI_KEY")
