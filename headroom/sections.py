@@ -114,11 +114,16 @@ def _loose(text: str, start: int, end: int) -> Iterator[Section]:
 
 
 def _trim(text: str, start: int, end: int) -> Section:
-    """Without the short block of words at either end, and the rule line that sets it off."""
-    head = _BLOCK.search(text, start, min(end, start + _MAX_WORDS))
-    tails = list(_BLOCK.finditer(text, max(start, end - _MAX_WORDS), end))
-    first = head.end() if head and _are_words(text[start : head.start()]) else start
-    last = tails[-1].start() if tails and _are_words(text[tails[-1].end() : end]) else end
+    """Without the short blocks of words at either end, and the rule line that sets them off."""
+    first, last = start, end
+    for head in _BLOCK.finditer(text, start, min(end, start + _MAX_WORDS)):
+        if not _are_words(text[first : head.start()]):
+            break
+        first = head.end()
+    for tail in reversed(list(_BLOCK.finditer(text, max(first, end - _MAX_WORDS), end))):
+        if not _are_words(text[tail.end() : last]):
+            break
+        last = tail.start()
     rule = _RULE.match(text, first, last)
     return Section(rule.end() if rule else first, max(last, first))
 

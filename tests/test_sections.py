@@ -13,6 +13,7 @@ from headroom.sections import MIN_CHARS, head_of_output, sections
 ROWS = json.dumps([{"id": n, "name": f"item-{n}", "state": "ok"} for n in range(200)])
 LOG = "\n".join(f"2026-01-01T00:00:{n % 60:02d}Z INFO worker[{n}]: job {n} done in {n * 7 % 90} ms" for n in range(120))
 PASSAGES = "\n\n".join(f"Document [{n}] (Title: Topic {n})\n" + "It was said that the river had risen again. " * 9 for n in range(12))
+COMMAND = "I ran this command:\n\n`make check`\n\nAnd got this output:\n\n{d}\n\nIt was green before.\n\n{q}"
 QUESTION = "Which of these failed, and why? Quote the line."
 
 
@@ -23,8 +24,8 @@ def pasted(text: str) -> list[str]:
 @pytest.mark.parametrize("data", [ROWS, LOG, PASSAGES], ids=["json", "log", "passages"])
 @pytest.mark.parametrize(
     "frame",
-    ["{q}\n\n```\n{d}\n```", "```json\n{d}\n```\n{q}", "{d}\n\n----\n{q}", "{q}\n\n<documents>\n{d}\n</documents>", "{q}\n\n{d}"],
-    ids=["fence-behind", "fence-before", "rule", "tag", "bare"],
+    ["{q}\n\n```\n{d}\n```", "```json\n{d}\n```\n{q}", "{d}\n\n----\n{q}", "{q}\n\n<documents>\n{d}\n</documents>", "{q}\n\n{d}", COMMAND],
+    ids=["fence-behind", "fence-before", "rule", "tag", "bare", "command"],
 )
 def test_data_is_found_and_the_question_is_not_in_it(data: str, frame: str) -> None:
     (found,) = pasted(frame.format(q=QUESTION, d=data))

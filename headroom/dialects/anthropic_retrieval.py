@@ -18,6 +18,7 @@ from headroom.dialects.retrieval import (
     Answer,
     Record,
     Retrieval,
+    Round,
     Said,
     Tools,
     appended,
@@ -26,8 +27,8 @@ from headroom.dialects.retrieval import (
     fingerprint,
     inner,
     names,
-    place_behind,
     position,
+    recorded,
     summed,
 )
 from headroom.model import Call
@@ -89,7 +90,7 @@ class AnthropicRetrieval(Retrieval):
 
 
 @dataclass
-class _Round:
+class _Message:
     """What one answer of the provider holds: its blocks by index, ours and the client's."""
 
     blocks: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -116,6 +117,9 @@ class _Round:
             block["input"] = _object("".join(self.grown[index, "partial_json"]))
         return block
 
+    def pieces(self) -> list[tuple[dict[str, Any], bool]]:
+        return [(self.block(index), _is_ours(self.blocks[index])) for index in sorted(self.blocks)]
+
     def arguments(self, index: int) -> str:
         pieces = self.grown.get((index, "partial_json"))
         return "".join(pieces) if pieces else dumped(self.blocks[index].get("input") or {})
@@ -124,12 +128,12 @@ class _Round:
 class _AnthropicAnswer(Answer):
     def __init__(self) -> None:
         super().__init__()
-        self._rounds = [_Round()]
+        self._rounds = [_Message()]
         self._first: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
 
     @property
-    def _now(self) -> _Round:
+    def _now(self) -> _Message:
         return self._rounds[-1]
 
     def _calls_us(self, event: dict[str, Any]) -> bool:
@@ -198,24 +202,14 @@ class _AnthropicAnswer(Answer):
         now = self._now
         now.results, now.on = _results(replies), True
         blocks = [block for index in sorted(now.blocks) if (block := now.block(index)) and not _empty(block)]
-        self._rounds.append(_Round())
+        self._rounds.append(_Message())
         self._tail.clear()
         turn = [{"role": "assistant", "content": blocks}, {"role": "user", "content": now.results}]
         return appended(body, "messages", turn)
 
     def ended(self, replies: Sequence[Reply]) -> Record:
         self._now.results = _results(replies)
-        shown: list[dict[str, Any]] = []
-        rounds = []
-        for part in self._rounds:
-            calls = []
-            for index in sorted(part.blocks):
-                if not _is_ours(part.blocks[index]):
-                    shown.append(part.block(index))
-                elif part.results:
-                    calls.append([place_behind(list(map(_solid, shown))), part.block(index)])
-            rounds.append({"calls": calls, "end": place_behind(list(map(_solid, shown))), "results": part.results, "on": part.on})
-        text = dumped({"shown": len(shown), "solid": sum(map(_solid, shown)), "rounds": [part for part in rounds if part["results"]]})
+        shown, text = recorded((Round(part.pieces(), part.results, part.on) for part in self._rounds), _solid)
         return Record(_fingerprint(shown), text)
 
     def tail(self) -> Iterable[bytes]:

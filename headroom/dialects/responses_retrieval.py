@@ -19,6 +19,7 @@ from headroom.dialects.retrieval import (
     Answer,
     Record,
     Retrieval,
+    Round,
     Said,
     Tools,
     appended,
@@ -27,8 +28,8 @@ from headroom.dialects.retrieval import (
     fingerprint,
     inner,
     names,
-    place_behind,
     position,
+    recorded,
     summed,
 )
 from headroom.model import Call
@@ -86,7 +87,7 @@ class ResponsesRetrieval(Retrieval):
 
 
 @dataclass
-class _Round:
+class _Response:
     """What one answer of the provider holds: its items by index, complete ones and the indexes of ours."""
 
     items: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -100,6 +101,9 @@ class _Round:
     def shown(self) -> list[dict[str, Any]]:
         return [self.items[index] for index in sorted(self.items) if index not in self.ours]
 
+    def pieces(self) -> list[tuple[dict[str, Any], bool]]:
+        return [(_sent(item) if index in self.ours else item, index in self.ours) for index, item in sorted(self.items.items())]
+
     def calls(self) -> list[dict[str, Any]]:
         return [self.items[index] for index in sorted(self.ours) if index in self.items]
 
@@ -107,12 +111,12 @@ class _Round:
 class _ResponsesAnswer(Answer):
     def __init__(self) -> None:
         super().__init__()
-        self._rounds = [_Round()]
+        self._rounds = [_Response()]
         self._first: dict[str, Any] = {}  # the response as the client was told that it began
         self._number = 0  # of the last event that the client got
 
     @property
-    def _now(self) -> _Round:
+    def _now(self) -> _Response:
         return self._rounds[-1]
 
     def _calls_us(self, event: dict[str, Any]) -> bool:
@@ -171,23 +175,13 @@ class _ResponsesAnswer(Answer):
         now = self._now
         now.results, now.on = _results(replies), True
         items = [sent for index in sorted(now.items) if (sent := _sent(now.items[index]))]
-        self._rounds.append(_Round())
+        self._rounds.append(_Response())
         self._tail.clear()
         return appended(_listed(body), "input", [*items, *now.results])
 
     def ended(self, replies: Sequence[Reply]) -> Record:
         self._now.results = _results(replies)
-        shown: list[dict[str, Any]] = []
-        rounds = []
-        for part in self._rounds:
-            calls = []
-            for index in sorted(part.items):
-                if index not in part.ours:
-                    shown.append(part.items[index])
-                elif part.results:
-                    calls.append([place_behind(list(map(_solid, shown))), _sent(part.items[index])])
-            rounds.append({"calls": calls, "end": place_behind(list(map(_solid, shown))), "results": part.results, "on": part.on})
-        text = dumped({"shown": len(shown), "solid": sum(map(_solid, shown)), "rounds": [part for part in rounds if part["results"]]})
+        shown, text = recorded((Round(part.pieces(), part.results, part.on) for part in self._rounds), _solid)
         return Record(_fingerprint(shown), text)
 
     def tail(self) -> Iterable[bytes]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -247,3 +247,31 @@ def position(solid: Sequence[bool], place: Sequence[int], shown: int) -> int:
         behind -= solid[where]
         where += 1
     return where
+
+
+class Round(NamedTuple):
+    """One answer of the provider as it goes back to it: its pieces in order, each with whether it is a call of ours."""
+
+    pieces: Sequence[tuple[dict[str, Any], bool]]
+    results: Sequence[dict[str, Any]]
+    on: bool  # another round followed
+
+
+def recorded(rounds: Iterable[Round], solid: Callable[[dict[str, Any]], bool]) -> tuple[list[dict[str, Any]], str]:
+    """What the client was shown of an answer that comes in pieces, and the text of its record; `solid`: what it surely sends back."""
+    shown: list[dict[str, Any]] = []
+    kept = []
+
+    def here() -> Place:
+        return place_behind(list(map(solid, shown)))
+
+    for part in rounds:
+        calls = []
+        for piece, ours in part.pieces:
+            if not ours:
+                shown.append(piece)
+            elif part.results:
+                calls.append([here(), piece])
+        if part.results:
+            kept.append({"calls": calls, "end": here(), "results": part.results, "on": part.on})
+    return shown, dumped({"shown": len(shown), "solid": sum(map(solid, shown)), "rounds": kept})

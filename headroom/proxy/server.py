@@ -33,6 +33,7 @@ from headroom.settings import Settings, export, load
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SWITCH_S = 0.001  # the event loop waits no longer than this for a thread that reads a large body
+_KEEP_ALIVE_S = 90  # longer than clients and load balancers keep a connection that is idle, so that they close it and not we
 
 
 def create_app(services: Services) -> FastAPI:
@@ -106,6 +107,7 @@ def run(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=10,
     )
 

@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.clients.record
 
 Only the shape of a request is a client's own that may be kept: keys, types, block types, header names, tool names. Every text that
-is not of this project (system prompts, reminders, descriptions of tools) becomes its length.
+is not of this project (system prompts, reminders, descriptions of tools) becomes its length, every parameter of a tool its number.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from tests.provider import Received, Script, stand_in
 GOLDEN = Path(__file__).parents[1] / "golden" / "clients"
 NAMES = ("claude", "codex", "aider-openai")
 _WORDS = frozenset(("type", "role", "name", "id", "tool_use_id", "call_id", "model", "status", "signature", "encrypted_content", "effort"))
-_LISTS = frozenset(("required", "include", "betas"))
+_LISTS = frozenset(("include", "betas"))
 
 
 def shape(value: Any, ours: Sequence[str], key: str = "") -> Any:
     """The value with every foreign text replaced by its length."""
+    if isinstance(value, dict) and key == "properties":
+        return {f"parameter-{place}": shape(inner, ours, name) for place, (name, inner) in enumerate(value.items())}
     if isinstance(value, dict):
         return {name: shape(inner, ours, name) for name, inner in value.items()}
     if isinstance(value, list):

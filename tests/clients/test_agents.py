@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from headroom.ccr import marker
-from headroom.dialects import DIALECTS
 from tests.clients.agents import AGENTS, DONE, HEADROOM, LISTING, by_base_url, by_wrap, environment
 from tests.clients.checks import check, history
 from tests.clients.dialog import Dialog, Step
@@ -31,9 +30,8 @@ def test_by_base_url(name: str, proxy: str, provider: Provider, project: Path) -
     agent = AGENTS[name]
     provider.always = Script(compose=agent.dialog)
     asked = check(agent, provider, project, by_base_url(agent, project, proxy))
-    if agent.program != "aider" and agent.path in DIALECTS:
-        assert LISTING in originals(asked, proxy)
-        assert all(LISTING not in str(history(request)) for request in asked)
+    assert LISTING in originals(asked, proxy)
+    assert all(LISTING not in str(history(request)) for request in asked)
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -46,8 +44,7 @@ def test_by_wrap(name: str, provider: Provider, project: Path) -> None:
     before = project.parent / "user"
     targets = {"ANTHROPIC_TARGET_API_URL": provider.url, "OPENAI_TARGET_API_URL": provider.url, "HEADROOM_DEADLINE_MS": "60000"}
     asked = check(agent, provider, project, by_wrap(agent, project, "--port", str(port), **targets))
-    if agent.program != "aider" and agent.path in DIALECTS:
-        assert any(True for request in asked for _ in marker.hashes(request.body.decode()))
+    assert any(True for request in asked for _ in marker.hashes(request.body.decode()))
     assert (before / ".headroom" / "store.sqlite").exists()
 
 
