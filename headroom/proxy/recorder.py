@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from headroom.errors import StoreUnavailable
 from headroom.model import Outcome
@@ -25,12 +25,16 @@ from headroom.stats.prices import Prices
 from headroom.stats.rows import row_of
 from headroom.stats.series import Series
 
+if TYPE_CHECKING:
+    from headroom.stats.board import Board, Wish
+
 _MAX_WAITING = 10_000  # outcomes
 _BATCH = 500
 _TICK_S = 1.0
 _RETRY_S = 1.0  # after the disk failed
 _FLUSH_S = 5.0
 _log = logging.getLogger(__name__)
+Q = TypeVar("Q")
 T = TypeVar("T")
 
 
@@ -56,6 +60,10 @@ class Statistics(Protocol):
 
     async def series(self, query: Query | None = None) -> dict[Series, Groups]:
         """Every series. Raises StoreUnavailable."""
+        ...
+
+    async def board(self, wish: Wish) -> Board:
+        """What a dashboard shows of the requests that are meant; nobody waits for the disk. Raises StoreUnavailable."""
         ...
 
 
@@ -118,6 +126,9 @@ class Recorder:
     async def series(self, query: Query | None = None) -> dict[Series, Groups]:
         await asyncio.to_thread(self._flush)
         return await asyncio.to_thread(_read, self._book.series, query)
+
+    async def board(self, wish: Wish) -> Board:
+        return await asyncio.to_thread(_read, self._book.board, wish)
 
     def _flush(self) -> None:
         """Returns when what was recorded before is written, or the disk takes too long."""
@@ -213,9 +224,9 @@ class Recorder:
                 self._threads[0].join(timeout=_FLUSH_S)
 
 
-def _read(ask: Callable[[Query | None], T], query: Query | None) -> T:
+def _read(ask: Callable[[Q], T], asked: Q) -> T:
     try:
-        return ask(query)
+        return ask(asked)
     except OSError as failure:
         raise StoreUnavailable(f"The ledger cannot be read: {failure}.") from None
 

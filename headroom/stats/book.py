@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headroom.stats import report
 from headroom.stats.journal import Journal, files, is_sealed, locked
@@ -23,6 +23,9 @@ from headroom.stats.rows import SCHEMA_VERSION, Row
 from headroom.stats.series import SERIES, Series
 from headroom.stats.summary import read_json, replace
 from headroom.stats.tally import Tally
+
+if TYPE_CHECKING:
+    from headroom.stats.board import Board, Wish
 
 _HOUR_S = 3600.0
 _SAVINGS_HISTORY = 400  # days in proxy_savings.json
@@ -112,6 +115,11 @@ class Book:
         """Every series."""
         with self._looking:
             return {name: self._ledger.groups(name, query) for name in SERIES}
+
+    def board(self, wish: Wish) -> Board:
+        """What a dashboard shows of the requests that are meant."""
+        with self._looking:
+            return self._ledger.board(wish)
 
     @property
     def _session_file(self) -> Path:

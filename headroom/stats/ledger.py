@@ -7,8 +7,9 @@ history; a stretch of time or a part of the callers is read from the rollups. No
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headroom.stats import journal
 from headroom.stats.places import Places
@@ -16,8 +17,12 @@ from headroom.stats.series import Series, begin_of
 from headroom.stats.summary import MOST_LABELS, Summary, brief, newest, read_summary
 from headroom.stats.tally import DIMENSIONS, HOUR_US, Tally, dimensions, tally, total_of
 
+if TYPE_CHECKING:
+    from headroom.stats.board import Board, Wish
+
 Groups = dict[tuple[int, tuple[str, ...]], Tally]
 _ALWAYS = 1 << 62
+_BOARDS = 16  # kept until the rollups change
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class Ledger:
         self._events: dict[str, str] = {}
         self._summary: tuple[tuple[int, int], Summary] = ((0, 0), Summary())
         self._rollups: dict[Any, Groups] = {}
+        self._boards: dict[Any, Board] = {}
 
     def total(self, query: Query | None = None) -> Tally:
         """What was counted of the requests that are meant."""
@@ -90,16 +96,40 @@ class Ledger:
     def groups(self, series: Series, query: Query | None = None) -> Groups:
         """Buckets of a series by their beginning and dimensions, what is only in journals included."""
         query = query or Query()
+        with self._steady() as beyond:
+            groups = {key: Tally(one) for key, one in self._read(series, query).items() if query.meets(*key)}
+            for key, one in _beyond(beyond, series, query):
+                groups.setdefault(key, Tally()).update(one)
+            return groups
+
+    def board(self, wish: Wish) -> Board:
+        """What a dashboard shows; whole tables are counted by Arrow, never one by one."""
+        from headroom.stats import rollups
+        from headroom.stats.arrow import rollup_of
+        from headroom.stats.board import board_of
+        from headroom.stats.parquet import Folder
+
+        query = wish.query
+        with self._steady() as beyond:
+            key = (self._summary[0], wish.series, wish.split, query.first, query.last, tuple(sorted(query.where.items())))
+            if key not in self._boards:
+                table = rollups.table(Folder(self._places.url), wish.series, query.first, query.last, query.where)
+                newer = {old: found for old, found in self._boards.items() if old[0] == key[0]}
+                self._boards = dict(list(newer.items())[1 - _BOARDS :]) | {key: board_of(table, wish.split)}
+            groups: Groups = {}
+            for at, one in _beyond(beyond, wish.series, query):
+                groups.setdefault(at, Tally()).update(one)
+            return self._boards[key].plus(board_of(rollup_of(groups), wish.split))
+
+    @contextmanager
+    def _steady(self) -> Iterator[list[_File]]:
+        """The journal files beyond the rollups, which do not change inside."""
         for _ in range(10):
             with self._places.steady() as whole:
                 if whole:
                     beyond, _ = self._look()
-                    groups = {key: Tally(one) for key, one in self._read(series, query).items() if query.meets(*key)}
-                    for (hour, found), one in _each(beyond):
-                        key = begin_of(series, hour), found
-                        if query.meets(*key):
-                            groups.setdefault(key, Tally()).update(one)
-                    return groups
+                    yield beyond
+                    return
             self._mend()
         raise OSError("the rollups are not whole, and could not be mended")
 
@@ -147,6 +177,10 @@ def _known(event: str, name: str, events: dict[str, str]) -> bool:
     return False
 
 
-def _each(files: list[_File]) -> Iterator[tuple[tuple[int, tuple[str, ...]], Tally]]:
+def _beyond(files: list[_File], series: Series, query: Query) -> Iterator[tuple[tuple[int, tuple[str, ...]], Tally]]:
+    """What journal files hold of the requests that are meant, by the bucket it belongs to."""
     for file in files:
-        yield from file.groups.items()
+        for (hour, found), one in file.groups.items():
+            key = begin_of(series, hour), found
+            if query.meets(*key):
+                yield key, one

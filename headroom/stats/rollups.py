@@ -12,7 +12,7 @@ Counting anew gives the same however often it is done, so that a kill in the mid
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -147,13 +147,23 @@ def bounded(groups: dict[Group, Tally]) -> dict[Group, Tally]:
 def read(folder: Folder, series: Series, first: int, last: int) -> dict[Group, Tally]:
     """The buckets that begin in a stretch of time, microseconds, its end excluded."""
     groups: dict[Group, Tally] = {}
-    for day in days_kept(folder, series):
-        path = path_of(series, day)
-        if begins(day) >= last or begins(day + _SPANS[series]) <= first:
-            continue
-        if (table := folder.read(path)) is not None:
-            groups |= groups_of(_between(as_rollup(table), first, last))
+    for found in _tables(folder, series, first, last):
+        groups |= groups_of(found)
     return groups
+
+
+def table(folder: Folder, series: Series, first: int, last: int, where: Mapping[str, str]) -> pa.Table:
+    """The same as a table, and only what has the named dimensions."""
+    found = pa.concat_tables([ROLLUP.empty_table(), *_tables(folder, series, first, last)])
+    for name, value in where.items():
+        found = found.filter(pc.equal(found.column(name), value))
+    return found
+
+
+def _tables(folder: Folder, series: Series, first: int, last: int) -> Iterator[pa.Table]:
+    for day in days_kept(folder, series):
+        if begins(day) < last and begins(day + _SPANS[series]) > first and (found := folder.read(path_of(series, day))) is not None:
+            yield _between(as_rollup(found), first, last)
 
 
 def days_kept(folder: Folder, series: Series) -> list[date]:

@@ -58,14 +58,14 @@ def tally(row: Row) -> Tally:
     found: Tally = Counter()
     status, before, after = row["status"], row["tokens_before"], max(0, row["tokens_after"])
     found["requests"] = 1
-    found["failed"] = status >= 500 or status == 0
-    found["rate_limited"] = status == 429
-    found["cached"] = row["cache_hit"] != ""
-    found["uncompressed"] = row["skip_reason"] != ""
+    found["failed"] = int(status >= 500 or status == 0)
+    found["rate_limited"] = int(status == 429)
+    found["cached"] = int(row["cache_hit"] != "")
+    found["uncompressed"] = int(row["skip_reason"] != "")
     for method in ("billed", "estimated", "unpriced"):
-        found[method] = row["cost_method"] == method
+        found[method] = int(row["cost_method"] == method)
     for name in FLAGS:
-        found[name] = bool(row[name])
+        found[name] = int(bool(row[name]))
     for name in COPIED:
         found[name] = row[name] or 0
     if before > 0:
