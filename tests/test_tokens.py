@@ -19,6 +19,7 @@ LOG = "2024-05-01T12:00:01Z ERROR [worker-3] payment 8f3a21 declined: card expir
 CODE = "def charge(card: Card, amount: int) -> Receipt:\n    if amount <= 0:\n        raise ValueError(amount)\n    return post(card)\n"
 JSON = '{"id": 10001, "user": "grace.hopper@example.org", "state": "declined", "amount": 12.5, "tags": ["a", "b"]}\n'
 PROSE = "The lighthouse keeper wrote down every ship that passed, its flag and the weather, for thirty years.\n"
+ASSIGNED = st.characters(exclude_categories=["Cn"])  # what a newer character is, not every counter knows
 
 
 def by_tiktoken(name: str, directory: Path | None = None) -> Counter:
@@ -27,9 +28,9 @@ def by_tiktoken(name: str, directory: Path | None = None) -> Counter:
     return tiktoken_counter(name, place)
 
 
-@pytest.fixture(scope="module", params=["rs-bpe", "tiktoken"])
+@pytest.fixture(scope="module", params=["toktok-rs", "tiktoken"])
 def exact(request: pytest.FixtureRequest) -> Counter:
-    return fast_counter("o200k_base") if request.param == "rs-bpe" else by_tiktoken("o200k_base")
+    return fast_counter("o200k_base") if request.param == "toktok-rs" else by_tiktoken("o200k_base")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_any_text_is_counted(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@given(text=st.text(st.characters(), max_size=60) | st.text(st.sampled_from("aB1 \n\r\t'sé日-/.\u00a0\u0308\ud800_"), max_size=40))
+@given(text=st.text(ASSIGNED, max_size=60) | st.text(st.sampled_from("aB1 \n\r\t'sé日-/.\u00a0\u0308\ud800_"), max_size=40))
 @settings(max_examples=300)
 def test_both_exact_counters_agree(name: str, text: str) -> None:
     assert fast_counter(name).count(text) == by_tiktoken(name).count(text)

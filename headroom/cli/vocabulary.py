@@ -19,7 +19,7 @@ NAMES = ("o200k_base", "cl100k_base")
 
 
 def missing(directory: Path | None) -> list[str]:
-    """The vocabularies that are not on this machine; none with rs-bpe, which carries them."""
+    """The vocabularies that are not on this machine; none with toktok-rs, which carries them."""
     return [name for name in NAMES if not tokens.is_exact(name, directory)]
 
 
