@@ -12,6 +12,7 @@ from serve_app.args import AppArgs, ScorerArgs
 from serve_app.compressor import Compressor
 from serve_app.ingress import Ingress
 from serve_app.scorer import Scorer
+from serve_app.stats import Stats
 
 
 def build(args: AppArgs) -> Application:
@@ -20,7 +21,11 @@ def build(args: AppArgs) -> Application:
     ingress = serve.deployment(name="Ingress", **args.ingress.options())(Ingress)
     compressor = serve.deployment(name="Compressor", **args.compressor.options())(Compressor)
     return ingress.bind(
-        settings, args, compressor.bind(settings, args.compressor.max_ongoing_requests), _scorer(args.scorer, settings.scoring)
+        settings,
+        args,
+        compressor.bind(settings, args.compressor.max_ongoing_requests),
+        _scorer(args.scorer, settings.scoring),
+        serve.deployment(name="Stats", **args.stats.options())(Stats).bind(settings) if args.stats else None,
     )
 
 

@@ -5,7 +5,7 @@ The options of a deployment bear the names that Ray Serve gives them.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from ray.serve.config import AutoscalingConfig
@@ -127,6 +127,16 @@ class ScorerArgs(DeploymentArgs):
         return self.autoscaling is None or self.autoscaling.min_replicas > 0
 
 
+class StatsArgs(DeploymentArgs):
+    """Keeps the ledger: one replica, which writes what it is given and answers from memory."""
+
+    num_replicas: Literal[1] = 1
+    max_ongoing_requests: PositiveInt = 64
+    max_queued_requests: int = Field(default=256, ge=-1)
+    graceful_shutdown_timeout_s: NonNegativeFloat = 10.0
+    tier: TierArgs = TierArgs(budget_s=10.0, failures=3, probe_after_s=2.0)
+
+
 class AppArgs(_Args):
     """The application."""
 
@@ -134,6 +144,7 @@ class AppArgs(_Args):
     ingress: IngressArgs = IngressArgs()
     compressor: CompressorArgs = CompressorArgs()
     scorer: ScorerArgs | None = None  # without it texts are compared by their words alone
+    stats: StatsArgs | None = StatsArgs()  # without it each node has a ledger of its own
 
     @model_validator(mode="after")
     def _settings_that_apply(self) -> Self:

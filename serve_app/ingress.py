@@ -20,21 +20,28 @@ from serve_app.args import AppArgs, TierArgs
 from serve_app.compressor import RemoteCompress
 from serve_app.logs import join_serve_logs
 from serve_app.scorer import NoModel, RemoteEmbed
+from serve_app.stats import RemoteLedger, RemoteRecorder
 from serve_app.tiers import Breaker, Remote, Tier
 
 if TYPE_CHECKING:
     from headroom.scoring.embedding import Vectors
 
 
-def tier(name: str, handle: DeploymentHandle[Any], args: TierArgs) -> Tier[Any, Any]:
+def tier(name: str, handle: DeploymentHandle[Any], args: TierArgs, method: str = "__call__") -> Tier[Any, Any]:
     """The way to a deployment. By reference: the other transport of handles refuses messages above 4 MB."""
-    remote = cast(Remote[Any, Any], handle.options(_by_reference=True).remote)
+    remote = cast(Remote[Any, Any], handle.options(_by_reference=True, method_name=method).remote)
     return Tier(name, remote, Breaker(args.failures, args.probe_after_s), args.budget_s)
+
+
+def remote_ledger(handle: DeploymentHandle[Any], args: TierArgs) -> RemoteLedger:
+    """A breaker for each method: what is asked must not keep rows from being delivered."""
+    return RemoteLedger(tier("Stats", handle, args, "put"), tier("Stats", handle, args, "ask"), args.budget_s)
 
 
 @serve.ingress()
 class Ingress:
-    """The deployment. `compressor` takes a `Job` and answers with its `JobResult`; `scorer`, if there is one, takes texts."""
+    """The deployment. `compressor` takes a `Job` and answers with its `JobResult`; `scorer`, if there is one, takes texts,
+    `stats` the batches of an outbox."""
 
     def __init__(
         self,
@@ -42,13 +49,15 @@ class Ingress:
         args: AppArgs,
         compressor: DeploymentHandle[JobResult],
         scorer: DeploymentHandle[Vectors | NoModel] | None,
+        stats: DeploymentHandle[Any] | None,
     ) -> None:
         join_serve_logs()
         compress = RemoteCompress(tier("Compressor", compressor, args.compressor.tier), settings.compression.policy)
         embed: Embed = NoEmbed()
         if scorer and args.scorer:
             embed = RemoteEmbed(tier("Scorer", scorer, args.scorer.tier), settings.scoring.cache_entries, args.scorer.pinged)
-        self._services = open_services(settings, compress, embed)
+        recorder = RemoteRecorder(settings, remote_ledger(stats, args.stats.tier)) if stats and args.stats else None
+        self._services = open_services(settings, compress, embed, recorder)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services)

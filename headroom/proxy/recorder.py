@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from headroom.errors import StoreUnavailable
 from headroom.model import Outcome
-from headroom.stats.book import Book, View
+from headroom.stats.book import View
 from headroom.stats.ledger import Groups, Query
 from headroom.stats.prices import Prices
-from headroom.stats.rows import row_of
+from headroom.stats.rows import Row, row_of
 from headroom.stats.series import Series
 
 if TYPE_CHECKING:
@@ -87,10 +87,30 @@ class LogFile:
         os.close(self._descriptor)
 
 
-class Recorder:
-    """Statistics in the book of this machine; a thread writes, another compacts every `compact_s`."""
+class Keeper(Protocol):
+    """What a recorder writes to: the `Book` of this machine, or the `Outbox` of a ledger elsewhere."""
 
-    def __init__(self, book: Book, prices: Prices, log_file: LogFile | None = None, compact_s: float = 30.0) -> None:
+    def start(self) -> None: ...
+
+    def append(self, rows: Sequence[Row]) -> None: ...
+
+    def seal(self, older_than_s: float = 0.0) -> None: ...
+
+    def compact(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+    def look(self, query: Query | None = None) -> View: ...
+
+    def series(self, query: Query | None = None) -> dict[Series, Groups]: ...
+
+    def board(self, wish: Wish) -> Board: ...
+
+
+class Recorder:
+    """Statistics in a book; a thread writes, another compacts every `compact_s`."""
+
+    def __init__(self, book: Keeper, prices: Prices, log_file: LogFile | None = None, compact_s: float = 30.0) -> None:
         self._book = book
         self._prices = prices
         self._log_file = log_file

@@ -228,6 +228,12 @@ class StatsSettings(Section):
     retention_days: int = field(
         90, "days that the rows of requests are kept; hours, days, weeks and months stay", env="HEADROOM_STATS_RETENTION_DAYS", ge=2
     )
+    spool_mb: int = field(
+        512,
+        "rows that wait on a node while the Stats deployment is away; beyond it they are dropped and counted",
+        env="HEADROOM_SPOOL_MB",
+        ge=1,
+    )
 
 
 class ClientSettings(Section):

@@ -74,6 +74,11 @@ class Book:
         """They are on the disk when this returns."""
         self._journal.append(rows)
 
+    def unknown(self, rows: Sequence[Row]) -> list[Row]:
+        """Those that the ledger does not hold yet; the first of each event."""
+        with self._looking:
+            return self._ledger.unknown(rows)
+
     def seal(self, older_than_s: float = 0.0) -> None:
         """Let others compact what this process wrote, if the oldest of it is so old."""
         self._journal.seal(older_than_s)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from headroom.stats.rows import Row
+from headroom.stats.rows import Row, complete
 
 _SUFFIX = ".jsonl"
 _MAX_BYTES = 64_000_000
@@ -126,8 +126,8 @@ def parsed(lines: Iterable[bytes], where: str) -> Iterator[Row]:
             row = json.loads(line)
         except ValueError:
             row = None
-        if isinstance(row, dict) and isinstance(row.get("event_id"), str):
-            yield row
+        if isinstance(row, dict) and isinstance(row.get("event_id"), str) and isinstance(row.get("timestamp"), int):
+            yield complete(row)
         else:
             _log.warning("%s: line %d is no row, it is passed over", where, number)
 

@@ -6,16 +6,17 @@ history; a stretch of time or a part of the callers is read from the rollups. No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headroom.stats import journal
 from headroom.stats.places import Places
-from headroom.stats.series import Series, begin_of
+from headroom.stats.rows import Row
+from headroom.stats.series import Series, begin_of, hour_of
 from headroom.stats.summary import MOST_LABELS, Summary, brief, newest, read_summary
-from headroom.stats.tally import DIMENSIONS, HOUR_US, Tally, dimensions, tally, total_of
+from headroom.stats.tally import DIMENSIONS, Tally, dimensions, tally, total_of
 
 if TYPE_CHECKING:
     from headroom.stats.board import Board, Wish
@@ -54,8 +55,7 @@ class _File:
         """Count what is new; `events` says which file an event was found in first."""
         rows = [row for row in self.tail.rows() if not _known(row["event_id"], name, events)]
         for row in rows:
-            hour = row["timestamp"] // HOUR_US * HOUR_US
-            self.groups.setdefault((hour, dimensions(row)), Tally()).update(tally(row))
+            self.groups.setdefault((hour_of(row["timestamp"]), dimensions(row)), Tally()).update(tally(row))
         if rows:
             self.recent = newest(self.recent, [brief(row) for row in rows])
 
@@ -92,6 +92,19 @@ class Ledger:
         """The last requests, newest first."""
         beyond, summary = self._look()
         return newest(summary.recent, *(file.recent for file in beyond))[::-1]
+
+    def unknown(self, rows: Sequence[Row]) -> list[Row]:
+        """Those whose events are neither in the journals nor in Parquet. Looked for in this order: rows only go that way."""
+        self._look()
+        fresh = {row["event_id"]: row for row in rows if row["event_id"] not in self._events}
+        if not fresh:
+            return []
+        from headroom.stats import rollups
+        from headroom.stats.parquet import Folder
+
+        folder = Folder(self._places.url)
+        kept = {event for hour in {hour_of(row["timestamp"]) for row in fresh.values()} for event in rollups.events_of(folder, hour)}
+        return [row for event, row in fresh.items() if event not in kept]
 
     def groups(self, series: Series, query: Query | None = None) -> Groups:
         """Buckets of a series by their beginning and dimensions, what is only in journals included."""

@@ -46,6 +46,15 @@ def rows_of(folder: Folder, hour: int) -> pa.Table:
     return once(pa.concat_tables([conform(table) for table in tables])) if tables else conform(pa.table({}))
 
 
+def events_of(folder: Folder, hour: int) -> set[str]:
+    """The events of an hour that are in Parquet, also while parts are joined."""
+    while True:
+        listed = folder.files(partition(hour))
+        tables = [folder.read(path, ["event_id"]) for path in listed]
+        if folder.files(partition(hour)) == listed:
+            return {event for table in tables if table is not None for event in table.column("event_id").to_pylist()}
+
+
 class Update:
     """The files that a change of some hours changes; computed first, written then."""
 

@@ -75,6 +75,7 @@ COLUMNS: dict[str, Kind] = {
     "tags": "list",  # name=value
 }
 _ERROR_CHARS = 200
+_UNKNOWN: dict[Kind, Any] = {"str": str, "bool": bool, "list": list, "counts": list}
 
 
 def row_of(outcome: Outcome, prices: Prices) -> Row:
@@ -114,6 +115,11 @@ def row_of(outcome: Outcome, prices: Prices) -> Row:
         "tags": [f"{name}={value}" for name, value in outcome.tags],
     }
     return {name: values[name] if name in values else getattr(outcome, name) for name in COLUMNS}
+
+
+def complete(row: Row) -> Row:
+    """The columns of today of a row that another version wrote; what it does not know is empty or null."""
+    return {name: row.get(name, _UNKNOWN[kind]() if kind in _UNKNOWN else None) for name, kind in COLUMNS.items()}
 
 
 def _summed(pairs: Any) -> Counter[str]:

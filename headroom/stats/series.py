@@ -13,6 +13,11 @@ def day_of(micros: int) -> date:
     return datetime.fromtimestamp(micros // 1_000_000, UTC).date()
 
 
+def hour_of(micros: int) -> int:
+    """The microsecond at which its hour begins."""
+    return micros - micros % 3_600_000_000
+
+
 def begins(day: date) -> int:
     """Microseconds."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000

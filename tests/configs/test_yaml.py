@@ -62,7 +62,7 @@ def test_every_key_means_something(path: Path) -> None:
 def test_it_fits_two_cores(path: Path) -> None:
     args = AppArgs.model_validate(application(path).args)
     needed = 0.0
-    for deployment in (args.ingress, args.compressor, args.scorer or ScorerArgs(num_replicas=1)):
+    for deployment in filter(None, (args.ingress, args.compressor, args.scorer or ScorerArgs(num_replicas=1), args.stats)):
         scale = deployment.autoscaling
         replicas = scale.min_replicas if scale else deployment.num_replicas or 1
         needed += replicas * (deployment.ray_actor_options.num_cpus or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ class Deployed:
 
     def __init__(self, url: str, home: Path, provider_url: str) -> None:
         self.url = url
-        self._home = home
+        self.home = home
         self._provider_url = provider_url
         self._args: AppArgs | None = None
 
@@ -63,12 +64,13 @@ class Deployed:
         args = AppArgs.model_validate(
             {
                 "settings": {
-                    "home": self._home,
+                    "home": self.home,
                     "upstream": {"anthropic_api_url": self._provider_url, "openai_api_url": self._provider_url},
                     "access": {"callers": "credential"},
                     "limits": {"rate_limit": False},
                     "compression": {"deadline_ms": deadline_ms},
                     "scoring": {"model": model or "off"},
+                    "stats": {"compact_s": 1},
                     "context": {
                         "default_window": 100_000_000,
                         "windows": "tiny=6000",
@@ -77,6 +79,7 @@ class Deployed:
                 "ingress": replicas | (ingress or {}),
                 "compressor": replicas | {"tier": tier or {}},
                 "scorer": replicas | {"num_replicas": 1} if model else None,
+                "stats": replicas | {"num_replicas": 1},
             }
         )
         if args != self._args:
@@ -102,6 +105,27 @@ class Deployed:
     def kill(self, deployment: str) -> set[str]:
         """Kill every replica at once; their names."""
         return kill(NAME, deployment)
+
+
+def processes(deployment: str) -> set[int]:
+    """The living replicas of a deployment on this process's own cluster."""
+    found = set()
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"ServeReplica:{NAME}:{deployment}".encode() in (directory / "cmdline").read_bytes() and _is_ours(directory):
+                found.add(int(directory.name))
+        except OSError:
+            continue
+    return found
+
+
+def _is_ours(directory: Path) -> bool:
+    """Whether this process is above another. Raises OSError when that is gone."""
+    while (parent := int((directory / "stat").read_text().rpartition(")")[2].split()[1])) > 1:
+        if parent == os.getpid():
+            return True
+        directory = directory.with_name(str(parent))
+    return False
 
 
 def until(condition: Callable[[], bool]) -> None:

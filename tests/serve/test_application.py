@@ -47,7 +47,7 @@ def test_healthy(client: httpx.Client) -> None:
     assert health["status"] == "healthy"
     assert health["ready"]
     assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
-    assert client.get("/stats").status_code == 403
+    assert client.get("/stats").status_code == 401
 
 
 def test_an_upgrade_is_refused(deployed: Deployed, provider: Provider) -> None:
