@@ -65,6 +65,44 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PrunerSpec:
+    """A model that leaves words out (LLMLingua-2): a directory or a name of the Hugging Face hub, where and how it runs.
+
+    `batch_tokens` are those it takes at once, `threads` those of a CPU, 0 for what suits the device. `sha256` is that of the
+    weights, empty where they are taken as they are. Without `download` only files on this machine are used.
+    """
+
+    model: str
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_tokens: int = 0
+    threads: int = 0
+    memory_fraction: float = 1.0
+    sha256: str = ""
+    download: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A prose text of which `rate` of the tokens may stay, none of a probability below `threshold`; `question` is what is asked of it."""
+
+    text: str
+    question: str = ""
+    rate: float = 0.5
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a passage became; `text` is None where it stays as it is, and `reason` says why. `words` it has, `kept` are left."""
+
+    text: str | None
+    words: int = 0
+    kept: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Advice:
     """What was learned about the outputs of one tool from how often they were asked for again.
 

