@@ -296,12 +296,14 @@ class Job:
 class JobResult:
     """One `Compressed` per segment of the job, in order; `counted` are tokens per text of `Job.count`.
 
-    `recalled` has one `Compressed` per recall that was not known; its text is the block to append.
+    `recalled` has one `Compressed` per recall that was not known; its text is the block to append. `waste` is what the
+    segments waste, tokens by kind, where the caller asked for it.
     """
 
     compressed: tuple[Compressed, ...]
     counted: tuple[int, ...] = ()
     recalled: tuple[Compressed, ...] = ()
+    waste: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,9 +372,10 @@ class Outcome:
     `retrievals` how often it did; `usage` covers all of them.
     `taken` are the tokens that were left out or, negative, added, each with its place in the forwarded prompt: 0 is its
     beginning, 1 its end. `transform_tokens` are the same by transform. `sent` says that the provider may have the request.
-    `conversation` is the same for all turns of one, `caller` a keyed hash; `holdout` marks a conversation that is left alone to
-    compare with. `billed` is the usage of each of the requests that `usage` covers. `cache_hit` is exact or
-    semantic for an answer given before, for which nothing was billed.
+    `conversation` is the same for all turns of one, `caller` a keyed hash; `arm` is `holdout` for one that is left alone to compare
+    with, `treated` for the others meanwhile. `chars` are the characters of the prompt as it came, `retrieved` the transforms whose
+    originals were read back, `waste` tokens by kind of the texts that were new. `billed` is the usage of each of the requests that
+    `usage` covers. `cache_hit` is exact or semantic for an answer given before, for which nothing was billed.
     """
 
     request_id: str
@@ -406,12 +409,15 @@ class Outcome:
     conversation: str = ""
     turns: int = 0
     sent: bool = False
-    holdout: bool = False
+    arm: str = ""
+    chars: int = 0
     shadow: bool = False
     cache_hit: str = ""
     taken: tuple[tuple[float, int], ...] = ()
     transform_tokens: tuple[tuple[str, int], ...] = ()
     degraded: tuple[tuple[str, str], ...] = ()
+    retrieved: tuple[str, ...] = ()
+    waste: tuple[tuple[str, int], ...] = ()
 
     @property
     def tokens_saved(self) -> int:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from headroom import pipeline, tokens
+from headroom import pipeline, tokens, waste
 from headroom.ccr import messages, recall, retrieve
 from headroom.conversation import NOTHING
 from headroom.errors import HeadroomError, StoreUnavailable
@@ -24,6 +24,7 @@ from headroom.pipeline import Plan
 from headroom.scoring.toin import Snapshot
 from headroom.store.base import Store
 
+_WASTE_CHARS = 8000  # of each text are looked through
 _UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
 _BY_LINE = frozenset(("code", "diff", "log", "search"))  # whose compressors' units are the lines
 _NOUNS = {"log": "line", "search": "line", "diff": "line", "code": "line", "text": "line", "table": "row"}
@@ -67,7 +68,7 @@ class Worker:
             self._learning.compressed(job.scope, segments, results)
         at_hand = {result.hash: plan for plan, result in zip(plans, compressed, strict=True) if result.text is not None}
         recalled = self._recall(job, dict(zip(keys, compressed, strict=True)), at_hand, counter)
-        return JobResult(tuple(compressed), counted, tuple(recalled))
+        return JobResult(tuple(compressed), counted, tuple(recalled), waste_of(job.segments) if job.lineage else ())
 
     def _advised(self, job: Job) -> tuple[Segment, ...]:
         """The segments of a job, each with what was learned about such outputs before the conversation began."""
@@ -141,6 +142,15 @@ class Worker:
 def run(job: Job, store: Store, vocabulary_dir: Path | None = None) -> JobResult:
     """One job, nothing kept in memory."""
     return Worker(store, vocabulary_dir).run(job)
+
+
+def waste_of(segments: Sequence[Segment]) -> tuple[tuple[str, int], ...]:
+    """Tokens by kind, what there is none of left out; of a long text its beginning speaks for the whole."""
+    found: Counter[str] = Counter()
+    for segment in segments:
+        sample = segment.text[:_WASTE_CHARS]
+        found.update({kind: count * len(segment.text) // len(sample) for kind, count in waste.signals([sample]).items() if count})
+    return tuple(sorted(found.items()))
 
 
 def _refer(job: Job, keys: Sequence[str], results: list[Compressed], counter: tokens.Counter) -> None:

@@ -87,6 +87,7 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("stats", "savings_path"): "/tmp/savings.json",
     ("stats", "compact_s"): "5",
     ("stats", "retention_days"): "30",
+    ("stats", "holdout"): "0.05",
     ("stats", "spool_mb"): "64",
     ("client", "base_url"): "http://headroom.example",
     ("client", "api_key"): "hr-key",

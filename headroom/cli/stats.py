@@ -15,17 +15,19 @@ from headroom.cli.banner import address
 from headroom.cli.options import load
 from headroom.cli.remote import ask
 from headroom.cli.terminal import console
+from headroom.cli.whose import parameters, whose
 
 
 @click.command("stats")
 @click.option("--url", help="Base URL of the Headroom to ask  [the proxy on this machine]")
+@whose
 @click.option("--json", "as_json", is_flag=True, help="Print the answer of GET /stats as it came.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file  [~/.headroom/config.toml]")
-def command(url: str | None, as_json: bool, config: Path | None) -> None:
+def command(url: str | None, as_json: bool, config: Path | None, **of: str | None) -> None:
     """Show what a running Headroom has saved. The admin key comes from HEADROOM_ADMIN_KEY."""
     settings = load(config)
     asked = url or address(settings)
-    stats = ask(asked, "/stats", key=settings.access.admin_key)
+    stats = ask(asked, "/stats", key=settings.access.admin_key, params=parameters(of))
     if as_json:
         click.echo(json.dumps(stats))
         return

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from headroom.ccr import marker
+
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 def console(stderr: bool = False) -> Console:
@@ -28,6 +31,12 @@ def write(text: str) -> None:
 def percent_saved(before: int, after: int) -> str:
     """`-83 %`; `+2 %` if it grew."""
     return f"{100 * (after - before) / before:+.0f} %" if before else "0 %"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A bar for each value, from nothing (or the lowest, where it is below) to the highest."""
+    low, high = min(0, *values), max(0, *values)
+    return "".join(_BARS[round((len(_BARS) - 1) * (value - low) / (high - low))] if high > low else _BARS[0] for value in values)
 
 
 def highlighted(text: str) -> Text:

@@ -52,6 +52,18 @@ class Dialect(Protocol):
         """What one answer, or one event of a streamed answer, says was billed."""
 
 
+def system_texts(body: Any) -> Iterator[str]:
+    """What stands in a system prompt, wherever an API has it."""
+    messages: list[Any] = next((body[key] for key in ("messages", "input") if isinstance(body.get(key), list)), [])
+    said = [m.get("content") for m in messages if isinstance(m, dict) and m.get("role") in ("system", "developer")]
+    for content in (body.get("system"), body.get("instructions"), *said):
+        if isinstance(content, str):
+            yield content
+        for block in content if isinstance(content, list) else []:
+            if isinstance(block, dict) and isinstance(block.get("text"), str):
+                yield block["text"]
+
+
 def read_body(dialect: str, raw: bytes) -> Call:
     """A body that must be a JSON object. One that is too intricate to be read is a call without any messages."""
     try:

@@ -24,6 +24,7 @@ class Compression:
     recalled: Sequence[Compressed]
     counted: Sequence[int] | None
     degraded: tuple[tuple[str, str], ...] = ()
+    waste: tuple[tuple[str, int], ...] = ()
 
 
 async def compressed(services: Services, talk: Conversation, *, model: str, timeout_s: float, count: tuple[str, ...] = ()) -> Compression:
@@ -39,6 +40,7 @@ async def compressed(services: Services, talk: Conversation, *, model: str, time
     asked = [*job.keys, *(recall.key for recall in job.recalls if recall.known is None)]
     counted: Sequence[int] | None = None
     lost: tuple[tuple[str, str], ...] = ()
+    wasted: tuple[tuple[str, int], ...] = ()
     try:
         if services.replay.is_down:
             raise Degraded(STORE_UNAVAILABLE)
@@ -49,8 +51,9 @@ async def compressed(services: Services, talk: Conversation, *, model: str, time
             raise Degraded(STORE_UNAVAILABLE)
         services.replay.remember(found)
         known |= found
+        wasted = done.waste
     except Degraded as degraded:
         lost = (("compressor", degraded.reason),)
         reason = degraded.reason if degraded.reason == STORE_UNAVAILABLE else f"compressor_{degraded.reason}"
         known |= await services.replay.pin(asked, Compressed(None, reason=reason))
-    return Compression(talk.results(known), talk.recalled(known), counted, lost)
+    return Compression(talk.results(known), talk.recalled(known), counted, lost, wasted)

@@ -18,10 +18,11 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from headroom import waste
 from headroom.cache.exact import Answer
 from headroom.conversation import read_conversation
 from headroom.dialects import Dialect
-from headroom.dialects.base import splice
+from headroom.dialects.base import splice, system_texts
 from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed, Fidelity, Policy
 from headroom.proxy.admission import ANONYMOUS
@@ -29,6 +30,7 @@ from headroom.proxy.answers import Capture, Question, is_bypassed, question, tel
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
 from headroom.proxy.context import Asking, asking, fitted
+from headroom.proxy.held_out import HELD_OUT
 from headroom.proxy.offer import Offer, offer
 from headroom.proxy.relay import Meter, UpstreamBroke, closed, disconnected, relay, until_gone
 from headroom.proxy.rounds import Rounds, follow
@@ -101,7 +103,8 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     dialect, body = trace.dialect, request.body
     caller = trace.caller = await services.admission.enter(request.headers, request.scope["path"])
     call = await offload(len(body.decoded), dialect.read, body.decoded)
-    trace.model, trace.stream, trace.chars = call.model, call.stream, sum(map(len, dialect.texts(call)))
+    trace.model, trace.stream, trace.came = call.model, call.stream, sum(map(len, dialect.texts(call)))
+    trace.chars = trace.came
     trace.ticket = await services.admission.admit(caller, call, dialect.provider, trace.chars, trace.request_id)
     asked, known = await looked_up(request, call, caller, trace, services)
     if known:
@@ -180,6 +183,11 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     timeout_s = services.settings.compression.deadline_ms / 1000 * math.ceil(len(call.text) / 1_000_000)
     try:
         talk = await offload(len(call.text), read_conversation, trace.dialect, call, policy, caller.scope)
+        trace.conversation, trace.turns = talk.id, len(talk.turns)
+        trace.arm = await services.holdout.arm(talk.id)
+        if trace.arm == HELD_OUT:
+            trace.skip_reason = HELD_OUT
+            return body.wire, None
         done = await compressed(services, talk, model=call.model, timeout_s=timeout_s)
         offered = await offer(trace.dialect, call, talk, done.results, services, trace.offer_from)
         more = offered.edits if offered else ()
@@ -192,7 +200,7 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
         trace.skip_reason = "failed"
         return body.wire, None
     trace.degraded = (*trace.degraded, *done.degraded)
-    trace.conversation, trace.turns = talk.id, len(talk.turns)
+    trace.waste = with_dates(done.waste, call, trace.turns)
     trace.results = [*done.results, *done.recalled, *(offered.added if offered else ())]
     looked_at = zip(talk.segments, done.results, strict=True)
     trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)
@@ -217,7 +225,16 @@ async def within_window(request: Asking, trace: Trace, services: Services, timeo
         return request.body
     trace.results, trace.left_out = [*trace.results, *fit.results], fit.tokens_left_out
     trace.degraded += fit.degraded
+    trace.cut_by = fit.transform
     return fit.body
+
+
+def with_dates(found: tuple[tuple[str, int], ...], call: Call, turns: int) -> tuple[tuple[str, int], ...]:
+    """And what changes in the system prompt from request to request, told once for a conversation."""
+    if turns != 1:
+        return found
+    dates = waste.signals((), system_texts(call.body))["dynamic_date"]
+    return (*found, ("dynamic_date", dates)) if dates else found
 
 
 def policy_mode(headers: Headers, services: Services) -> Fidelity:

@@ -270,6 +270,7 @@ def line(outcome: Outcome) -> dict[str, Any]:
         "tags": dict(outcome.tags),
         "cache_hit": bool(outcome.cache_hit),
         "transforms_applied": list(outcome.transforms),
+        "waste_signals": dict(outcome.waste),
         "error": outcome.error or None,
         "skip_reason": outcome.skip_reason or None,
         "cache_read_tokens": outcome.usage.cache_read_tokens,

@@ -98,6 +98,7 @@ class Rounds:
                 text = await offload(len(original.text), tool.answer, original, wanted)
                 replies.append(tool.Reply(ask.id, text))
                 self.trace.retrievals += 1
+                self.trace.retrieved.append(self.trace.cut_what(original.hash))
                 if self.services.learning and not wanted.start:
                     self.services.learning.asked(self.offer.scope, original, wanted.query)
             except tool.Malformed as malformed:

@@ -12,6 +12,7 @@ from headroom.proxy.admission import Admission
 from headroom.proxy.compress import Compress
 from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
+from headroom.proxy.held_out import HeldOut
 from headroom.proxy.recorder import LogFile, Recorder, Statistics
 from headroom.proxy.replay import Replay
 from headroom.proxy.retrievals import Retrievals
@@ -36,6 +37,7 @@ class Services:
     recorder: Statistics
     admission: Admission
     answers: ExactCache
+    holdout: HeldOut
     learning: Learning | None = None
     embed: Embed = field(default_factory=NoEmbed)
     flights: Flights = field(default_factory=Flights)
@@ -55,6 +57,7 @@ def open_services(settings: Settings, compress: Compress, embed: Embed | None = 
         upstream=Upstream(settings.upstream),
         recorder=recorder or open_recorder(settings),
         answers=ExactCache(threaded, settings.cache.ttl_s),
+        holdout=HeldOut(threaded, settings.stats.holdout),
         learning=open_learning(store, settings),
         admission=Admission(settings, threaded),
         embed=embed or NoEmbed(),

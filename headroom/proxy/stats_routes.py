@@ -13,7 +13,7 @@ from headroom.proxy.admission import admit_operator
 from headroom.proxy.learning_routes import summary
 from headroom.proxy.sdk_routes import declared
 from headroom.proxy.services import Services
-from headroom.stats import exposition, report
+from headroom.stats import exposition, holdout, report
 from headroom.stats.rows import SCHEMA_VERSION
 from headroom.stats.series import Series
 
@@ -47,6 +47,7 @@ def stats_routes(router: APIRouter, services: Services) -> None:
             "recent_history": list(view.recent)[:20],
             "retention": retention,
         }
+        body["holdout"] = {"share": settings.stats.holdout, **holdout.measured(view.total)}
         body["ledger"] = {"dropped_outcomes": services.recorder.dropped}
         return _json(declared(body, learned))
 

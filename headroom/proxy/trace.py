@@ -46,6 +46,11 @@ class Trace:
     rounds: int = 0
     retrievals: int = 0
     ticket: Ticket | None = None
+    retrieved: list[str] = field(default_factory=list)  # of each original that was read back, what had cut it
+    cut_by: str = ""  # the label of a conversation that outgrew its model
+    arm: str = ""
+    came: int = 0  # characters of the prompt
+    waste: tuple[tuple[str, int], ...] = ()
     cache: str = ""  # exact or semantic, when the answer is one of before
 
     @property
@@ -107,7 +112,15 @@ class Trace:
             transform_tokens=tuple((result.transform, result.tokens_saved) for result in self.results if result.text is not None),
             degraded=self.degraded,
             cache_hit=self.cache,
+            arm=self.arm,
+            chars=self.came,
+            retrieved=tuple(self.retrieved),
+            waste=self.waste,
         )
+
+    def cut_what(self, hash: str) -> str:
+        """The transform that left an original out: of this request, or of an earlier one that is not told any more."""
+        return next((result.transform for result in self.results if result.hash == hash), self.cut_by or "earlier")
 
     def headers(self) -> HeaderList:
         """What our response headers say; all values are ours, none comes from a request."""

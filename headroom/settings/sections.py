@@ -228,6 +228,13 @@ class StatsSettings(Section):
     retention_days: int = field(
         90, "days that the rows of requests are kept; hours, days, weeks and months stay", env="HEADROOM_STATS_RETENTION_DAYS", ge=2
     )
+    holdout: float = field(
+        0.0,
+        "share of conversations that go uncompressed, so that what the others save is measured: 0.05 is enough for most",
+        env="HEADROOM_HOLDOUT",
+        ge=0,
+        le=0.5,
+    )
     spool_mb: int = field(
         512,
         "rows that wait on a node while the Stats deployment is away; beyond it they are dropped and counted",

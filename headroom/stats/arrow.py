@@ -14,7 +14,22 @@ import pyarrow.json as pj
 
 from headroom.stats.journal import parsed
 from headroom.stats.rows import COLUMNS, SCHEMA_VERSION, Kind
-from headroom.stats.tally import COPIED, COUNTED, DIMENSIONS, EDGES, FIGURES, FLAGS, HOUR_US, LISTS, RATIO_EDGES, TIMES, Tally
+from headroom.stats.tally import (
+    ARM_FIGURES,
+    COPIED,
+    COUNTED,
+    DIMENSIONS,
+    EDGES,
+    FIGURES,
+    FLAGS,
+    GROUP_OF,
+    GROUPS,
+    HOUR_US,
+    LISTS,
+    RATIO_EDGES,
+    TIMES,
+    Tally,
+)
 
 Group = tuple[int, tuple[str, ...]]  # microseconds at which the bucket begins, dimensions
 _COUNTS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.int64())]))
@@ -119,10 +134,31 @@ def aggregate(table: pa.Table) -> dict[Group, Tally]:
     parent = pc.list_parent_indices(degraded)
     _add_pairs(tallies, number.take(parent), "degraded", pc.list_flatten(degraded), pa.array([1] * len(parent), pa.int64()))
     _add_pairs(tallies, number, "mode", _filled(table.column("mode")).combine_chunks(), pa.array([1] * len(table), pa.int64()))
+    _add_arms(tallies, number, table)
     hit = _filled(table.column("cache_hit")).combine_chunks()
     is_hit = pc.not_equal(hit, "")
     _add_pairs(tallies, number.filter(is_hit), "cached_as", hit.filter(is_hit), pa.array([1] * pc.sum(is_hit).as_py(), pa.int64()))
     return dict(zip(groups, tallies, strict=True))
+
+
+def _add_arms(tallies: Sequence[Tally], number: pa.Array, table: pa.Table) -> None:
+    """The arms of a holdout by groups of conversations."""
+    digits = pc.utf8_slice_codeunits(_filled(table.column("conversation")), 0, 2)
+    group = pc.index_in(digits, value_set=pa.array(GROUP_OF))  # their order is that of the groups
+    compared = pc.and_(pc.equal(_filled(table.column("cost_method")), "billed"), pc.not_equal(_filled(table.column("arm")), ""))
+    compared = pc.and_(compared, pc.is_valid(group)).combine_chunks()
+    rows = table.filter(compared)
+    if not len(rows):
+        return
+    own, group = number.filter(compared), pc.divide(pc.multiply(group.filter(compared), GROUPS), 256)
+    figures = {
+        "requests": pa.array([1] * len(rows), pa.int64()),
+        "begun": pc.equal(_filled(rows.column("turns")), 1).cast(pa.int64()),
+        **{name: _filled(rows.column(name)) for name in ("chars", "cost_nanousd", "saved_nanousd")},
+    }
+    for name in ARM_FIGURES:
+        labels = pc.binary_join_element_wise(rows.column("arm"), group.cast(pa.string()), name, "/")
+        _add_pairs(tallies, own, "arm", labels, figures[name])
 
 
 def _filled(column: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from headroom import waste
 from headroom.errors import InvalidRequest
 from headroom.stats.ledger import Groups, Query
 from headroom.stats.rows import SCHEMA_VERSION
@@ -94,7 +95,8 @@ def stats(total: Tally, recent: Sequence[Mapping[str, Any]], mode: str) -> dict[
         "transforms": by_name(total, "transform"),
         "skip_reasons": by_name(total, "skip"),
         "degraded": by_name(total, "degraded"),
-        "retrievals": {"rounds": total["rounds"], "originals": total["retrievals"]},
+        "retrievals": _retrievals(total),
+        "waste_signals": dict.fromkeys(waste.KINDS, 0) | by_name(total, "waste"),
         "recent_requests": list(recent),
     }
 
@@ -127,6 +129,21 @@ def _timing(total: Tally) -> dict[str, Any]:
         }
         for name, micros in sorted(spent.items())
         if timed.get(name)
+    }
+
+
+def _retrievals(total: Tally) -> dict[str, Any]:
+    """What was read back inside answers, charged to the transforms that had cut it; the dollars are in the cost already."""
+    originals, charged = by_name(total, "retrieved"), by_name(total, "charged_nanousd")
+    saved = by_name(total, "transform_tokens")
+    return {
+        "rounds": total["rounds"],
+        "originals": total["retrievals"],
+        "cost_usd": dollars(total, "retrieval_nanousd"),
+        "by_transform": {
+            name: {"originals": count, "cost_usd": round(charged.get(name, 0) / 1e9, 6), "tokens_saved": saved.get(name, 0)}
+            for name, count in sorted(originals.items())
+        },
     }
 
 

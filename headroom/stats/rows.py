@@ -7,13 +7,14 @@ Amounts are whole nanodollars, durations whole microseconds, so that sums are ex
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from headroom.model import Outcome
 from headroom.stats.costing import POSITION, cost_of
 from headroom.stats.prices import Prices
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Kind = Literal["str", "int", "bool", "time", "list", "counts"]
 Row = dict[str, Any]
 
@@ -73,6 +74,12 @@ COLUMNS: dict[str, Kind] = {
     "ttfb_us": "int",
     "total_us": "int",
     "tags": "list",  # name=value
+    "arm": "str",  # treated or holdout while a holdout runs, else empty
+    "chars": "int",  # characters of the prompt as it came, of what a model reads in the messages
+    "retrieved": "counts",  # originals that the model read back, by the transform that had cut them
+    "retrieval_nanousd": "int",  # of cost_nanousd, what the further requests for them cost
+    "charged_nanousd": "counts",  # the same by transform
+    "waste": "counts",  # tokens of the texts that were new, by what is wasteful about them; an estimate
 }
 _ERROR_CHARS = 200
 _UNKNOWN: dict[Kind, Any] = {"str": str, "bool": bool, "list": list, "counts": list}
@@ -103,6 +110,12 @@ def row_of(outcome: Outcome, prices: Prices) -> Row:
         "saved_read_tokens": cost.taken.read,
         "saved_write_tokens": cost.taken.write_5m + cost.taken.write_1h,
         "saved_plain_tokens": cost.taken.plain,
+        "arm": outcome.arm,
+        "holdout": outcome.arm == "holdout",
+        "retrieved": _counts(Counter(outcome.retrieved)),
+        "retrieval_nanousd": cost.retrieval,
+        "charged_nanousd": _counts(_charged(outcome.retrieved, cost.retrieval or 0)),
+        "waste": _counts(Counter(dict(outcome.waste))),
         "error": outcome.error[:_ERROR_CHARS],
         "reasons": _counts(Counter(outcome.reasons or ((outcome.skip_reason,) if outcome.skip_reason else ()))),
         "transforms": _counts(Counter(label.removeprefix("router:").partition(":")[0] for label in outcome.transforms)),
@@ -127,6 +140,14 @@ def _summed(pairs: Any) -> Counter[str]:
     for name, value in pairs:
         total[name] += value
     return total
+
+
+def _charged(retrieved: Sequence[str], nanousd: int) -> Counter[str]:
+    """What reading back cost, to equal parts for each original; the remainder to the first, so that the sum is exact."""
+    if not retrieved or not nanousd:
+        return Counter()
+    each, rest = divmod(nanousd, len(retrieved))
+    return _summed([*((name, each) for name in retrieved), (retrieved[0], rest)])
 
 
 def _counts(counts: Counter[str]) -> list[dict[str, Any]]:

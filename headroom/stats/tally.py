@@ -41,6 +41,7 @@ COPIED = (  # figures that are a column of the row, null counting nothing
     "saved_plain_tokens",
     "rounds",
     "retrievals",
+    "retrieval_nanousd",
     "overhead_us",
     "ttfb_us",
     "total_us",
@@ -50,7 +51,18 @@ _MOST_MODELS = 500
 FLAGS = ("cache_bust", "holdout", "shadow")  # figures that count the rows where it holds
 COUNTED = ("requests", "failed", "rate_limited", "cached", "uncompressed", "billed", "estimated", "unpriced", "ratio_ppm")
 FIGURES = (*COUNTED, *FLAGS, *COPIED)
-LISTS = {"skip": "reasons", "transform": "transforms", "transform_tokens": "transform_tokens", "transform_us": "transform_us"}
+LISTS = {  # kind -> column
+    "skip": "reasons",
+    "transform": "transforms",
+    "transform_tokens": "transform_tokens",
+    "transform_us": "transform_us",
+    "retrieved": "retrieved",
+    "charged_nanousd": "charged_nanousd",
+    "waste": "waste",
+}
+GROUPS = 32  # of conversations in one arm of a holdout
+GROUP_OF = {f"{byte:02x}": byte * GROUPS // 256 for byte in range(256)}  # by the first two digits of a conversation's id
+ARM_FIGURES = ("requests", "begun", "chars", "cost_nanousd", "saved_nanousd")
 
 
 def tally(row: Row) -> Tally:
@@ -83,9 +95,19 @@ def tally(row: Row) -> Tally:
     for item in row["degraded"]:
         found[f"degraded/{item}"] += 1
     found[f"mode/{row['mode']}"] += 1
+    found.update(_of_arm(row))
     if row["cache_hit"]:
         found[f"cached_as/{row['cache_hit']}"] += 1
     return found
+
+
+def _of_arm(row: Row) -> dict[str, int]:
+    """What it adds to an arm of a holdout: only what the provider billed is compared."""
+    group = GROUP_OF.get(row["conversation"][:2])
+    if not row["arm"] or row["cost_method"] != "billed" or group is None:
+        return {}
+    values = (1, int(row["turns"] == 1), row["chars"], row["cost_nanousd"], row["saved_nanousd"])
+    return {f"arm/{row['arm']}/{group}/{name}": value or 0 for name, value in zip(ARM_FIGURES, values, strict=True)}
 
 
 def dimensions(row: Row) -> tuple[str, ...]:

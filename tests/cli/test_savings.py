@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 from click.testing import CliRunner
 
 from headroom.cli.main import main
-from headroom.cli.savings import cells, sparkline
+from headroom.cli.savings import cells, told
+from headroom.cli.terminal import sparkline
+from headroom.stats.holdout import measured
 from tests.provider import Provider
 from tests.proxy.faces import HTTP, anthropic_turns, asking, serving, settings_for, stats_of
+from tests.stats.test_holdout import counted
 
 
 def test_what_was_saved_as_a_table(provider: Provider, tmp_path: Path) -> None:
@@ -39,3 +44,34 @@ def test_a_loss_is_shown_as_one() -> None:
     assert sparkline([0, 4, 8]) == "▁▅█"
     assert sparkline([-7, 0]) == "▁█"
     assert sparkline([0, 0]) == "▁▁"
+
+
+def test_estimate_and_measurement_are_told_apart_with_their_denominators() -> None:
+    cost = {"total_saved_usd": 3.5, "savings_pct": 35.0, "without_headroom_usd": 10.0, "billed_requests": 90, "estimated_requests": 10}
+    totals = [counted(1, 0.3, 3000, 0.2), counted(1, 0.3, 4, 0.5), Counter()]
+    enough, little, none = (
+        list(told({"summary": {"cost": cost}, "holdout": {"share": share, **measured(total)}}))
+        for total, share in zip(totals, (0.2, 0.5, 0.0), strict=True)
+    )
+    assert enough[0] == little[0] == none[0]
+    assert "+35.0 % of $10.0000 that 100 priced requests would have cost without" in none[0]
+    assert len(none) == 1
+    assert "nothing yet: too few conversations" in little[1]
+    found = measured(totals[0])
+    share = found["measured"]["savings_pct"]
+    assert f"{share['value']:+.1f} % (95 %: {share['ci95_low']:+.1f} to {share['ci95_high']:+.1f})" in enough[1]
+    assert f"{found['holdout']['requests']:,} held out" in enough[1]
+    assert f"{found['estimated']['savings_pct']:+.1f} %" in enough[2]
+
+
+def test_of_a_team_in_a_stretch_of_time(provider: Provider, tmp_path: Path) -> None:
+    with serving(settings_for(provider, tmp_path)) as url:
+        for team in ("search", "search", "billing"):
+            HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1)), headers={"x-headroom-team": team}).raise_for_status()
+        stats_of(url, 3)
+        for options, expected in ((["--team", "search"], "2"), (["--from", "2030-01-01"], "0"), (["--user", "nobody"], "0")):
+            shown = CliRunner().invoke(main, ["stats", "--url", url, "--json", *options], catch_exceptions=False)
+            assert json.loads(shown.stdout)["requests"]["total"] == int(expected)
+        odd = CliRunner().invoke(main, ["savings", "--url", url, "--to", "noon"])
+    assert odd.exit_code == 1
+    assert "2026-01-31T12:00:00Z" in odd.stderr

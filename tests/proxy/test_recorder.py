@@ -37,6 +37,7 @@ FIELDS = {
     "tags",
     "cache_hit",
     "transforms_applied",
+    "waste_signals",
     "error",
     "skip_reason",
     "cache_read_tokens",
