@@ -36,7 +36,7 @@ def closed(settings: Settings) -> list[str]:
     operator = "need the admin key" if settings.access.admin_key else "are closed until HEADROOM_ADMIN_KEY is set"
     return [
         "Each provider credential reads back only the originals it stored itself.",
-        f"/stats and /metrics {operator}.",
+        f"/stats, /metrics and what the dashboard shows {operator}.",
     ]
 
 
@@ -59,7 +59,9 @@ def banner(settings: Settings) -> Text:
     for name, words in clients(url):
         text.append(f"  {name:<15}")
         text.append(f"{words}\n", style="green")
-    text.append(f"\n  {'Statistics':<15}")
+    text.append(f"\n  {'Dashboard':<15}")
+    text.append(f"{url}/dashboard\n", style="green")
+    text.append(f"  {'Statistics':<15}")
     text.append(f"headroom stats --url {url}\n", style="green")
     text.append(f"  {'Stop':<15}Ctrl-C\n")
     for line in closed(settings):

@@ -20,6 +20,7 @@ from headroom.errors import HeadroomError, InvalidRequest, StoreUnavailable
 from headroom.proxy.admission import is_admin, known
 from headroom.proxy.body import json_object, read_body
 from headroom.proxy.compress_route import compress_body
+from headroom.proxy.dashboard import dashboard_routes
 from headroom.proxy.keys_route import keys_routes
 from headroom.proxy.learning_routes import learning_routes
 from headroom.proxy.sdk_routes import ccr_stats, sdk_routes
@@ -40,6 +41,7 @@ def own_routes(services: Services) -> APIRouter:
     learning_routes(router, services)
     sdk_routes(router, services)
     keys_routes(router, services)
+    dashboard_routes(router, services)
     return router
 
 

@@ -246,7 +246,8 @@ def test_keys_in_a_file(provider: Provider, settings: Settings, tmp_path: Path) 
         open_services(shared, Inline(shared))
 
 
-OPEN_TO_ALL = {"/health", "/livez", "/readyz", "/", "/openapi.json"}
+PAGE = {"/dashboard", "/dashboard/", "/dashboard/{name:path}"}  # it holds no figures; they come from /dashboard/data
+OPEN_TO_ALL = {"/health", "/livez", "/readyz", "/", "/openapi.json", *PAGE}
 
 
 def test_every_other_route_wants_a_key_or_the_admin_key(settings: Settings, provider: Provider) -> None:
