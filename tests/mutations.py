@@ -151,10 +151,10 @@ def _values(draw: random.Random, request: Request, recorded: Sequence[Request]) 
                 del holder[key]
                 continue
             case 1 if isinstance(holder, list):
-                holder.insert(key, draw.choice(_VALUES))
+                holder.insert(key, _copy(draw.choice(_VALUES)))
                 continue
             case 1:
-                holder[draw.choice(_KEYS)] = holder[key]
+                holder[draw.choice(_KEYS)] = _copy(holder[key])
                 continue
             case 2:
                 there, its = draw.choice(theirs)
@@ -163,8 +163,12 @@ def _values(draw: random.Random, request: Request, recorded: Sequence[Request]) 
                 value = [holder[key]] if draw.random() < 0.5 else {draw.choice(_KEYS): holder[key]}
             case _:
                 value = draw.choice(_VALUES)
-        holder[key] = json.loads(json.dumps(value))
+        holder[key] = _copy(value)
     return request._replace(body=json.dumps(root, ensure_ascii=draw.random() < 0.5).encode("utf-8", "surrogatepass"))
+
+
+def _copy(value: Any) -> Any:
+    return json.loads(json.dumps(value))
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:

@@ -15,7 +15,7 @@ COMMANDS = {
     "wrap": "Run claude, codex, aider or cursor through Headroom.",
     "unwrap": "Undo what still points a tool at Headroom.",
     "compress": "Compress a file or standard input.",
-    "simulate": "Tell what would leave a model's window, and why.",
+    "simulate": "Tell what past conversations would have cost with Headroom.",
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",
     "savings": "Show what was saved over time.",
