@@ -12,15 +12,20 @@ import hashlib
 import importlib.util
 import os
 import re
+import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import tiktoken
 
+_WORTH_A_THREAD = 5_000  # characters; fewer are counted sooner than handed over
 _SLICE = 50_000  # characters encoded at once; keeps pathological inputs linear
 # name -> (URL whose SHA-1 names the file in tiktoken's cache, SHA-256 of the file)
 _VOCABULARIES = {
@@ -47,19 +52,60 @@ class Counter(Protocol):
 
 
 class Exact:
-    """Counts in slices with what an encoder says of one; `name` is the vocabulary."""
+    """Counts in slices with what an encoder says of one, or of many in one call; `name` is the vocabulary."""
 
     exact = True
 
-    def __init__(self, name: str, count: Callable[[str], int]) -> None:
+    def __init__(self, name: str, count: Callable[[str], int], count_all: Callable[[list[str]], Iterable[int]]) -> None:
         self.name = name
         self._count = count
+        self._count_all = count_all
 
     def count(self, text: str) -> int:
         try:
-            return sum(self._count(text[start : start + _SLICE]) for start in range(0, len(text), _SLICE))
+            return sum(map(self._count, _slices(text)))
         except UnicodeEncodeError:  # half of a surrogate pair; tiktoken counts a replacement character
             return self.count(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+    def count_all(self, texts: Sequence[str]) -> list[int]:
+        """The same for each text, in one call of the encoder."""
+        slices = list(map(_slices, texts))
+        try:
+            counts = iter(self._count_all(list(chain.from_iterable(slices))))
+        except UnicodeEncodeError:
+            return list(map(self.count, texts))
+        return [sum(islice(counts, len(some))) for some in slices]
+
+
+def _slices(text: str) -> list[str]:
+    return [text[start : start + _SLICE] for start in range(0, len(text), _SLICE)]
+
+
+class Once:
+    """What another counter says, asked once for each text; for one thread.
+
+    Of `texts` an exact one is asked at once, on a thread of `pool`: an encoder lets other threads go on,
+    so where a processor is free they cost whoever asks later no time.
+    """
+
+    def __init__(self, counter: Counter, texts: Iterable[str], pool: Executor) -> None:
+        self.name, self.exact = counter.name, counter.exact
+        self._counter = counter
+        self._known: dict[str, int] = {}
+        self._ahead: Sequence[str] = list(dict.fromkeys(texts))
+        self._counts: Future[list[int]] | None = None
+        if isinstance(counter, Exact) and sum(map(len, self._ahead)) >= _WORTH_A_THREAD:
+            self._counts = pool.submit(counter.count_all, self._ahead)
+
+    def count(self, text: str) -> int:
+        count = self._known.get(text)
+        if count is None and self._counts:
+            self._known |= zip(self._ahead, self._counts.result(), strict=True)
+            self._counts = None
+            count = self._known.get(text)
+        if count is None:
+            count = self._known[text] = self._counter.count(text)
+        return count
 
 
 class Estimate:
@@ -135,15 +181,20 @@ def _counter(name: str, directory: Path | None) -> Counter:
 
 def fast_counter(name: str) -> Exact:
     """By toktok-rs, which must be installed. It knows what is a letter in Unicode 17, tiktoken in 16; nothing else differs."""
-    from toktok import batch_count  # late: a program that counts nothing does not pay for it
+    from toktok import batch_count, truncate  # late: a program that counts nothing does not pay for it
 
-    return Exact(name, lambda text: batch_count((text,), name, threads=1)[0])
+    # the total of one text is known sooner so than from a batch
+    return Exact(name, lambda text: truncate(text, sys.maxsize, name)[1], partial(batch_count, encoding=name, threads=1))
 
 
 def tiktoken_counter(name: str, directory: Path) -> Exact:
     """By tiktoken, with the vocabulary that `directory` holds."""
-    encode = _load(name, directory).encode_ordinary
-    return Exact(name, lambda text: len(encode(text)))
+    encoding = _load(name, directory)
+    return Exact(
+        name,
+        lambda text: len(encoding.encode_ordinary(text)),
+        lambda texts: map(len, encoding.encode_ordinary_batch(texts, num_threads=1)),
+    )
 
 
 def _load(name: str, directory: Path) -> tiktoken.Encoding:

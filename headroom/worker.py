@@ -12,6 +12,8 @@ import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from headroom import pipeline, tokens, waste
@@ -46,17 +48,18 @@ class Worker:
         self._units: OrderedDict[str, Sequence[recall.Unit]] = OrderedDict()
         self._units_bytes = 0
         self._lock = threading.Lock()
+        self._counting = ThreadPoolExecutor(thread_name_prefix="counting")
 
     def run(self, job: Job) -> JobResult:
         """Never raises over the store or a text."""
-        counter = tokens.counter(job.model, self._vocabulary_dir)
+        looked_at = (segment.text for segment in job.segments if not pipeline.keep_reason(segment, job.policy))
+        counter = tokens.Once(tokens.counter(job.model, self._vocabulary_dir), chain(looked_at, job.count), self._counting)
         segments = self._advised(job)
         plans = pipeline.plan(segments, job.policy)
         results = pipeline.apply(plans, job.policy, counter)
         keys = job.keys or tuple(segment.memo_key(job.scope, job.policy) for segment in job.segments)
         _refer(job, keys, results, counter)
-        exact = {segment.text: result.tokens_before for segment, result in zip(job.segments, results, strict=True)}
-        counted = tuple(exact.get(text) or counter.count(text) for text in job.count)
+        counted = tuple(map(counter.count, job.count))
         try:
             self._store.put_originals(job.scope, originals(job.segments, results))
         except StoreUnavailable as failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headroom.cli.vocabulary import NAMES
-from headroom.tokens import Counter, Estimate, counter, fast_counter, find_vocabulary, is_exact, tiktoken_counter, vocabulary_for
+from headroom.tokens import (
+    Counter,
+    Estimate,
+    Exact,
+    Once,
+    counter,
+    fast_counter,
+    find_vocabulary,
+    is_exact,
+    tiktoken_counter,
+    vocabulary_for,
+)
 
 LOG = "2024-05-01T12:00:01Z ERROR [worker-3] payment 8f3a21 declined: card expired (code=51, ms=182)\n"
 CODE = "def charge(card: Card, amount: int) -> Receipt:\n    if amount <= 0:\n        raise ValueError(amount)\n    return post(card)\n"
@@ -77,6 +89,54 @@ def test_a_long_text_is_counted_in_slices(exact: Counter) -> None:
     text = LOG * 3000
     whole = exact.count(LOG * 30) * 100
     assert exact.count(text) == pytest.approx(whole, rel=0.001)
+
+
+def test_many_texts_at_once_are_counted_as_one_by_one(exact: Counter) -> None:
+    assert isinstance(exact, Exact)
+    texts = ["", "a", LOG * 700, CODE, "🙂" * 60_000, "注文の支払い" * 30, JSON]
+    assert exact.count_all(texts) == list(map(exact.count, texts))
+    assert exact.count_all([*texts, "\ud800 half"]) == [*map(exact.count, texts), exact.count("\ud800 half")]
+    assert exact.count_all([]) == []
+
+
+class Asked(Exact):
+    """By toktok-rs, remembering what it was asked, one text or many."""
+
+    def __init__(self) -> None:
+        inner = fast_counter("o200k_base")
+        super().__init__(inner.name, inner.count, inner.count_all)
+        self.one: list[str] = []
+        self.many: list[list[str]] = []
+
+    def count(self, text: str) -> int:
+        self.one.append(text)
+        return super().count(text)
+
+    def count_all(self, texts: Sequence[str]) -> list[int]:
+        self.many.append(list(texts))
+        return super().count_all(texts)
+
+
+def test_a_text_is_counted_once_and_the_announced_ones_together() -> None:
+    announced, other, plain = [LOG * 90, CODE, LOG * 90, ""], JSON * 3, fast_counter("o200k_base")
+    with ThreadPoolExecutor(1) as pool:
+        counter = Asked()
+        once = Once(counter, announced, pool)
+        assert (once.name, once.exact) == ("o200k_base", True)
+        for text in (other, *announced, other, *announced):
+            assert once.count(text) == plain.count(text)
+        assert counter.many == [[LOG * 90, CODE, ""]]
+        assert counter.one == [other]
+
+
+def test_few_texts_and_estimates_need_no_thread() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        counter = Asked()
+        once = Once(counter, [CODE, JSON], pool)
+        assert [once.count(CODE), once.count(CODE)] == [fast_counter("o200k_base").count(CODE)] * 2
+        assert (counter.one, counter.many) == ([CODE], [])
+        guess = Once(Estimate(), [LOG * 90], pool)
+        assert (guess.name, guess.exact, guess.count(LOG * 90)) == ("estimate", False, Estimate().count(LOG * 90))
 
 
 @given(st.text(st.characters()) | st.text(st.characters(categories=["Cs", "L", "N"])))
