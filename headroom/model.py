@@ -37,17 +37,21 @@ LOCAL = Caller("local")  # the one owner of everything on a machine where caller
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything in the settings that shapes the bytes a segment becomes; part of its memo key.
+    """Everything in the settings and policies that shapes the bytes a segment becomes; part of its memo key.
 
-    Bump `version` when a change of the compressors must not replay older results.
+    `llmlingua` says whether prose may lose words to a model, `llmlingua_rate` which share of its tokens stays, None for what
+    the settings say. Bump `version` when a change of the compressors must not replay older results.
     """
 
     fidelity: Fidelity = "reversible"
     min_tokens: int = 150
     version: int = 1
+    llmlingua: bool = False
+    llmlingua_rate: float | None = None
 
     def digest(self) -> str:
-        return f"{self.version}:{self.fidelity}:{self.min_tokens}"
+        words = f":llmlingua:{self.llmlingua_rate}" if self.llmlingua else ""
+        return f"{self.version}:{self.fidelity}:{self.min_tokens}{words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +275,8 @@ class Job:
     `states` the number of the earlier segment that is another state of the same object, or None.
     `lineage` is the key of the conversation's first segment, empty when there is none.
     `count` are further texts whose tokens the caller wants counted exactly. `sources` are the
-    texts that `recalls` search and the others refer to, those of earlier jobs by their known result.
+    texts that `recalls` search and the others refer to, those of earlier jobs by their known result. `learn` says whether a
+    model will see the results, so that it can be learned from what it asks for again.
     """
 
     segments: tuple[Segment, ...]
@@ -285,6 +290,7 @@ class Job:
     states: tuple[int | None, ...] = ()
     sources: tuple[SourceRef, ...] = ()
     recalls: tuple[Recall, ...] = ()
+    learn: bool = True
 
     @property
     def idle(self) -> bool:
@@ -376,6 +382,9 @@ class Outcome:
     with, `treated` for the others meanwhile. `chars` are the characters of the prompt as it came, `retrieved` the transforms whose
     originals were read back, `waste` tokens by kind of the texts that were new. `billed` is the usage of each of the requests that
     `usage` covers. `cache_hit` is exact or semantic for an answer given before, for which nothing was billed.
+    `shadow` says that the request was compressed and forwarded as it came: what that would have saved is in
+    `shadow_tokens_saved` and `shadow_taken`, no saving is counted. `policy` is the rule that held, empty for none, in the
+    policies of `policy_version`.
     """
 
     request_id: str
@@ -412,6 +421,10 @@ class Outcome:
     arm: str = ""
     chars: int = 0
     shadow: bool = False
+    shadow_tokens_saved: int = 0
+    shadow_taken: tuple[tuple[float, int], ...] = ()
+    policy: str = ""
+    policy_version: str = ""
     cache_hit: str = ""
     taken: tuple[tuple[float, int], ...] = ()
     transform_tokens: tuple[tuple[str, int], ...] = ()

@@ -67,7 +67,7 @@ class Worker:
             kept = tuple(_kept(result, STORE_UNAVAILABLE) for result in results)
             return JobResult(kept, counted, tuple(Compressed(None) for item in job.recalls if item.known is None))
         compressed = self._first(keys, results)
-        if self._learning and job.lineage:
+        if self._learning and job.lineage and job.learn:
             self._learning.compressed(job.scope, segments, results)
         at_hand = {result.hash: plan for plan, result in zip(plans, compressed, strict=True) if result.text is not None}
         recalled = self._recall(job, dict(zip(keys, compressed, strict=True)), at_hand, counter)

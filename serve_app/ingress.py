@@ -58,6 +58,19 @@ class Ingress:
             embed = RemoteEmbed(tier("Scorer", scorer, args.scorer.tier), settings.scoring.cache_entries, args.scorer.pinged)
         recorder = RemoteRecorder(settings, remote_ledger(stats, args.stats.tier)) if stats and args.stats else None
         self._services = open_services(settings, compress, embed, recorder)
+        self._configured = False
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Take the policies of the YAML's `user_config`: Serve calls this at the start and, in place, when they change.
+
+        Raises SettingsError at the start only; later the policies before stay, and /health tells what is wrong.
+        """
+        starting, self._configured = not self._configured, True
+        if set(user_config) != {"policies"}:
+            told = f"user_config of Ingress: one key is known, `policies`, not {', '.join(map(str, user_config)) or 'nothing'}"
+            self._services.rollout.refuse(told, starting=starting)
+            return
+        self._services.rollout.replace(user_config["policies"], "user_config of Ingress", starting=starting)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services)

@@ -23,6 +23,7 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("home",): "/tmp/headroom",
     ("optimize",): "false",
     ("log_file",): "/tmp/requests.jsonl",
+    ("policies",): "/tmp/policies.yaml",
     ("max_body_mb",): "7",
     ("vocabulary_dir",): "/tmp/vocabularies",
     ("compression", "fidelity"): "lossless",

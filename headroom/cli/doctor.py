@@ -83,6 +83,7 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
         yield Finding("settings", "broken", failure.message.replace("\n", "; "), "correct or remove it")
         return
     yield Finding("settings", "ok", sources(config, settings))
+    yield from policies(settings)
     yield vocabulary(settings)
     yield embeddings(settings)
     yield store(settings)
@@ -130,6 +131,22 @@ def _value(settings: Settings, path: tuple[str, ...]) -> Any:
     for name in path:
         value = getattr(value, name)
     return value
+
+
+def policies(settings: Settings) -> Iterator[Finding]:
+    """Whether the file of policies, if there is one, would be taken."""
+    from headroom.policies import parsed
+
+    if settings.policies is None:
+        return
+    try:
+        found = parsed(settings.policies.read_bytes(), str(settings.policies))
+    except SettingsError as failure:
+        yield Finding("policies", "broken", failure.message, "a running Headroom keeps those before it, a new one does not start")
+    except OSError as failure:
+        yield Finding("policies", "broken", f"{settings.policies}: cannot be read ({failure.strerror})", "HEADROOM_POLICIES")
+    else:
+        yield Finding("policies", "ok", f"{settings.policies}: version {found.digest}, rules: {len(found.rules)}")
 
 
 def vocabulary(settings: Settings) -> Finding:

@@ -21,6 +21,8 @@ _OTHER_CHARS = 4  # per token of a block that is neither text nor an image
 _ENCODED_CHARS = 40  # per token of a file in base64: a page of 80 KB costs about 2,000
 _IMAGES = frozenset(("image", "image_url", "input_image"))
 _FILES = frozenset(("file", "input_file", "input_audio"))
+_ASKING = frozenset(("user", "system", "developer"))
+_MOST_BEGINNINGS = 16
 _CACHE_MARK = "cache_control"  # moves from turn to turn without changing what a model reads
 
 
@@ -99,7 +101,34 @@ def chain(call: Call, salt: str) -> list[str]:
     return found
 
 
-def _pieces(message: wire.Obj) -> Iterator[str]:
+class Beginning(NamedTuple):
+    """Keys of what a conversation began with: all that was said before its first answer, then every part of that from the front (at
+    most 16 in all), and with that answer, empty while there is none."""
+
+    opening: list[str]
+    answered: str
+
+
+def beginning(call: Call, salt: str) -> Beginning:
+    """Hashes over `salt` and messages, the same however cache marks move.
+
+    Conversations may open with the same words; their first answers tell them apart.
+    """
+    messages = call.body.get("messages", call.body.get("input"))
+    state = hashlib.sha256(salt.encode("utf-8", "surrogatepass"))
+    opening: list[str] = []
+    answered = ""
+    for message in messages if isinstance(messages, list) else [messages]:
+        for piece in _pieces(message):
+            state.update(piece.encode("utf-8", "surrogatepass"))
+        if opening and not (isinstance(message, dict) and word(message.get("role")) in _ASKING):
+            answered = state.hexdigest()
+            break
+        opening.append(state.hexdigest())
+    return Beginning(opening[::-1][:_MOST_BEGINNINGS], answered)
+
+
+def _pieces(message: Any) -> Iterator[str]:
     """A message without cache marks; a text alone and a text in a list of one block are the same content."""
     waiting: list[tuple[str, Any]] = [("", message)]
     while waiting:

@@ -24,6 +24,7 @@ from headroom.cache.key import asks_for_sameness, exact_key, surroundings, unfit
 from headroom.dialects import ANSWERS, Dialect
 from headroom.errors import StoreUnavailable
 from headroom.model import Call, Caller
+from headroom.policies import CacheRule
 from headroom.proxy.admission import ANONYMOUS
 from headroom.proxy.body import Incoming
 from headroom.proxy.services import Services
@@ -71,6 +72,7 @@ class Question:
     dialect: Dialect
     read: bool
     write: bool
+    single_flight: bool
 
     @property
     def place(self) -> Place:
@@ -84,7 +86,7 @@ class Question:
         if not self.read:
             return None
         found = await self._find(services, trace)
-        patient = services.settings.cache.single_flight and not self.call.stream and not self.call.body.get("tools")
+        patient = self.single_flight and not self.call.stream and not self.call.body.get("tools")
         if found is None and patient and await services.flights.wait(self.place):
             found = await self._find(services, trace)
         return found
@@ -108,21 +110,27 @@ class Question:
             trace.degraded = (*trace.degraded, _STORE_DOWN)
 
 
-async def question(request: Incoming, call: Call, caller: Caller, dialect: Dialect, services: Services) -> Question | None:
-    """The request as the cache knows it; None when it takes no part. Costs nothing for most that do not."""
-    headers, settings = request.headers, services.settings
+async def question(request: Incoming, call: Call, caller: Caller, dialect: Dialect, services: Services, rule: CacheRule) -> Question | None:
+    """The request as the cache knows it; None when it takes no part. Costs nothing for most that do not. `rule` wins over the settings."""
+    headers, settings = request.headers, services.settings.cache
+    enabled, sampled = _either(rule.enabled, settings.enabled), _either(rule.sampled, settings.sampled)
     wish = headers.get("x-headroom-cache", "").lower()
     control = {part.strip() for part in headers.get("cache-control", "").lower().split(",")}
-    if not settings.cache.enabled or caller == ANONYMOUS or wish in ("off", "false") or is_bypassed(headers) or "no-store" in control:
+    if not enabled or caller == ANONYMOUS or wish in ("off", "false") or is_bypassed(headers) or "no-store" in control:
         return None
-    if not (settings.cache.sampled or wish in ("on", "true") or asks_for_sameness(call)) or unfit(call):
+    if not (sampled or wish in ("on", "true") or asks_for_sameness(call)) or unfit(call):
         return None
     around = surroundings(services.upstream.address(dialect.provider), request.scope["query_string"].decode("latin-1"), headers)
     try:
         key = await offload(len(call.text), exact_key, call, around)
     except RecursionError:
         return None
-    return Question(caller.scope, key, call, dialect, read="no-cache" not in control, write=True)
+    patient = _either(rule.single_flight, settings.single_flight)
+    return Question(caller.scope, key, call, dialect, read="no-cache" not in control, write=True, single_flight=patient)
+
+
+def _either(first: bool | None, second: bool) -> bool:
+    return second if first is None else first
 
 
 def is_bypassed(headers: Headers) -> bool:

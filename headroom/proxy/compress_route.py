@@ -22,16 +22,21 @@ from headroom.proxy.context import SCORER, Asking, fitted, within
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 
+ROUTE = "/v1/compress"
+_UNTOUCHED = {"off": "policy_off", "shadow": "shadow"}  # why, by the mode of the policy
 _TIMEOUT_S = 120.0  # the caller asked for compression and waits for it
 
 
 async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Services) -> bytes:
     """Raises InvalidRequest for anything but {messages, model, config?}, or `input` in the place of `messages`."""
     call = await offload(len(raw), _read, raw)
-    policy = _policy(call, services)
     dialect = dialect_of(call)
+    treatment = services.rollout.treatment(ROUTE, caller, call.model)
+    treatment = await services.rollout.in_force(treatment, call, dialect, caller, ROUTE)
+    policy = _policy(call, treatment.policy)
     texts = tuple(dialect.texts(call))
-    if bypass or call.reason:
+    untouched = "bypass" if bypass else call.reason or _UNTOUCHED.get(treatment.mode, "")
+    if untouched:
         policy = dataclasses.replace(policy, fidelity="off")
     talk = await offload(len(raw), read_conversation, dialect, call, policy, caller.scope)
     digests = await offload(len(raw), services.counts.digests, texts, call.model)
@@ -49,8 +54,8 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
         request = within(wanted, dataclasses.replace(call, dialect=dialect.name), caller, spliced, done.results, talk.segments)
         spliced, more = await _fitted(request, policy, dialect, rest, services)
         rest |= more
-    if reason := "bypass" if bypass else call.reason:
-        rest["skip_reason"] = reason
+    if untouched:
+        rest["skip_reason"] = untouched
     if estimated:
         rest["tokens_estimated"] = True
     if simulation.wanted(call):
@@ -110,17 +115,17 @@ def _read(raw: bytes) -> Call:
     return call
 
 
-def _policy(call: Call, services: Services) -> Policy:
-    settings = services.settings.compression
+def _policy(call: Call, policy: Policy) -> Policy:
+    """What the request says of itself before what holds for it."""
     config = call.body.get("config")
     if config is None:
-        return settings.policy
+        return policy
     if not isinstance(config, dict):
         raise InvalidRequest("config: must be an object.")
-    fidelity = config.get("fidelity", settings.fidelity)
+    fidelity = config.get("fidelity", policy.fidelity)
     if fidelity not in get_args(Fidelity):
         raise InvalidRequest(f"config.fidelity: must be one of {', '.join(get_args(Fidelity))}.")
-    return Policy(fidelity, settings.min_tokens)
+    return dataclasses.replace(policy, fidelity=fidelity)
 
 
 def _figures(before: int, results: Sequence[Compressed]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,14 +28,18 @@ class Compression:
     waste: tuple[tuple[str, int], ...] = ()
 
 
-async def compressed(services: Services, talk: Conversation, *, model: str, timeout_s: float, count: tuple[str, ...] = ()) -> Compression:
-    """Every segment and turn: kept for a plain reason, replayed, or fresh from the compressor.
+async def compressed(
+    services: Services, talk: Conversation, *, model: str, timeout_s: float, count: tuple[str, ...] = (), learn: bool = True
+) -> Compression:
+    """Every segment and turn: kept for a plain reason, replayed, or fresh from the compressor; `learn` says whether a model sees it.
 
     What a failed job should have answered is pinned as it is, so that later turns forward the same bytes.
     """
     keys = [*talk.keyed, *talk.turn_keys]
     known = await services.replay.lookup(talk.scope, keys, talk.keyed)
     job = await offload(sum(len(segment.text) for segment in talk.segments), talk.job, known, model, count)
+    if not learn:
+        job = dataclasses.replace(job, learn=False)
     if job.idle:
         return Compression(talk.results(known), talk.recalled(known), None)
     asked = [*job.keys, *(recall.key for recall in job.recalls if recall.known is None)]

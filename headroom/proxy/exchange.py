@@ -24,9 +24,9 @@ from headroom.conversation import read_conversation
 from headroom.dialects import Dialect
 from headroom.dialects.base import splice, system_texts
 from headroom.errors import HeadroomError
-from headroom.model import Call, Caller, Compressed, Fidelity, Policy
+from headroom.model import Call, Caller, Compressed
 from headroom.proxy.admission import ANONYMOUS
-from headroom.proxy.answers import Capture, Question, is_bypassed, question, tell
+from headroom.proxy.answers import Capture, Question, question, tell
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
 from headroom.proxy.context import Asking, asking, fitted
@@ -41,16 +41,6 @@ from headroom.proxy.trace import Trace
 from headroom.proxy.upstream import HeaderList, request_headers, response_headers
 
 _CLIENT_CLOSED = 499  # status of an outcome whose client went away before the answer
-_MODES: dict[str, Fidelity] = {
-    "off": "off",
-    "passthrough": "off",
-    "audit": "off",
-    "shadow": "off",
-    "simulate": "off",
-    "lossless": "lossless",
-    "reversible": "reversible",
-    "optimize": "reversible",
-}
 _log = logging.getLogger(__name__)
 
 
@@ -63,11 +53,10 @@ class ProviderRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, headers = self._services, Headers(scope=scope)
-        mode = policy_mode(headers, services)
         request_id = scope.get("headroom.request_id") or uuid.uuid4().hex
         trace = Trace(
             self._dialect,
-            mode,
+            services.rollout.by_settings,
             request_id,
             tags=tags_of(headers),
             offer_from=offer_from(headers, services),
@@ -105,6 +94,8 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     call = await offload(len(body.decoded), dialect.read, body.decoded)
     trace.model, trace.stream, trace.came = call.model, call.stream, sum(map(len, dialect.texts(call)))
     trace.chars = trace.came
+    trace.treatment = services.rollout.treatment(trace.route, caller, call.model)
+    trace.treatment.admit(call.model, readable=call.reason != "duplicate_keys")
     trace.ticket = await services.admission.admit(caller, call, dialect.provider, trace.chars, trace.request_id)
     asked, known = await looked_up(request, call, caller, trace, services)
     if known:
@@ -121,8 +112,9 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
 async def forward(request: Incoming, call: Call, send: Send, trace: Trace, services: Services, received: float) -> None:
     """Steps 6 to 12: the request made smaller, sent on, and its answer relayed; `received` is when it came, monotonic."""
     dialect, body, caller = trace.dialect, request.body, trace.caller
+    trace.treatment = await services.rollout.in_force(trace.treatment, call, dialect, caller, trace.route, request.headers)
     forwarded, offered = body.wire, None
-    trace.skip_reason = skip_reason(call, caller, trace.mode)
+    trace.skip_reason = skip_reason(call, caller, trace)
     if not trace.skip_reason:
         forwarded, offered = await smaller(call, body, caller, trace, services)
     trace.overhead_ms = 1000 * (time.perf_counter() - received)
@@ -153,7 +145,7 @@ async def looked_up(
 ) -> tuple[Question | None, tuple[Answer, bytes] | None]:
     """The request as the cache knows it, and the answer given before with its body; whatever fails is a miss."""
     try:
-        asked = await question(request, call, caller, trace.dialect, services)
+        asked = await question(request, call, caller, trace.dialect, services, trace.treatment.cache)
         return asked, await asked.known(services, trace) if asked else None
     except Exception:  # fence: the cache fails open
         _log.exception("request %s is not looked up in the cache", trace.request_id)
@@ -179,17 +171,17 @@ async def metered(response: httpx.Response, headers: HeaderList, send: Send, tra
 
 async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services: Services) -> tuple[bytes, Offer | None]:
     """The bytes to forward: smaller ones, or `body.wire` itself when nothing became smaller; and the tool, where it is offered."""
-    policy = Policy(trace.mode, services.settings.compression.min_tokens)
+    policy, least = trace.treatment.policy, None if trace.shadow else trace.offer_from
     timeout_s = services.settings.compression.deadline_ms / 1000 * math.ceil(len(call.text) / 1_000_000)
     try:
         talk = await offload(len(call.text), read_conversation, trace.dialect, call, policy, caller.scope)
         trace.conversation, trace.turns = talk.id, len(talk.turns)
-        trace.arm = await services.holdout.arm(talk.id)
+        trace.arm = "" if trace.shadow else await services.holdout.arm(talk.id)
         if trace.arm == HELD_OUT:
             trace.skip_reason = HELD_OUT
             return body.wire, None
-        done = await compressed(services, talk, model=call.model, timeout_s=timeout_s)
-        offered = await offer(trace.dialect, call, talk, done.results, services, trace.offer_from)
+        done = await compressed(services, talk, model=call.model, timeout_s=timeout_s, learn=not trace.shadow)
+        offered = await offer(trace.dialect, call, talk, done.results, services, least)
         more = offered.edits if offered else ()
         spliced = await offload(len(call.text), splice, call, talk.segments, done.results, talk.turns, done.recalled, more)
     except HeadroomError as failure:
@@ -211,7 +203,10 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     if spliced is call.raw:
         trace.skip_reason = why_untouched(trace.results)
         return body.wire, None
-    trace.taken = taken(call, talk.segments, done.results, talk.turns, done.recalled)
+    trace.taken = taken(call, talk.segments, done.results, talk.turns, done.recalled, as_came=trace.shadow)
+    if trace.shadow:
+        trace.skip_reason = "shadow"
+        return body.wire, None
     return spliced, offered
 
 
@@ -237,14 +232,6 @@ def with_dates(found: tuple[tuple[str, int], ...], call: Call, turns: int) -> tu
     return (*found, ("dynamic_date", dates)) if dates else found
 
 
-def policy_mode(headers: Headers, services: Services) -> Fidelity:
-    """The fidelity of this request; `off` forwards it untouched."""
-    settings = services.settings
-    if not settings.optimize or is_bypassed(headers):
-        return "off"
-    return _MODES.get(headers.get("x-headroom-mode", "").lower(), settings.compression.fidelity)
-
-
 def offer_from(headers: Headers, services: Services) -> int | None:
     """How many tokens a first request must leave out for the model to be offered the retrieve tool; None: never."""
     settings = services.settings.compression
@@ -254,10 +241,10 @@ def offer_from(headers: Headers, services: Services) -> int | None:
     return 0 if wish in ("on", "true") else settings.ccr_tokens
 
 
-def skip_reason(call: Call, caller: Caller, mode: str) -> str:
+def skip_reason(call: Call, caller: Caller, trace: Trace) -> str:
     """Why a whole call is forwarded untouched, before anything is looked at."""
-    if mode == "off":
-        return "bypass"
+    if trace.mode == "off":
+        return "policy_off" if trace.treatment.rule else "bypass"
     if not caller.scope:
         return "no_credential" if caller == ANONYMOUS else "store_unavailable"
     return call.reason

@@ -37,6 +37,7 @@ class PassThrough:
 
     async def _pass(self, provider: str, scope: Scope, body: AsyncIterator[bytes], send: Send, answered: asyncio.Event) -> None:
         caller = await self._services.admission.pass_on(Headers(scope=scope), scope["method"], scope["path"], scope["headroom.request_id"])
+        self._services.rollout.admit_unread(scope["method"], scope["path"], caller)
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
         if not has_body:
             async for _ in body:

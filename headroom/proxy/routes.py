@@ -118,6 +118,7 @@ def _health_routes(router: APIRouter, services: Services) -> None:
             "ready": services.compress.ready or not settings.optimize,
             "uptime_seconds": round(time.time() - started, 1),
             "checks": checks(),
+            "policies": services.rollout.shown(),
             "config": {
                 "optimize": settings.optimize,
                 "cache": settings.cache.enabled,

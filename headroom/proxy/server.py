@@ -43,10 +43,12 @@ def create_app(services: Services) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.recorder.start()
         await services.admission.start()
+        await services.rollout.start()
         if services.settings.optimize:
             await services.compress.start()
             await services.embed.start()
         yield
+        await services.rollout.close()
         await services.compress.close()
         await services.embed.close()
         if services.learning:

@@ -16,6 +16,7 @@ from headroom.proxy.held_out import HeldOut
 from headroom.proxy.recorder import LogFile, Recorder, Statistics
 from headroom.proxy.replay import Replay
 from headroom.proxy.retrievals import Retrievals
+from headroom.proxy.rollout import Rollout
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
 from headroom.stats.book import Book
@@ -33,6 +34,7 @@ class Services:
     compress: Compress
     store: ThreadedStore
     replay: Replay
+    rollout: Rollout
     upstream: Upstream
     recorder: Statistics
     admission: Admission
@@ -49,11 +51,13 @@ def open_services(settings: Settings, compress: Compress, embed: Embed | None = 
     """What the settings name; no vectors without `embed`, the ledger of this machine without `recorder`. Raises SettingsError."""
     store = open_store(settings)
     threaded = ThreadedStore(store)
+    replay = Replay(threaded, renew_s=min(600.0, 36 * settings.store.ttl_hours))  # a hundredth of a lifetime
     return Services(
         settings=settings,
         compress=compress,
         store=threaded,
-        replay=Replay(threaded, renew_s=min(600.0, 36 * settings.store.ttl_hours)),  # a hundredth of a lifetime
+        replay=replay,
+        rollout=Rollout(settings, replay),
         upstream=Upstream(settings.upstream),
         recorder=recorder or open_recorder(settings),
         answers=ExactCache(threaded, settings.cache.ttl_s),

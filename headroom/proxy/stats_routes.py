@@ -16,6 +16,7 @@ from headroom.proxy.services import Services
 from headroom.stats import exposition, holdout, report
 from headroom.stats.rows import SCHEMA_VERSION
 from headroom.stats.series import Series
+from headroom.stats.tally import by_name
 
 
 def stats_routes(router: APIRouter, services: Services) -> None:
@@ -48,6 +49,7 @@ def stats_routes(router: APIRouter, services: Services) -> None:
             "retention": retention,
         }
         body["holdout"] = {"share": settings.stats.holdout, **holdout.measured(view.total)}
+        body["policies"] = {**services.rollout.shown(), "requests": by_name(view.total, "policy")}
         body["ledger"] = {"dropped_outcomes": services.recorder.dropped}
         return _json(declared(body, learned))
 

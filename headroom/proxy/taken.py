@@ -9,10 +9,17 @@ from headroom.model import Call, Compressed, Segment, Turn
 
 
 def taken(
-    call: Call, segments: Sequence[Segment], results: Sequence[Compressed], turns: Sequence[Turn], recalled: Sequence[Compressed]
+    call: Call,
+    segments: Sequence[Segment],
+    results: Sequence[Compressed],
+    turns: Sequence[Turn],
+    recalled: Sequence[Compressed],
+    *,
+    as_came: bool = False,
 ) -> tuple[tuple[float, int], ...]:
     """(share of the forwarded prompt that stands before, tokens saved) of every change; what was added is negative.
 
+    With `as_came` the prompt is forwarded as it came, and the changes are those that it could have.
     A provider reads tools and system before the messages, wherever they stand in the body. Shares are of characters; a
     changed text counts by its middle, so that the texts at the edge of what is cached fall on their own side of it.
     """
@@ -27,11 +34,11 @@ def taken(
         for turn, block in zip(turns, recalled, strict=True)
         if block.text is not None
     ]
-    size = len(call.text) - sum(old - new for _, old, new, _ in edits)
+    size = len(call.text) - (0 if as_came else sum(old - new for _, old, new, _ in edits))
     found, gone = [], 0
     for place, old, new, tokens in sorted(edits):
-        found.append(((head + place - start - gone + new / 2) / max(1, size), tokens))
-        gone += old - new
+        found.append(((head + place - start - gone + (old if as_came else new) / 2) / max(1, size), tokens))
+        gone += 0 if as_came else old - new
     return tuple((min(1.0, max(0.0, share)), tokens) for share, tokens in found if tokens)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from headroom.dialects import Dialect
 from headroom.model import Caller, Compressed, Fidelity, Outcome, Usage
+from headroom.policies import Treatment
 from headroom.proxy.admission import ANONYMOUS, Ticket
 from headroom.proxy.upstream import HeaderList
 
@@ -18,7 +19,7 @@ class Trace:
     """What is known about a request so far; becomes its Outcome."""
 
     dialect: Dialect
-    mode: Fidelity
+    treatment: Treatment
     request_id: str
     began: float = field(default_factory=time.perf_counter)
     model: str = ""
@@ -54,6 +55,16 @@ class Trace:
     cache: str = ""  # exact or semantic, when the answer is one of before
 
     @property
+    def mode(self) -> Fidelity:
+        """The fidelity that holds; `off` forwards the request untouched."""
+        return "off" if self.treatment.mode == "off" else self.treatment.policy.fidelity
+
+    @property
+    def shadow(self) -> bool:
+        """Whether the request is compressed to see what comes of it, and forwarded as it came."""
+        return self.treatment.mode == "shadow" and self.mode != "off"
+
+    @property
     def usage(self) -> Usage:
         """What all answers together were billed."""
         return functools.reduce(Usage.plus, self.billed, Usage())
@@ -63,15 +74,23 @@ class Trace:
         looked_at = [result for result in self.results if result.tokens_before]
         return self.chars // 4 + sum(result.tokens_before for result in looked_at)
 
+    def found(self) -> int:
+        """Tokens that compression saves, or in the shadow would."""
+        return self.tokens_before() - max(0, self.tokens_before() - sum(result.tokens_saved for result in self.results) - self.left_out)
+
     def tokens_after(self) -> int:
-        return max(0, self.tokens_before() - sum(result.tokens_saved for result in self.results) - self.left_out)
+        return self.tokens_before() - (0 if self.shadow else self.found())
 
     def transforms(self) -> tuple[str, ...]:
-        return tuple(result.label for result in self.results if result.text is not None)
+        return tuple(self._named(result.label) for result in self.results if result.text is not None)
+
+    def _named(self, transform: str) -> str:
+        """What was done only to see what comes of it is counted apart."""
+        return f"shadow_{transform.removeprefix('router:')}" if self.shadow else transform
 
     def _taken(self) -> tuple[tuple[float, int], ...]:
         """All tokens saved by their place; those without one stand in front, where caches read, so that no saving is overstated."""
-        rest = self.tokens_before() - self.tokens_after() - sum(tokens for _, tokens in self.taken)
+        rest = self.found() - sum(tokens for _, tokens in self.taken)
         return (*self.taken, (0.0, rest)) if rest else self.taken
 
     def outcome(self) -> Outcome:
@@ -88,7 +107,7 @@ class Trace:
             tokens_before=self.tokens_before(),
             tokens_after=self.tokens_after(),
             transforms=self.transforms(),
-            transform_ms=tuple((result.transform, result.ms) for result in self.results if result.ms and result.transform),
+            transform_ms=tuple((self._named(result.transform), result.ms) for result in self.results if result.ms and result.transform),
             reasons=tuple(result.reason for result in self.results if result.reason),
             skip_reason=self.skip_reason,
             overhead_ms=self.overhead_ms,
@@ -108,8 +127,15 @@ class Trace:
             conversation=self.conversation,
             turns=self.turns,
             sent=self.sent,
-            taken=self._taken(),
-            transform_tokens=tuple((result.transform, result.tokens_saved) for result in self.results if result.text is not None),
+            taken=() if self.shadow else self._taken(),
+            transform_tokens=()
+            if self.shadow
+            else tuple((result.transform, result.tokens_saved) for result in self.results if result.text is not None),
+            shadow=self.shadow,
+            shadow_tokens_saved=self.found() if self.shadow else 0,
+            shadow_taken=self._taken() if self.shadow else (),
+            policy=self.treatment.rule,
+            policy_version=self.treatment.version,
             degraded=self.degraded,
             cache_hit=self.cache,
             arm=self.arm,
@@ -134,5 +160,7 @@ class Trace:
             "skip-reason": self.skip_reason,
             "overhead-ms": f"{self.overhead_ms:.1f}",
             "cache": f"hit-{self.cache}" if self.cache else "miss",
+            "policy": f"{self.treatment.rule or 'default'}@{self.treatment.version}" if self.treatment.version else "",
+            "shadow-tokens-saved": self.found() if self.shadow else "",
         }
         return [(f"x-headroom-{name}".encode(), str(value).encode("latin-1")) for name, value in values.items() if value != ""]

@@ -32,6 +32,9 @@ class Settings(Section):
     log_file: UserPath | None = field(
         None, "JSONL file, one object per request, never a prompt", env="HEADROOM_LOG_FILE", flag="--log-file"
     )
+    policies: UserPath | None = field(
+        None, "YAML file with policies by route, team and model; read again when it changes", env="HEADROOM_POLICIES", flag="--policies"
+    )
     max_body_mb: int = field(100, "largest request body, also after decompression", env="HEADROOM_MAX_BODY_MB", ge=1)
     vocabulary_dir: UserPath | None = field(
         None, "directory with tiktoken's vocabularies, for machines without a network", env="TIKTOKEN_CACHE_DIR"

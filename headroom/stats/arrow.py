@@ -18,6 +18,7 @@ from headroom.stats.tally import (
     ARM_FIGURES,
     COPIED,
     COUNTED,
+    DEFAULT_POLICY,
     DIMENSIONS,
     EDGES,
     FIGURES,
@@ -138,6 +139,12 @@ def aggregate(table: pa.Table) -> dict[Group, Tally]:
     hit = _filled(table.column("cache_hit")).combine_chunks()
     is_hit = pc.not_equal(hit, "")
     _add_pairs(tallies, number.filter(is_hit), "cached_as", hit.filter(is_hit), pa.array([1] * pc.sum(is_hit).as_py(), pa.int64()))
+    versions = _filled(table.column("policy_version")).combine_chunks()
+    has = pc.not_equal(versions, "")
+    rules = _filled(table.column("policy")).combine_chunks().filter(has)
+    rules = pc.if_else(pc.equal(rules, ""), DEFAULT_POLICY, rules)
+    names = pc.binary_join_element_wise(rules, versions.filter(has), "@")
+    _add_pairs(tallies, number.filter(has), "policy", names, pa.array([1] * len(rules), pa.int64()))
     return dict(zip(groups, tallies, strict=True))
 
 

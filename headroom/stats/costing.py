@@ -26,7 +26,8 @@ _CLIENT_CLOSED = 499
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Nanodollars, None where the model's price is not known. `input` is the prompts' part of the cost, `cache_saved` what the
-    provider's own cache saved on them, what writing it cost taken off; `retrieval` what the requests beyond a single one cost.
+    provider's own cache saved on them, what writing it cost taken off; `retrieval` what the requests beyond a single one cost;
+    `shadow_saved` what would have been saved had the request not been forwarded as it came.
 
     `method`: `billed` by the provider's own usage; `estimated` from our count of the prompt, because the provider gave no usage or
     the client left before it; `unpriced`, nobody knows the price; `not_billed`, the provider refused, failed or was never asked.
@@ -39,6 +40,7 @@ class Cost:
     input: int | None = 0
     cache_saved: int | None = 0
     retrieval: int | None = 0
+    shadow_saved: int | None = 0
 
     @property
     def saved(self) -> int | None:
@@ -58,7 +60,7 @@ def cost_of(outcome: Outcome, prices: Prices) -> Cost:
     taken = taken_out(outcome.taken, prompts[0])
     rates = prices.rates(outcome.provider, outcome.model, outcome.timestamp)
     if rates is None:
-        return Cost("unpriced", None, None, taken, None, None, None)
+        return Cost("unpriced", None, None, taken, None, None, None, None)
     outputs = [usage.output_tokens or 0 for usage in rounds]
     total = sum(rates.cost(prompt, output) for prompt, output in zip(prompts, outputs, strict=True))
     return Cost(
@@ -69,6 +71,7 @@ def cost_of(outcome: Outcome, prices: Prices) -> Cost:
         sum(map(rates.cost, prompts)),
         sum(rates.cost(Prompt(prompt.tokens)) - rates.cost(prompt) for prompt in prompts),
         total - rates.cost(prompts[0], outputs[-1]),
+        rates.cost(prompts[0]) - rates.cost(prompts[0] - taken_out(outcome.shadow_taken, prompts[0])),
     )
 
 

@@ -47,6 +47,11 @@ class Prompt:
     def __add__(self, more: Prompt) -> Prompt:
         return Prompt(self.plain + more.plain, self.read + more.read, self.write_5m + more.write_5m, self.write_1h + more.write_1h)
 
+    def __sub__(self, less: Prompt) -> Prompt:
+        """What is left, never less than nothing of each."""
+        pairs = ((self.plain, less.plain), (self.read, less.read), (self.write_5m, less.write_5m), (self.write_1h, less.write_1h))
+        return Prompt(*(max(0, one - other) for one, other in pairs))
+
 
 NOTHING = Prompt()
 

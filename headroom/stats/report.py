@@ -95,6 +95,11 @@ def stats(total: Tally, recent: Sequence[Mapping[str, Any]], mode: str) -> dict[
         "transforms": by_name(total, "transform"),
         "skip_reasons": by_name(total, "skip"),
         "degraded": by_name(total, "degraded"),
+        "shadow": {
+            "requests": total["shadow"],
+            "tokens_saved": total["shadow_tokens_saved"],
+            "saved_usd": dollars(total, "shadow_saved_nanousd"),
+        },
         "retrievals": _retrievals(total),
         "waste_signals": dict.fromkeys(waste.KINDS, 0) | by_name(total, "waste"),
         "recent_requests": list(recent),

@@ -80,6 +80,10 @@ COLUMNS: dict[str, Kind] = {
     "retrieval_nanousd": "int",  # of cost_nanousd, what the further requests for them cost
     "charged_nanousd": "counts",  # the same by transform
     "waste": "counts",  # tokens of the texts that were new, by what is wasteful about them; an estimate
+    "policy": "str",  # the rule that held, empty for none
+    "policy_version": "str",  # empty where there are no policies
+    "shadow_tokens_saved": "int",  # what a request that was forwarded as it came could have saved; in no other figure
+    "shadow_saved_nanousd": "int",
 }
 _ERROR_CHARS = 200
 _UNKNOWN: dict[Kind, Any] = {"str": str, "bool": bool, "list": list, "counts": list}
@@ -107,6 +111,7 @@ def row_of(outcome: Outcome, prices: Prices) -> Row:
         "counterfactual_method": POSITION if cost.method in ("billed", "estimated") else "",
         "counterfactual_nanousd": cost.counterfactual,
         "saved_nanousd": cost.saved,
+        "shadow_saved_nanousd": cost.shadow_saved,
         "saved_read_tokens": cost.taken.read,
         "saved_write_tokens": cost.taken.write_5m + cost.taken.write_1h,
         "saved_plain_tokens": cost.taken.plain,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headroom.stats.rows import Row
 
@@ -45,9 +45,12 @@ COPIED = (  # figures that are a column of the row, null counting nothing
     "overhead_us",
     "ttfb_us",
     "total_us",
+    "shadow_tokens_saved",
+    "shadow_saved_nanousd",
 )
 BY_PROVIDER = ("cache_read_tokens", "cache_write_tokens", "cache_bust", "cost_nanousd", "saved_nanousd", "cache_saved_nanousd")
 _MOST_MODELS = 500
+DEFAULT_POLICY = "default"  # what a request is counted under that no rule matched
 FLAGS = ("cache_bust", "holdout", "shadow")  # figures that count the rows where it holds
 COUNTED = ("requests", "failed", "rate_limited", "cached", "uncompressed", "billed", "estimated", "unpriced", "ratio_ppm")
 FIGURES = (*COUNTED, *FLAGS, *COPIED)
@@ -92,13 +95,21 @@ def tally(row: Row) -> Tally:
     for item in row["transform_us"]:
         found[f"transform_timed/{item['name']}"] += 1
         found[f"transform_le/{item['name']}/{bisect_left(EDGES, item['value'])}"] += 1
-    for item in row["degraded"]:
-        found[f"degraded/{item}"] += 1
-    found[f"mode/{row['mode']}"] += 1
     found.update(_of_arm(row))
-    if row["cache_hit"]:
-        found[f"cached_as/{row['cache_hit']}"] += 1
+    for name in _labels(row):
+        found[name] += 1
     return found
+
+
+def _labels(row: Row) -> Iterator[str]:
+    """Details that count the rows of a name."""
+    for item in row["degraded"]:
+        yield f"degraded/{item}"
+    yield f"mode/{row['mode']}"
+    if row["cache_hit"]:
+        yield f"cached_as/{row['cache_hit']}"
+    if row["policy_version"]:
+        yield f"policy/{row['policy'] or DEFAULT_POLICY}@{row['policy_version']}"
 
 
 def _of_arm(row: Row) -> dict[str, int]:

@@ -21,6 +21,7 @@ from headroom.model import Job, JobResult
 from headroom.proxy.compress import Compress
 from headroom.proxy.embed import Embed
 from headroom.proxy.replay import Replay
+from headroom.proxy.rollout import Rollout
 from headroom.proxy.server import create_app, embedded_app
 from headroom.proxy.services import open_services
 from headroom.settings import Settings
@@ -64,10 +65,12 @@ def serving(settings: Settings, compress: Compress | None = None, store: Store |
     services = open_services(settings, compress or Inline(settings, store), embed)
     if store:
         threaded = ThreadedStore(store)
+        replay = Replay(threaded)
         services = dataclasses.replace(
             services,
             store=threaded,
-            replay=Replay(threaded),
+            replay=replay,
+            rollout=Rollout(settings, replay),
             learning=open_learning(store, settings),
             answers=ExactCache(threaded, settings.cache.ttl_s),
         )

@@ -57,6 +57,11 @@ def outcomes(count: int, seed: int = 0, start: float = START, step_s: float = 60
             cache_hit=draw.choice(("", "", "exact")),
             taken=((draw.random(), before - after),),
             degraded=(("compressor", "deadline"),) * draw.randrange(2),
+            shadow=number % 5 == 0,
+            shadow_tokens_saved=before - after if number % 5 == 0 else 0,
+            shadow_taken=((0.5, before - after),) if number % 5 == 0 else (),
+            policy=("", "data")[number % 2],
+            policy_version=("", "1-abc")[number % 3 > 0],
         )
 
 

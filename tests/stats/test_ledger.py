@@ -23,7 +23,7 @@ from headroom.stats.book import Book
 from headroom.stats.ledger import Query
 from headroom.stats.parquet import Folder
 from headroom.stats.places import Places
-from headroom.stats.rows import Row
+from headroom.stats.rows import SCHEMA_VERSION, Row
 from headroom.stats.series import SERIES, begin_of
 from headroom.stats.tally import HOUR_US, Tally, dimensions, tally, total_of
 from tests.stats.made import START, rows
@@ -131,7 +131,7 @@ def test_every_file_opens_everywhere(tmp_path: Path) -> None:
     for file in files:
         table = pq.ParquetFile(file).read()
         assert len(table) == len(pd.read_parquet(file)) == duckdb.sql(f"select count(*) from '{file}'").fetchall()[0][0]
-        assert set(table.column("schema_version").to_pylist()) == {2}
+        assert set(table.column("schema_version").to_pylist()) == {SCHEMA_VERSION}
         assert table.schema.field("timestamp").type == pa.timestamp("us", tz="UTC")
     where = f"'{tmp_path}/stats/rollups/daily/*.parquet'"
     saved = duckdb.sql(f"select sum(saved_nanousd)::bigint, sum(details['skip/too_small'])::bigint from {where}").fetchall()
