@@ -52,12 +52,14 @@ class Conversation:
         states = self._states(fresh)
         told = {number for number in states if number is not None}
         referred = {repeat.source for runs in found for repeat in runs} | told
+        segments = tuple(self.segments[number] for number in fresh)
+        texts = {segment.text: segment.text for segment in segments}
         return Job(
-            segments=tuple(self.segments[number] for number in fresh),
+            segments=segments,
             policy=self.policy,
             scope=self.scope,
             model=model,
-            count=count,
+            count=tuple(texts.get(text) or str(text) for text in count),  # a text crosses the hop once, as a plain string
             keys=tuple(self.keys[number] for number in fresh),
             lineage=next(filter(None, self.keys), ""),
             repeats=found,

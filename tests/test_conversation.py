@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headroom.ccr.marker import hashes
+from headroom.conversation import read_conversation
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, Dialect
+from headroom.model import LOCAL, Policy
 from headroom.store.sqlite import SqliteStore
 from tests.forwarding import Face, requests
 
@@ -126,6 +129,17 @@ def test_every_hash_redeems_the_exact_original(tmp_path: Path) -> None:
     server.forward(openai())
     originals = {server.store.get_original("local", result.hash).text for result in server.known.values() if result.hash}
     assert originals == {ROWS, LOG, FILE}
+
+
+def test_a_text_crosses_the_hop_once() -> None:
+    call = OPENAI_CHAT.read(json.dumps({"model": "m", "messages": openai()}).encode())
+    talk = read_conversation(OPENAI_CHAT, call, Policy(), LOCAL.scope)
+    texts = tuple(OPENAI_CHAT.texts(call))
+    job = talk.job({}, "m", texts)
+    assert job.count == texts
+    assert {type(text) for text in job.count} == {str}
+    alone = talk.job({}, "m")
+    assert len(pickle.dumps(job)) < len(pickle.dumps(alone)) + 5000 < len(pickle.dumps(alone)) + len(ROWS)
 
 
 def responses() -> list[list[dict[str, Any]]]:
