@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from headroom.errors import StoreUnavailable
 from headroom.model import Outcome
 from headroom.stats.book import View
-from headroom.stats.ledger import Groups, Query
+from headroom.stats.ledger import Buckets, Query
 from headroom.stats.prices import Prices
 from headroom.stats.rows import Row, row_of
 from headroom.stats.series import Series
@@ -58,7 +58,7 @@ class Statistics(Protocol):
         """Totals; if `fresh`, what this process recorded before is in them, else nobody waits for the disk. Raises StoreUnavailable."""
         ...
 
-    async def series(self, query: Query | None = None) -> dict[Series, Groups]:
+    async def series(self, query: Query | None = None) -> dict[Series, Buckets]:
         """Every series. Raises StoreUnavailable."""
         ...
 
@@ -102,7 +102,7 @@ class Keeper(Protocol):
 
     def look(self, query: Query | None = None) -> View: ...
 
-    def series(self, query: Query | None = None) -> dict[Series, Groups]: ...
+    def series(self, query: Query | None = None) -> dict[Series, Buckets]: ...
 
     def board(self, wish: Wish) -> Board: ...
 
@@ -143,7 +143,7 @@ class Recorder:
             await asyncio.to_thread(self._flush)
         return await asyncio.to_thread(_read, self._book.look, query)
 
-    async def series(self, query: Query | None = None) -> dict[Series, Groups]:
+    async def series(self, query: Query | None = None) -> dict[Series, Buckets]:
         await asyncio.to_thread(self._flush)
         return await asyncio.to_thread(_read, self._book.series, query)
 

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from headroom.stats.ledger import Query
 from headroom.stats.prices import BESIDE
 from headroom.stats.series import Series
+from headroom.stats.sums import DETAILS
 from headroom.stats.tally import DIMENSIONS, FIGURES, TIMES, Tally
 
 TRANSFORM = "transform"
 SPLITS = (*DIMENSIONS, TRANSFORM)
 PLAIN = "plain_tokens"  # prompt tokens billed at the plain price: neither read from the provider's cache nor written to it
-_DETAILS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.int64())]))
 _OVER_TIME = (*TIMES, "transform_tokens")  # details that are wanted of every bucket
 
 
@@ -99,7 +99,7 @@ def _grouped(table: pa.Table, keys: list[str], figures: list[str]) -> Iterable[t
 
 def _details(table: pa.Table) -> Iterable[tuple[int, str, int]]:
     """(bucket, kind/name, sum)."""
-    lists = table.column("details").combine_chunks().cast(_DETAILS)
+    lists = table.column("details").combine_chunks().cast(DETAILS)
     flat = pc.list_flatten(lists)
     at = table.column("at").combine_chunks().take(pc.list_parent_indices(lists))
     pairs = pa.table({"at": at, "key": pc.struct_field(flat, "key"), "value": pc.struct_field(flat, "value")})

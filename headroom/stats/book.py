@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from headroom.stats import report
 from headroom.stats.journal import Journal, files, is_sealed, locked
-from headroom.stats.ledger import Groups, Ledger, Query
+from headroom.stats.ledger import Buckets, Ledger, Query
 from headroom.stats.places import Places
 from headroom.stats.rows import SCHEMA_VERSION, Row
 from headroom.stats.series import SERIES, Series
@@ -116,10 +116,10 @@ class Book:
             everything = total if query is None or query.everything else self._ledger.total()
         return View(total, recent, labels, self._since(report.lifetime(everything)), self._places.url)
 
-    def series(self, query: Query | None = None) -> dict[Series, Groups]:
+    def series(self, query: Query | None = None) -> dict[Series, Buckets]:
         """Every series."""
         with self._looking:
-            return {name: self._ledger.groups(name, query) for name in SERIES}
+            return {name: self._ledger.buckets(name, query) for name in SERIES}
 
     def board(self, wish: Wish) -> Board:
         """What a dashboard shows of the requests that are meant."""
@@ -144,7 +144,7 @@ class Book:
             if not free:
                 return
             lifetime = report.lifetime(self._ledger.total())
-            days = report.series_rows(self._ledger.groups("daily"))[-_SAVINGS_HISTORY:]
+            days = report.series_rows(self._ledger.buckets("daily"))[-_SAVINGS_HISTORY:]
         self._savings.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         content = {"schema_version": SCHEMA_VERSION, "lifetime": lifetime, "display_session": self._since(lifetime), "history": days}
         replace(self._savings, content)

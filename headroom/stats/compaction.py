@@ -27,7 +27,7 @@ from headroom.stats.parquet import Folder
 from headroom.stats.places import Places
 from headroom.stats.series import begins, day_of
 from headroom.stats.summary import RECENT, Summary, brief, labels_of, newest, read_summary, replace
-from headroom.stats.tally import HOUR_US, total_of
+from headroom.stats.tally import HOUR_US
 
 _REMEMBERED_S = 3600.0  # a reader that listed the journal before is long done
 _MOST_PARTS = 48  # of an hour that is not over
@@ -71,7 +71,7 @@ class Compaction:
         if fresh or not places.summary.exists() or places.dirty:
             update = rollups.Update(self._folder)
             update.hours(hours)
-            lifetime = total_of(update.lifetime())
+            lifetime = update.lifetime()
             with places.commit():
                 update.write()
                 applied = {name: at for name, at in summary.applied.items() if now - at < _REMEMBERED_S}
@@ -87,7 +87,7 @@ class Compaction:
         """Without rows of hours that were counted and whose rows are gone: counted anew the hour would lose them."""
         begin, oldest = hours_of(table), begins(self._first_day(now))
         late = [hour for hour in pc.unique(begin).to_pylist() if hour < oldest]
-        gone = [hour for hour in late if rollups.read(self._folder, "hourly", hour, hour + HOUR_US)]
+        gone = [hour for hour in late if len(rollups.table(self._folder, "hourly", hour, hour + HOUR_US, {}))]
         if not gone:
             return table
         kept = table.filter(pc.invert(pc.is_in(begin, pa.array(gone, pa.int64()))))

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 from headroom.stats import journal
 from headroom.stats.places import Places
 from headroom.stats.rows import Row
-from headroom.stats.series import Series, begin_of, hour_of
+from headroom.stats.series import Series, begin_of, hour_of, spans
 from headroom.stats.summary import MOST_LABELS, Summary, brief, newest, read_summary
 from headroom.stats.tally import DIMENSIONS, Tally, dimensions, tally, total_of
 
 if TYPE_CHECKING:
     from headroom.stats.board import Board, Wish
 
+Buckets = dict[int, Tally]  # by the microsecond at which each begins
+OVER_TIME = ("requests", "tokens_after", "tokens_saved", "saved_nanousd", "input_nanousd")  # what series show
 Groups = dict[tuple[int, tuple[str, ...]], Tally]
 _ALWAYS = 1 << 62
-_BOARDS = 16  # kept until the rollups change
+_KEPT = 16  # boards, totals and series, until the rollups change
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Ledger:
         self._files: dict[str, _File] = {}
         self._events: dict[str, str] = {}
         self._summary: tuple[tuple[int, int], Summary] = ((0, 0), Summary())
-        self._rollups: dict[Any, Groups] = {}
+        self._totals: dict[Any, Tally] = {}
+        self._files_summed: dict[Any, dict[str, tuple[Any, Buckets]]] = {}
         self._boards: dict[Any, Board] = {}
 
     def total(self, query: Query | None = None) -> Tally:
@@ -80,7 +83,22 @@ class Ledger:
             total = total_of(tails)
             total.update(summary.lifetime)
             return total
-        return total_of((found, one) for (at, found), one in self.groups("hourly", query).items())
+        with self._steady() as beyond:
+            key = (self._summary[0], query.first, query.last, tuple(sorted(query.where.items())))
+            if key not in self._totals:
+                newer = {old: found for old, found in self._totals.items() if old[0] == key[0]}
+                self._totals = dict(list(newer.items())[1 - _KEPT :]) | {key: self._counted(query)}
+            total = total_of((found, one) for (_, found), one in _beyond(beyond, "hourly", query))
+            total.update(self._totals[key])
+            return total
+
+    def _counted(self, query: Query) -> Tally:
+        """What stands in rollups, read from the longest buckets that lie inside."""
+        from headroom.stats import rollups
+        from headroom.stats.parquet import Folder
+
+        folder = Folder(self._places.url)
+        return rollups.total(rollups.table(folder, *span, query.where) for span in spans(query.first, query.last))
 
     def labels(self) -> list[str]:
         """Models that have a label of their own in metrics."""
@@ -106,21 +124,36 @@ class Ledger:
         kept = {event for hour in {hour_of(row["timestamp"]) for row in fresh.values()} for event in rollups.events_of(folder, hour)}
         return [row for event, row in fresh.items() if event not in kept]
 
-    def groups(self, series: Series, query: Query | None = None) -> Groups:
-        """Buckets of a series by their beginning and dimensions, what is only in journals included."""
+    def buckets(self, series: Series, query: Query | None = None) -> Buckets:
+        """OVER_TIME of each bucket of a series, what is only in journals included."""
         query = query or Query()
         with self._steady() as beyond:
-            groups = {key: Tally(one) for key, one in self._read(series, query).items() if query.meets(*key)}
-            for key, one in _beyond(beyond, series, query):
-                groups.setdefault(key, Tally()).update(one)
-            return groups
+            found = {at: Tally(one) for at, one in self._sums(series, query.where) if query.first <= at < query.last}
+            for (at, _), one in _beyond(beyond, series, query):
+                found.setdefault(at, Tally()).update({name: one[name] for name in OVER_TIME})
+            return found
+
+    def _sums(self, series: Series, where: Mapping[str, str]) -> Iterator[tuple[int, Tally]]:
+        """Each file is read once, as long as it does not change."""
+        from headroom.stats import rollups
+        from headroom.stats.parquet import Folder
+
+        key = (series, tuple(sorted(where.items())))
+        folder, known = Folder(self._places.url), self._files_summed.pop(key, {})
+        kept: dict[str, tuple[Any, Buckets]] = {}
+        for path, stamp in folder.stamps(f"rollups/{series}").items():
+            before = known.get(path)
+            kept[path] = before if before and before[0] == stamp else (stamp, rollups.sums(folder, path, where, OVER_TIME))
+        self._files_summed = dict(list(self._files_summed.items())[1 - _KEPT :]) | {key: kept}
+        for _, buckets in kept.values():
+            yield from buckets.items()
 
     def board(self, wish: Wish) -> Board:
         """What a dashboard shows; whole tables are counted by Arrow, never one by one."""
         from headroom.stats import rollups
-        from headroom.stats.arrow import rollup_of
         from headroom.stats.board import board_of
         from headroom.stats.parquet import Folder
+        from headroom.stats.sums import rollup_of
 
         query = wish.query
         with self._steady() as beyond:
@@ -128,7 +161,7 @@ class Ledger:
             if key not in self._boards:
                 table = rollups.table(Folder(self._places.url), wish.series, query.first, query.last, query.where)
                 newer = {old: found for old, found in self._boards.items() if old[0] == key[0]}
-                self._boards = dict(list(newer.items())[1 - _BOARDS :]) | {key: board_of(table, wish.split)}
+                self._boards = dict(list(newer.items())[1 - _KEPT :]) | {key: board_of(table, wish.split)}
             groups: Groups = {}
             for at, one in _beyond(beyond, wish.series, query):
                 groups.setdefault(at, Tally()).update(one)
@@ -145,16 +178,6 @@ class Ledger:
                     return
             self._mend()
         raise OSError("the rollups are not whole, and could not be mended")
-
-    def _read(self, series: Series, query: Query) -> Groups:
-        from headroom.stats import rollups
-        from headroom.stats.parquet import Folder
-
-        key = (self._summary[0], series, query.first, query.last)
-        if key not in self._rollups:
-            self._rollups = {old: found for old, found in self._rollups.items() if old[0] == key[0]}
-            self._rollups[key] = rollups.read(Folder(self._places.url), series, query.first, query.last)
-        return self._rollups[key]
 
     def _look(self) -> tuple[list[_File], Summary]:
         """Journal files that the summary does not hold, and the summary, which is read last: a file that vanished meanwhile is in it."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from headroom.errors import StoreUnavailable
 from headroom.stats.book import View
 from headroom.stats.journal import Journal, files
-from headroom.stats.ledger import Groups, Query
+from headroom.stats.ledger import Buckets, Query
 from headroom.stats.rows import Row
 from headroom.stats.series import Series
 
@@ -103,10 +103,10 @@ class Outbox:
         view: View = self._remote.ask("look", query)
         return view
 
-    def series(self, query: Query | None = None) -> dict[Series, Groups]:
+    def series(self, query: Query | None = None) -> dict[Series, Buckets]:
         self._hurry()
-        groups: dict[Series, Groups] = self._remote.ask("series", query)
-        return groups
+        found: dict[Series, Buckets] = self._remote.ask("series", query)
+        return found
 
     def board(self, wish: Wish) -> Board:
         board: Board = self._remote.ask("board", wish)

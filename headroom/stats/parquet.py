@@ -84,6 +84,11 @@ class Folder:
         """Paths of the Parquet files right in a directory, in order."""
         return sorted(info.path for info in self._infos(directory) if info.is_file and info.path.endswith(".parquet"))
 
+    def stamps(self, directory: str) -> dict[str, tuple[int, int]]:
+        """What changes when a Parquet file right in a directory is written anew, by path in order."""
+        infos = {info.path: info for info in self._infos(directory) if info.is_file and info.path.endswith(".parquet")}
+        return {path: (infos[path].mtime_ns or 0, infos[path].size) for path in sorted(infos)}
+
     def directories(self, directory: str) -> list[str]:
         return sorted(info.path for info in self._infos(directory) if info.type == fs.FileType.Directory)
 

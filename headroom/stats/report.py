@@ -10,7 +10,7 @@ from typing import Any
 
 from headroom import waste
 from headroom.errors import InvalidRequest
-from headroom.stats.ledger import Groups, Query
+from headroom.stats.ledger import Buckets, Query
 from headroom.stats.rows import SCHEMA_VERSION
 from headroom.stats.series import SERIES, Series
 from headroom.stats.tally import DIMENSIONS, Tally, by_name, dollars, figures_ms
@@ -176,19 +176,11 @@ def _prefix_cache(total: Tally) -> dict[str, Any]:
     }
 
 
-def buckets(groups: Groups) -> list[tuple[int, Tally]]:
-    """One tally per bucket, in the order of time."""
-    found: dict[int, Tally] = {}
-    for (at, _), one in groups.items():
-        found.setdefault(at, Tally()).update(one)
-    return sorted(found.items())
-
-
-def series_rows(groups: Groups) -> list[dict[str, Any]]:
+def series_rows(buckets: Buckets) -> list[dict[str, Any]]:
     """The rows of one series, oldest first: what a bucket added, and everything up to its end."""
     rows: list[dict[str, Any]] = []
     so_far: Tally = Tally()
-    for at, one in buckets(groups):
+    for at, one in sorted(buckets.items()):
         so_far.update(one)
         values = (
             datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -216,9 +208,9 @@ def lifetime(total: Tally) -> dict[str, Any]:
     }
 
 
-def history(series: Mapping[Series, Groups], total: Tally, retention: Mapping[str, Any]) -> dict[str, Any]:
+def history(series: Mapping[Series, Buckets], total: Tally, retention: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON of GET /stats-history."""
-    rows = {name: series_rows(groups)[-_MOST_POINTS:] for name, groups in series.items()}
+    rows = {name: series_rows(found)[-_MOST_POINTS:] for name, found in series.items()}
     return {
         "schema_version": SCHEMA_VERSION,
         "lifetime": lifetime(total),

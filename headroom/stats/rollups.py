@@ -12,16 +12,17 @@ Counting anew gives the same however often it is done, so that a kill in the mid
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headroom.stats.arrow import ROLLUP, Group, aggregate, conform, groups_of, once, rollup_of
+from headroom.stats.arrow import ROLLUP, conform, once
 from headroom.stats.parquet import Folder
 from headroom.stats.series import Series, begins, day_of, monday
-from headroom.stats.tally import HOUR_US, Tally
+from headroom.stats.sums import aggregate, groups_of, merged
+from headroom.stats.tally import DIMENSIONS, HOUR_US, Tally, total_of
 
 _MOST_GROUPS = 1000  # of one hour; callers choose names, so what is rare beyond them is counted together
 _OTHER = "other"
@@ -74,7 +75,7 @@ class Update:
             if self._is_lost(path_of("hourly", day)):
                 hours |= set(hours_kept(self._folder, day))
         for hour in sorted(hours):
-            self._replace("hourly", day_of(hour), hour, hour + HOUR_US, bounded(aggregate(rows_of(self._folder, hour))))
+            self._replace("hourly", day_of(hour), hour, hour + HOUR_US, bounded(aggregate(rows_of(self._folder, hour)), hour))
         days = {day_of(hour) for hour in hours}
         for month in {day.replace(day=1) for day in days}:
             if self._is_lost(path_of("daily", month)):
@@ -98,19 +99,16 @@ class Update:
     def _collect(self, series: Series, start: date, end: date, below: Series) -> None:
         """One bucket from the series below it."""
         first, last = begins(start), begins(end)
-        groups: dict[Group, Tally] = {}
-        for path in dict.fromkeys(path_of(below, start + timedelta(days=n)) for n in range((end - start).days)):
-            for (at, dimensions), found in groups_of(_between(self._table(path), first, last)).items():
-                assert first <= at < last
-                groups.setdefault((first, dimensions), Tally()).update(found)
-        self._replace(series, start, first, last, groups)
+        paths = dict.fromkeys(path_of(below, start + timedelta(days=n)) for n in range((end - start).days))
+        found = pa.concat_tables([ROLLUP.empty_table(), *(_between(self._table(path), first, last) for path in paths)])
+        self._replace(series, start, first, last, merged(found, first))
 
-    def _replace(self, series: Series, bucket: date, first: int, last: int, groups: dict[Group, Tally]) -> None:
+    def _replace(self, series: Series, bucket: date, first: int, last: int, found: pa.Table) -> None:
         path = path_of(series, bucket)
         old = self._table(path)
         micros = old.column("timestamp").cast(pa.int64())
         kept = old.filter(pc.or_(pc.less(micros, first), pc.greater_equal(micros, last)))
-        self.tables[path] = pa.concat_tables([kept, rollup_of(groups)]).sort_by("timestamp")
+        self.tables[path] = pa.concat_tables([kept, found]).sort_by("timestamp")
 
     def _table(self, path: str) -> pa.Table:
         """As it will be; empty where there is none."""
@@ -119,12 +117,17 @@ class Update:
         found = self._folder.read(path)
         return ROLLUP.empty_table() if found is None else as_rollup(found)
 
-    def lifetime(self) -> Iterator[tuple[tuple[str, ...], Tally]]:
-        """Every month: dimensions and what they counted."""
+    def lifetime(self) -> Tally:
+        """Everything that was ever counted."""
         paths = {*self._folder.files("rollups/monthly"), *(path for path in self.tables if path.startswith("rollups/monthly/"))}
-        for path in sorted(paths):
-            for (_, dimensions), found in groups_of(self._table(path)).items():
-                yield dimensions, found
+        return total(self._table(path) for path in sorted(paths))
+
+
+def total(tables: Iterable[pa.Table]) -> Tally:
+    """Rollups added up; providers and models become details."""
+    found = [merged(table, 0, ("provider", "model")) for table in tables]
+    groups = groups_of(pa.concat_tables([ROLLUP.empty_table(), *found]))
+    return total_of((dimensions, one) for (_, dimensions), one in groups.items())
 
 
 def as_rollup(table: pa.Table) -> pa.Table:
@@ -141,32 +144,38 @@ def _between(table: pa.Table, first: int, last: int) -> pa.Table:
     return table.filter(pc.and_(pc.greater_equal(micros, first), pc.less(micros, last)))
 
 
-def bounded(groups: dict[Group, Tally]) -> dict[Group, Tally]:
-    """At most so many groups: the rarest of one hour are counted together."""
-    if len(groups) <= _MOST_GROUPS:
-        return groups
-    ordered = sorted(groups, key=lambda key: (-groups[key]["requests"], key))
-    kept = {key: groups[key] for key in ordered[:_MOST_GROUPS]}
-    for hour, dimensions in ordered[_MOST_GROUPS:]:
-        rare = (hour, (dimensions[0], *(_OTHER for _ in dimensions[1:])))
-        kept.setdefault(rare, Tally()).update(groups[hour, dimensions])
-    return kept
-
-
-def read(folder: Folder, series: Series, first: int, last: int) -> dict[Group, Tally]:
-    """The buckets that begin in a stretch of time, microseconds, its end excluded."""
-    groups: dict[Group, Tally] = {}
-    for found in _tables(folder, series, first, last):
-        groups |= groups_of(found)
-    return groups
+def bounded(table: pa.Table, hour: int) -> pa.Table:
+    """At most so many groups of one hour: the rarest are counted together."""
+    if len(table) <= _MOST_GROUPS:
+        return table
+    ordered = table.sort_by([("requests", "descending"), *((name, "ascending") for name in DIMENSIONS)])
+    rare = merged(ordered.slice(_MOST_GROUPS), hour, ("provider",))
+    for name in DIMENSIONS[1:]:
+        rare = rare.set_column(rare.column_names.index(name), ROLLUP.field(name), pa.repeat(_OTHER, len(rare)))
+    return pa.concat_tables([ordered.slice(0, _MOST_GROUPS), rare])
 
 
 def table(folder: Folder, series: Series, first: int, last: int, where: Mapping[str, str]) -> pa.Table:
-    """The same as a table, and only what has the named dimensions."""
-    found = pa.concat_tables([ROLLUP.empty_table(), *_tables(folder, series, first, last)])
+    """The buckets that begin in a stretch of time, microseconds, its end excluded, and have the named dimensions."""
+    found = (_where(one, where) for one in _tables(folder, series, first, last))
+    return pa.concat_tables([ROLLUP.empty_table(), *found])
+
+
+def sums(folder: Folder, path: str, where: Mapping[str, str], figures: Sequence[str]) -> dict[int, Tally]:
+    """The figures of one file by bucket."""
+    names = ["timestamp", *where, *figures]
+    if (found := folder.read(path, names)) is None:
+        return {}
+    found = _where(found.select([name for name in names if name in found.column_names]), where)
+    summed = found.group_by("timestamp").aggregate([(name, "sum") for name in figures if name in found.column_names])
+    begins = summed.column("timestamp").cast(pa.int64()).to_pylist()
+    return {at: Tally({name: row.get(f"{name}_sum") or 0 for name in figures}) for at, row in zip(begins, summed.to_pylist(), strict=True)}
+
+
+def _where(table: pa.Table, where: Mapping[str, str]) -> pa.Table:
     for name, value in where.items():
-        found = found.filter(pc.equal(found.column(name), value))
-    return found
+        table = table.filter(pc.equal(table.column(name), value))
+    return table
 
 
 def _tables(folder: Folder, series: Series, first: int, last: int) -> Iterator[pa.Table]:

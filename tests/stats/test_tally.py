@@ -9,9 +9,10 @@ from collections import Counter
 
 import pytest
 
-from headroom.stats.arrow import Group, aggregate, groups_of, once, rollup_of, table_of
+from headroom.stats.arrow import once, table_of
 from headroom.stats.rows import Row
-from headroom.stats.tally import EDGES, HOUR_US, Tally, dimensions, figures_ms, percentile, tally
+from headroom.stats.sums import Group, aggregate, groups_of, merged, rollup_of
+from headroom.stats.tally import DIMENSIONS, EDGES, HOUR_US, Tally, dimensions, figures_ms, percentile, tally
 from tests.stats.made import rows
 
 
@@ -30,10 +31,14 @@ def lines(found: list[Row]) -> bytes:
 def test_tables_count_what_rows_count() -> None:
     found = rows(400)
     expected = one_by_one(found)
-    counted = aggregate(table_of(lines(found), "test"))
-    assert {key: +value | -value for key, value in counted.items()} == {key: +value | -value for key, value in expected.items()}
-    assert counted == expected
-    assert groups_of(rollup_of(counted)) == expected
+    rollup = aggregate(table_of(lines(found), "test"))
+    assert groups_of(rollup) == expected
+    assert groups_of(rollup_of(expected)) == expected
+    total: Tally = Counter()
+    for one in expected.values():
+        total.update(one)
+    assert groups_of(merged(rollup, 7, ())) == {(7, ("",) * len(DIMENSIONS)): total}
+    assert groups_of(merged(rollup)) == expected
     assert any(value["saved_nanousd"] < 0 for value in expected.values())
     assert any(value["unpriced"] for value in expected.values())
 
@@ -57,7 +62,7 @@ def test_what_is_no_row_is_passed_over_and_named(caplog: pytest.LogCaptureFixtur
 def test_rows_of_an_older_version_have_fewer_columns() -> None:
     row = rows(1)[0]
     del row["degraded"], row["cache_saved_nanousd"]
-    (counted,) = aggregate(table_of(lines([row]), "test")).values()
+    (counted,) = groups_of(aggregate(table_of(lines([row]), "test"))).values()
     assert (counted["requests"], counted["cache_saved_nanousd"]) == (1, 0)
 
 
