@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,38 @@ import pytest
 from headroom.ccr import marker
 from headroom.dialects import DIALECTS
 from headroom.errors import SettingsError
+from headroom.learning import open_learning
 from headroom.limits.keys import digest
+from headroom.model import Job, JobResult
 from headroom.proxy.routes import own_routes
 from headroom.proxy.services import open_services
 from headroom.settings import Settings
-from tests.provider import Provider, Script
-from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, rows, serving, settings_for
+from headroom.worker import Worker
+from tests.provider import WAIT_S, Provider, Script
+from tests.proxy.faces import (
+    HTTP,
+    Inline,
+    anthropic_turns,
+    asking,
+    invoice_turns,
+    middle,
+    openai_turns,
+    rows,
+    serving,
+    settings_for,
+)
 
 ADMIN = {"authorization": "Bearer admin-secret"}
 HELLO = asking([{"role": "user", "content": "hello"}])
+LEARNED = (
+    "/v1/toin/stats",
+    "/v1/toin/patterns",
+    "/v1/telemetry",
+    "/v1/telemetry/export",
+    "/v1/telemetry/tools",
+    "/v1/feedback",
+    "/v1/feedback/list_invoices",
+)
 SECRETS = ("admin-secret", "sk-upstream-anthropic", "sk-upstream-openai")
 
 
@@ -272,3 +298,50 @@ def test_the_admin_key_never_reaches_a_provider(provider: Provider, settings: Se
                 for headers in (ADMIN, {"x-api-key": "admin-secret"}):
                     assert HTTP.post(url + path, json=HELLO, headers=headers).status_code == 401
     assert provider.requests == []
+
+
+class Learning(Inline):
+    """A compressor that learns, on a thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._worker = Worker(self._store, None, open_learning(self._store, settings))
+
+    async def __call__(self, job: Job, timeout_s: float) -> JobResult:
+        return await asyncio.to_thread(self._worker.run, job)
+
+
+def test_what_is_learned_of_one_key_is_nothing_to_another(settings: Settings, provider: Provider) -> None:
+    """Neither to be seen, nor in what is forwarded; and nobody teaches for somebody else."""
+    with serving(settings, Learning(settings)) as url:
+        ada, bob = bearer(make(url)["key"]), bearer(make(url)["key"])
+
+        def forwarded(seed: int, key: dict[str, str]) -> bytes:
+            assert HTTP.post(f"{url}/v1/messages", json=asking(invoice_turns([seed])), headers=key).status_code == 200
+            return provider.requests[-1].body
+
+        before = forwarded(1, bob)
+        for seed in range(10, 22):
+            hash = next(marker.hashes(forwarded(seed, ada).decode()))
+            assert HTTP.post(f"{url}/v1/retrieve", json={"hash": hash, "query": middle(seed)[5]}, headers=ada).json()["count"]
+        until, fresh = time.monotonic() + WAIT_S, itertools.count(100)
+        while middle(seed := next(fresh))[0].encode() not in forwarded(seed, ada):
+            assert time.monotonic() < until, "nothing was learned of what was asked for again"
+            time.sleep(0.2)
+        assert middle(seed)[0].encode() not in forwarded(seed, bob)
+        assert forwarded(1, bob) == before
+        seen = {path: HTTP.get(f"{url}{path}", headers=bob).json() for path in LEARNED}
+        assert seen["/v1/toin/stats"]["total_retrievals"] == seen["/v1/feedback"]["total_retrievals"] == 0
+        assert all(not counts.get("asked") for counts in seen["/v1/telemetry/export"]["patterns"].values())
+        own = {path: HTTP.get(f"{url}{path}", headers=ada).json() for path in LEARNED}
+        assert own["/v1/feedback/list_invoices"]["hints"] != seen["/v1/feedback/list_invoices"]["hints"]
+        assert all(own[path] != seen[path] for path in LEARNED)
+        many = {"cut": 1_000_000, "compressed": 1_000_000}  # of which none was asked for
+        taught = {"patterns": dict.fromkeys(own["/v1/telemetry/export"]["patterns"], many)}
+        assert HTTP.post(f"{url}/v1/telemetry/import", json=taught, headers=bob).status_code == 200
+        until = time.monotonic() + WAIT_S
+        while HTTP.get(f"{url}/v1/telemetry", headers=bob).json()["total_compressions"] < 1_000_000:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert HTTP.get(f"{url}/v1/telemetry", headers=ada).json()["total_compressions"] < 1000
+        assert middle(3)[0].encode() in forwarded(3, ada)

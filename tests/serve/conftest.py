@@ -49,6 +49,12 @@ def deployed(_deployed: Deployed, provider: Provider) -> Deployed:
 
 
 @pytest.fixture
+def declared(_deployed: Deployed, provider: Provider) -> Deployed:
+    """The cluster; the test says what runs."""
+    return _deployed
+
+
+@pytest.fixture
 def scored(_deployed: Deployed, provider: Provider, model: str) -> Deployed:
     """The application with a Scorer."""
     _deployed.ensure(model=model)

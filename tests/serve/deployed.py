@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import ray
 from ray import serve
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ServeDeploySchema
 from ray.util import list_named_actors
 
 from serve_app.app import build
@@ -60,11 +63,24 @@ class Deployed:
         model: str = "",
     ) -> None:
         """Deploy with these options, unless that is what runs; with a Scorer when there is a `model`."""
+        args = self._described(deadline_ms, tier, ingress, model)
+        if args != self._args:
+            self._run(args)
+
+    def _described(
+        self,
+        deadline_ms: int = 60_000,
+        tier: dict[str, float] | None = None,
+        ingress: dict[str, int] | None = None,
+        model: str = "",
+        store: str = "",
+    ) -> AppArgs:
         replicas: dict[str, Any] = {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.1}, "graceful_shutdown_timeout_s": 0.5}
-        args = AppArgs.model_validate(
+        return AppArgs.model_validate(
             {
                 "settings": {
                     "home": self.home,
+                    "store": {"url": store} if store else {},
                     "upstream": {"anthropic_api_url": self._provider_url, "openai_api_url": self._provider_url},
                     "access": {"callers": "credential"},
                     "limits": {"rate_limit": False},
@@ -82,8 +98,23 @@ class Deployed:
                 "stats": replicas | {"num_replicas": 1},
             }
         )
-        if args != self._args:
-            self._run(args)
+
+    def declare(self, policies: dict[str, Any], store: str) -> None:
+        """Deploy a YAML with these policies, as `serve deploy` does it: where only they differ, no replica is restarted."""
+        self._args = None
+        ingress = {"name": "Ingress", "user_config": {"policies": policies}}
+        args = self._described(store=store).model_dump(mode="json", exclude_unset=True)
+        application = {"name": NAME, "route_prefix": "/", "import_path": "serve_app.app:build", "args": args, "deployments": [ingress]}
+        address = urlsplit(self.url)
+        http = {"host": address.hostname, "port": address.port}
+        config = {"proxy_location": "HeadOnly", "http_options": http, "applications": [application]}
+        _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config), _blocking=True)
+        await_ready(self.url)
+
+    def delete(self) -> None:
+        """End every replica."""
+        self._args = None
+        serve.delete(NAME)
 
     def restart(self) -> None:
         """End every replica, then deploy the same again."""
