@@ -15,8 +15,8 @@ _CHARS_PER_TOKEN = 4
 _LEAST_LINE = 20  # characters of a line whose repetition counts
 _KEY = re.compile(r'"[^"\\\n]{1,80}"\s*:')
 _TAG = re.compile(r"<!--[^>]*-->|</?[A-Za-z][^<>]{0,2000}>")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}")
-_BLANK = re.compile(r"[ \t]{2,}|\n{3,}|[ \t]+(?=\n)")
+_LONG = 200  # characters of base64 that are data, not a name
+_BASE64 = re.compile(rf"[A-Za-z0-9+/]{{{_LONG},}}={{0,2}}")
 _DYNAMIC = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 )
@@ -27,17 +27,20 @@ def signals(texts: Iterable[str], system: Iterable[str] = ()) -> Mapping[str, in
     chars: Counter[str] = Counter()
     for text in texts:
         chars["json_bloat"] += _json_bloat(text)
-        chars["html_noise"] += sum(len(match[0]) for match in _TAG.finditer(text))
-        chars["base64"] += sum(len(match[0]) for match in _BASE64.finditer(text))
-        chars["whitespace"] += sum(len(match[0]) - 1 for match in _BLANK.finditer(text))
+        chars["html_noise"] += sum(map(len, _TAG.findall(text)))
         chars["repetition"] += _repetition(text)
+        words = text.split()
+        sizes = list(map(len, words))
+        chars["whitespace"] += max(0, len(text) - sum(sizes) - len(sizes))  # one blank behind each word says something
+        if max(sizes, default=0) >= _LONG:
+            chars["base64"] += sum(map(len, _BASE64.findall(text)))
     chars["dynamic_date"] = dynamic_chars(system)
     return {kind: -(-chars[kind] // _CHARS_PER_TOKEN) for kind in KINDS}
 
 
 def dynamic_chars(texts: Iterable[str]) -> int:
     """Characters of dates, times and ids."""
-    return sum(len(match[0]) for text in texts for match in _DYNAMIC.finditer(text))
+    return sum(len(found) for text in texts for found in _DYNAMIC.findall(text))
 
 
 def _json_bloat(text: str) -> int:

@@ -26,7 +26,7 @@ from headroom.pipeline import Plan
 from headroom.scoring.toin import Snapshot
 from headroom.store.base import Store
 
-_WASTE_CHARS = 8000  # of each text are looked through
+_WASTE_CHARS = 4000  # of each text are looked through
 _UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
 _BY_LINE = frozenset(("code", "diff", "log", "search"))  # whose compressors' units are the lines
 _NOUNS = {"log": "line", "search": "line", "diff": "line", "code": "line", "text": "line", "table": "row"}
