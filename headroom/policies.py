@@ -80,7 +80,10 @@ class CacheRule(_Part):
 
 
 class Change(_Part):
-    """What a rule sets; None leaves the settings as they are. `models` are patterns of the only models that may be asked for."""
+    """What a rule sets; None leaves the settings as they are. `models` are patterns of the only models that may be asked for.
+
+    `backend` is the name of a backend or pool of the settings.
+    """
 
     mode: Annotated[Mode | None, BeforeValidator(_word)] = None
     fidelity: Literal["lossless", "reversible"] | None = None
@@ -89,6 +92,7 @@ class Change(_Part):
     llmlingua_rate: float | None = Field(None, gt=0, lt=1)
     cache: Annotated[CacheRule, BeforeValidator(_switch)] = CacheRule()
     models: Patterns | None = None
+    backend: Annotated[str, Field(pattern=r"^[\w.@+-]{1,100}$")] | None = None
 
 
 class Rule(_Part):
@@ -108,6 +112,7 @@ class Treatment:
     mode: Mode = "optimize"
     cache: CacheRule = dataclasses.field(default_factory=CacheRule)
     models: tuple[str, ...] = ()
+    backend: str = ""
     rule: str = ""
     version: str = ""
     pin: bool = False
@@ -133,7 +138,7 @@ class Treatment:
         return json.dumps(kept, separators=(",", ":"))
 
     def as_begun(self, written: str) -> Treatment:
-        """This one, with what the conversation began under; cache and models are always those of now."""
+        """This one, with what the conversation began under; cache, models and backend are always those of now."""
         kept = json.loads(written)
         names = ("fidelity", "min_tokens", "llmlingua", "llmlingua_rate")
         policy = dataclasses.replace(self.policy, **{name: kept[name] for name in names})
@@ -187,6 +192,7 @@ def _treated(rule: Rule, base: Treatment) -> Treatment:
         mode=change.mode or base.mode,
         cache=change.cache,
         models=change.models or (),
+        backend=change.backend or "",
         rule=rule.name,
         pin=rule.pin,
     )

@@ -35,6 +35,8 @@ def allowed(info: FieldInfo) -> str:
     kind = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
     if typing.get_origin(kind) is Literal:
         return "|".join(str(value) for value in typing.get_args(kind))
+    if typing.get_origin(kind) in (dict, tuple):
+        return "JSON"
     return "PATH" if kind is Path else _METAVARS[typing.cast(type, kind)]
 
 

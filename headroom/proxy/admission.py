@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from starlette.datastructures import Headers
 
+from headroom.backends.base import HeaderList
 from headroom.dialects import wire
 from headroom.errors import Forbidden, HeadroomError, StoreUnavailable, Unauthorized
 from headroom.grants import Allowance, Grant
@@ -29,7 +30,6 @@ from headroom.limits.rate import Rate, Rates
 from headroom.model import LOCAL, Call, Caller, Usage
 from headroom.proxy.alerts import Alerts
 from headroom.proxy.identity import Tokens
-from headroom.proxy.upstream import HeaderList
 from headroom.settings import Settings, variable
 from headroom.stats import prices
 from headroom.store.threaded import ThreadedStore
@@ -95,6 +95,7 @@ class Ticket:
     reservation: Reservation
     rates: tuple[Rate, ...] = ()
     tokens: int = 0
+    dialect: str = ""
 
 
 class Admission:
@@ -174,8 +175,11 @@ class Admission:
             await self._budgets.reserve(request_id, self._budgets_of(caller), 0)
         return caller
 
-    async def admit(self, caller: Caller, call: Call, provider: str, chars: int, request_id: str) -> Ticket:
-        """Count the tokens and reserve the dollars of a call. Raises Forbidden, RateLimited, StoreUnavailable."""
+    async def admit(self, caller: Caller, call: Call, provider: str, model: str, chars: int, request_id: str) -> Ticket:
+        """Count the tokens and reserve the dollars of a call that `provider` bills as `model`.
+
+        Raises Forbidden, RateLimited, StoreUnavailable.
+        """
         grant = caller.grant
         if grant and grant.models and (call.reason == "duplicate_keys" or not _allowed(call.model, grant.models)):
             raise Forbidden(f"This key may not use the model {call.model or '(not readable)'}; it may use {', '.join(grant.models)}.")
@@ -186,9 +190,9 @@ class Admission:
         reserved = 0
         if any(budget.limit is not None for budget in budgets):
             usage = Usage(math.ceil(chars / _CHARS_PER_TOKEN), _max_tokens(call, self._settings.limits.reserve_output_tokens))
-            reserved = self._prices.cost(provider, call.model, usage) or 0
+            reserved = self._prices.cost(provider, model, usage, dialect=call.dialect) or 0
         reservation = await self._budgets.reserve(request_id, budgets, reserved)
-        return Ticket(provider, call.model, reservation, rates, tokens)
+        return Ticket(provider, model, reservation, rates, tokens, call.dialect)
 
     def settle(self, ticket: Ticket, billed: Sequence[Usage], *, charged: bool) -> None:
         """Count what a request really took; nobody waits. A `charged` one that says nothing of its usage costs what was reserved."""
@@ -198,7 +202,7 @@ class Admission:
     async def _settled(self, ticket: Ticket, billed: Sequence[Usage], charged: bool) -> None:
         provider, model = ticket.provider, ticket.model
         costs = await asyncio.to_thread(
-            lambda: [self._prices.cost(provider, model, usage) for usage in billed]
+            lambda: [self._prices.cost(provider, model, usage, dialect=ticket.dialect) for usage in billed]
         )  # the first one loads the prices
         if None in costs:
             _log.info("request %s is not priced: the price of %s is not known", ticket.reservation.request_id, ticket.model[:100])

@@ -110,8 +110,13 @@ class Question:
             trace.degraded = (*trace.degraded, _STORE_DOWN)
 
 
-async def question(request: Incoming, call: Call, caller: Caller, dialect: Dialect, services: Services, rule: CacheRule) -> Question | None:
-    """The request as the cache knows it; None when it takes no part. Costs nothing for most that do not. `rule` wins over the settings."""
+async def question(
+    request: Incoming, call: Call, caller: Caller, dialect: Dialect, services: Services, rule: CacheRule, address: str
+) -> Question | None:
+    """The request, which goes to `address`, as the cache knows it; None when it takes no part. `rule` wins over the settings.
+
+    Costs nothing for most that do not.
+    """
     headers, settings = request.headers, services.settings.cache
     enabled, sampled = _either(rule.enabled, settings.enabled), _either(rule.sampled, settings.sampled)
     wish = headers.get("x-headroom-cache", "").lower()
@@ -120,7 +125,7 @@ async def question(request: Incoming, call: Call, caller: Caller, dialect: Diale
         return None
     if not (sampled or wish in ("on", "true") or asks_for_sameness(call)) or unfit(call):
         return None
-    around = surroundings(services.upstream.address(dialect.provider), request.scope["query_string"].decode("latin-1"), headers)
+    around = surroundings(address, request.scope["query_string"].decode("latin-1"), headers)
     try:
         key = await offload(len(call.text), exact_key, call, around)
     except RecursionError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,22 +40,30 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> Body:
     """Raises BodyTooLarge (also for what grows beyond the limit), InvalidRequest, ClientGone."""
     if int(headers.get("content-length") or 0) > limit:
         raise _too_large(limit)
+    return await read_pieces(_pieces(receive), limit, headers.get("content-encoding", ""))
+
+
+async def read_pieces(pieces: AsyncIterator[bytes], limit: int, encoding: str) -> Body:
+    """The same of a body that comes in pieces."""
     chunks: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk = message.get("body", b"")
+    async for chunk in pieces:
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
         chunks.append(chunk)
-        if not message.get("more_body"):
-            break
     wire = b"".join(chunks)
-    encoding = headers.get("content-encoding", "")
     return Body(wire, await asyncio.to_thread(decoded, wire, encoding, limit) if encoding else wire)
+
+
+async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        yield message.get("body", b"")
+        if not message.get("more_body"):
+            return
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

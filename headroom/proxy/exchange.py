@@ -19,6 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from headroom import waste
+from headroom.backends.base import HeaderList
 from headroom.cache.exact import Answer
 from headroom.conversation import read_conversation
 from headroom.dialects import Dialect
@@ -34,11 +35,12 @@ from headroom.proxy.held_out import HELD_OUT
 from headroom.proxy.offer import Offer, offer
 from headroom.proxy.relay import Meter, UpstreamBroke, closed, disconnected, relay, until_gone
 from headroom.proxy.rounds import Rounds, follow
+from headroom.proxy.routing import conversation_of
 from headroom.proxy.services import Services
 from headroom.proxy.taken import taken
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
-from headroom.proxy.upstream import HeaderList, request_headers, response_headers
+from headroom.proxy.upstream import ask_of, request_headers, response_headers
 
 _CLIENT_CLOSED = 499  # status of an outcome whose client went away before the answer
 _log = logging.getLogger(__name__)
@@ -96,8 +98,11 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     trace.chars = trace.came
     trace.treatment = services.rollout.treatment(trace.route, caller, call.model)
     trace.treatment.admit(call.model, readable=call.reason != "duplicate_keys")
-    trace.ticket = await services.admission.admit(caller, call, dialect.provider, trace.chars, trace.request_id)
-    asked, known = await looked_up(request, call, caller, trace, services)
+    target = services.backends.target(trace.route, call.model, dialect.provider, trace.treatment.backend)
+    trace.way = target.way(conversation_of(call, caller))
+    billed_by, billed_as = trace.way.backend.kind, trace.way.backend.model(call.model)
+    trace.ticket = await services.admission.admit(caller, call, billed_by, billed_as, trace.chars, trace.request_id)
+    asked, known = await looked_up(request, call, target.address, trace, services)
     if known:
         await tell(*known, call, send, trace, received)
     elif asked:
@@ -119,12 +124,16 @@ async def forward(request: Incoming, call: Call, send: Send, trace: Trace, servi
         forwarded, offered = await smaller(call, body, caller, trace, services)
     trace.overhead_ms = 1000 * (time.perf_counter() - received)
 
-    outgoing = request_headers(request.scope, body_changed=forwarded is not body.wire, readable=offered is not None)
-    outgoing = services.admission.credentials(caller, dialect.provider, outgoing)
+    way = trace.way
+    assert way is not None
+    if way.backend.own:  # it reads the body
+        forwarded = forwarded if forwarded is not body.wire else body.decoded
+    outgoing = request_headers(request.scope, body_changed=way.backend.own or forwarded is not body.wire, readable=offered is not None)
 
     async def ask(content: bytes) -> httpx.Response:
         trace.sent = True
-        return await services.upstream.send(dialect.provider, request.scope, outgoing, content)
+        wanted = ask_of(request.scope, dialect.name, outgoing, content, model=call.model, stream=call.stream)
+        return await way.send(wanted, dialect, caller, services.admission, services.upstream)
 
     response = await ask(forwarded)
     try:
@@ -141,11 +150,11 @@ async def forward(request: Incoming, call: Call, send: Send, trace: Trace, servi
 
 
 async def looked_up(
-    request: Incoming, call: Call, caller: Caller, trace: Trace, services: Services
+    request: Incoming, call: Call, address: str, trace: Trace, services: Services
 ) -> tuple[Question | None, tuple[Answer, bytes] | None]:
     """The request as the cache knows it, and the answer given before with its body; whatever fails is a miss."""
     try:
-        asked = await question(request, call, caller, trace.dialect, services, trace.treatment.cache)
+        asked = await question(request, call, trace.caller, trace.dialect, services, trace.treatment.cache, address)
         return asked, await asked.known(services, trace) if asked else None
     except Exception:  # fence: the cache fails open
         _log.exception("request %s is not looked up in the cache", trace.request_id)

@@ -8,13 +8,19 @@ from collections.abc import AsyncIterator
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from headroom.dialects import ANTHROPIC, OPENAI_CHAT
+from headroom.backends import Ask
+from headroom.backends.base import COUNT
+from headroom.dialects import ANTHROPIC, OPENAI_CHAT, Dialect
 from headroom.errors import HeadroomError
-from headroom.proxy.body import ClientGone
+from headroom.proxy.body import ClientGone, read_pieces
 from headroom.proxy.exchange import send_error
 from headroom.proxy.relay import closed, disconnected, relay, until_gone
+from headroom.proxy.routing import Way
 from headroom.proxy.services import Services
-from headroom.proxy.upstream import provider_of, request_headers, response_headers
+from headroom.proxy.threads import offload
+from headroom.proxy.upstream import ask_of, provider_of, request_headers, response_headers
+
+_COUNT = "/v1/messages/count_tokens"
 
 
 class PassThrough:
@@ -31,24 +37,43 @@ class PassThrough:
             work = self._pass(provider, scope, _body(receive, whole), send, answered)
             await until_gone(work, _gone(receive, whole), answered.is_set)
         except HeadroomError as failure:
-            await send_error(send, ANTHROPIC if provider == "anthropic" else OPENAI_CHAT, failure, [])
+            await send_error(send, _dialect(provider), failure, [])
         except ClientGone:
             return
 
     async def _pass(self, provider: str, scope: Scope, body: AsyncIterator[bytes], send: Send, answered: asyncio.Event) -> None:
-        caller = await self._services.admission.pass_on(Headers(scope=scope), scope["method"], scope["path"], scope["headroom.request_id"])
-        self._services.rollout.admit_unread(scope["method"], scope["path"], caller)
+        services = self._services
+        caller = await services.admission.pass_on(Headers(scope=scope), scope["method"], scope["path"], scope["headroom.request_id"])
+        services.rollout.admit_unread(scope["method"], scope["path"], caller)
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
         if not has_body:
             async for _ in body:
                 pass
-        headers = self._services.admission.credentials(caller, provider, request_headers(scope, body_changed=False))
-        response = await self._services.upstream.send(provider, scope, headers, body if has_body else None)
+        if services.backends.configured and scope["path"] == _COUNT:
+            ask = await self._counted(scope, body)
+        else:
+            ask = ask_of(scope, "", request_headers(scope, body_changed=False), body if has_body else None)
+        route = "/v1/messages" if ask.dialect else scope["path"]  # what is counted is sent there next
+        asked = services.rollout.treatment(route, caller, ask.model).backend
+        target = services.backends.target(route, ask.model, provider, asked)
+        way = Way(target.way(b"").members[:1])  # a body that is passed on as it comes cannot be sent twice
+        response = await way.send(ask, _dialect(provider), caller, services.admission, services.upstream)
         try:
             await relay(response, response_headers(response), send, None)
             answered.set()
         finally:
             await closed(response)
+
+    async def _counted(self, scope: Scope, body: AsyncIterator[bytes]) -> Ask:
+        """A question for a count of tokens, read, because clouds want it in words of their own."""
+        headers, limit = Headers(scope=scope), 1_000_000 * self._services.settings.max_body_mb
+        content = await read_pieces(body, limit, headers.get("content-encoding", ""))
+        call = await offload(len(content.decoded), ANTHROPIC.read, content.decoded)
+        return ask_of(scope, COUNT, request_headers(scope, body_changed=True), content.decoded, model=call.model)
+
+
+def _dialect(provider: str) -> Dialect:
+    return ANTHROPIC if provider == "anthropic" else OPENAI_CHAT
 
 
 async def _body(receive: Receive, whole: asyncio.Future[bool]) -> AsyncIterator[bytes]:

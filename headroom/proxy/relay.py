@@ -16,12 +16,12 @@ from typing import Any
 import httpx
 from starlette.types import Receive, Send
 
+from headroom.backends.base import HeaderList
 from headroom.dialects import Dialect
 from headroom.encodings import Decoder
 from headroom.errors import HeadroomError
 from headroom.model import Usage
 from headroom.proxy.body import ClientGone
-from headroom.proxy.upstream import HeaderList
 from headroom.sse import EventReader
 
 _METER_BYTES = 16_000_000  # of a whole answer; usage beyond that is not read

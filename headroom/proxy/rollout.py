@@ -140,6 +140,10 @@ class Rollout:
         return dataclasses.replace(treatment, mode=mode, policy=policy, rule="", pin=False)
 
     def _take(self, policies: Policies) -> None:
+        known = self._settings.backends.names
+        for rule in policies.rules:
+            if rule.set.backend and rule.set.backend not in known:
+                raise SettingsError(f"policies: rule {rule.name}: there is no backend {rule.set.backend}; there are {', '.join(known)}")
         table = Table(policies, self._settings.compression.policy)
         if self._table and self._table.version != table.version:
             _log.warning("policies %s take the place of %s", table.version, self._table.version)

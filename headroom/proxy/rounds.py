@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 from starlette.types import Send
 
+from headroom.backends.base import HeaderList
 from headroom.ccr import tool
 from headroom.ccr.marker import TOOL_NAME
 from headroom.dialects.retrieval import Answer
@@ -32,7 +33,7 @@ from headroom.proxy.relay import Meter, UpstreamBroke, closed, relay
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
-from headroom.proxy.upstream import HeaderList, response_headers
+from headroom.proxy.upstream import response_headers
 from headroom.sse import FrameReader
 
 _DECODED_BYTES = 200_000_000  # of one answer

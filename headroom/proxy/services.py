@@ -17,6 +17,7 @@ from headroom.proxy.recorder import LogFile, Recorder, Statistics
 from headroom.proxy.replay import Replay
 from headroom.proxy.retrievals import Retrievals
 from headroom.proxy.rollout import Rollout
+from headroom.proxy.routing import Backends
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
 from headroom.stats.book import Book
@@ -36,6 +37,7 @@ class Services:
     replay: Replay
     rollout: Rollout
     upstream: Upstream
+    backends: Backends
     recorder: Statistics
     admission: Admission
     answers: ExactCache
@@ -59,6 +61,7 @@ def open_services(settings: Settings, compress: Compress, embed: Embed | None = 
         replay=replay,
         rollout=Rollout(settings, replay),
         upstream=Upstream(settings.upstream),
+        backends=Backends(settings),
         recorder=recorder or open_recorder(settings),
         answers=ExactCache(threaded, settings.cache.ttl_s),
         holdout=HeldOut(threaded, settings.stats.holdout),

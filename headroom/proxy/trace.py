@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from headroom.backends.base import HeaderList
 from headroom.dialects import Dialect
 from headroom.model import Caller, Compressed, Fidelity, Outcome, Usage
 from headroom.policies import Treatment
 from headroom.proxy.admission import ANONYMOUS, Ticket
-from headroom.proxy.upstream import HeaderList
+from headroom.proxy.routing import Way
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Trace:
     arm: str = ""
     came: int = 0  # characters of the prompt
     waste: tuple[tuple[str, int], ...] = ()
+    way: Way | None = None  # to a backend, as far as it was gone
     cache: str = ""  # exact or semantic, when the answer is one of before
 
     @property
@@ -99,8 +101,8 @@ class Trace:
             request_id=self.request_id,
             timestamp=time.time(),
             dialect=self.dialect.name,
-            provider=self.dialect.provider,
-            model=self.model,
+            provider=self.way.backend.kind if self.way else self.dialect.provider,
+            model=self.way.backend.model(self.model) if self.way else self.model,
             mode=self.mode,
             status=self.status,
             stream=self.stream,
@@ -136,7 +138,7 @@ class Trace:
             shadow_taken=self._taken() if self.shadow else (),
             policy=self.treatment.rule,
             policy_version=self.treatment.version,
-            degraded=self.degraded,
+            degraded=(*self.degraded, *(self.way.passed if self.way else ())),
             cache_hit=self.cache,
             arm=self.arm,
             chars=self.came,

@@ -1,6 +1,6 @@
 """The way to the provider: one HTTP client, headers and bytes as they are.
 
-The base URL comes from the settings, never from a request. A connection that cannot be made is
+A connection that cannot be made is
 tried once more; nothing is sent twice once it may have arrived.
 """
 
@@ -13,10 +13,11 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from headroom.backends import Ask, Outgoing
+from headroom.backends.base import HeaderList
 from headroom.errors import InvalidRequest, UpstreamUnreachable
 from headroom.settings import UpstreamSettings
 
-HeaderList = list[tuple[bytes, bytes]]
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
 )
@@ -57,14 +58,18 @@ def provider_of(headers: Headers) -> str:
     return "anthropic" if "anthropic-version" in headers or "x-api-key" in headers else "openai"
 
 
+def ask_of(
+    scope: Scope, dialect: str, headers: HeaderList, body: bytes | AsyncIterator[bytes] | None, *, model: str = "", stream: bool = False
+) -> Ask:
+    """A request as backends take it; `headers` are those to forward."""
+    path = scope.get("raw_path") or quote(scope["path"]).encode()
+    return Ask(dialect, scope["method"], path.split(b"?")[0], scope["query_string"], headers, body, model, stream)
+
+
 class Upstream:
     """`transport` replaces the network in tests."""
 
     def __init__(self, settings: UpstreamSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._bases = {
-            "anthropic": httpx.URL(settings.anthropic_api_url),
-            "openai": httpx.URL(settings.openai_api_url),
-        }
         self._client = httpx.AsyncClient(
             transport=transport
             or httpx.AsyncHTTPTransport(
@@ -74,24 +79,16 @@ class Upstream:
             follow_redirects=False,
         )
 
-    def address(self, provider: str) -> str:
-        """The base URL of a provider's API."""
-        return str(self._bases[provider])
-
-    async def send(self, provider: str, scope: Scope, headers: HeaderList, content: bytes | AsyncIterator[bytes] | None) -> httpx.Response:
+    async def send(self, out: Outgoing) -> httpx.Response:
         """The response with its body unread; the caller closes it. Raises UpstreamUnreachable, InvalidRequest."""
-        base = self._bases[provider]
-        path = scope.get("raw_path") or quote(scope["path"]).encode()
-        query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        target = base.raw_path.rstrip(b"/") + path.split(b"?")[0] + query
-        request = httpx.Request(scope["method"], base, headers=headers, content=content, extensions={"target": target})
+        request = httpx.Request(out.method, out.base, headers=out.headers, content=out.body, extensions={"target": out.target})
         try:
             return await self._client.send(request, stream=True)
         except httpx.LocalProtocolError:  # its message may hold a credential
             raise InvalidRequest("The request cannot be sent on: its path or one of its headers is not valid HTTP.") from None
         except httpx.HTTPError as failure:
             raise UpstreamUnreachable(
-                f"The provider at {base.scheme}://{base.netloc.decode()} could not be reached: {str(failure) or type(failure).__name__}. "
+                f"The provider at {out.base} could not be reached: {str(failure) or type(failure).__name__}. "
                 "Check the network and the API URL in the settings."
             ) from failure
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from headroom.errors import SettingsError
+from headroom.settings.backends import BackendRoute, BackendSpec, BackendsSettings
 from headroom.settings.parts import user_path
 from headroom.settings.sections import (
     AccessSettings,
@@ -34,6 +35,9 @@ from headroom.settings.tree import Settings
 
 __all__ = [
     "AccessSettings",
+    "BackendRoute",
+    "BackendSpec",
+    "BackendsSettings",
     "CacheSettings",
     "ClientSettings",
     "CompressionSettings",

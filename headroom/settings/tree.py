@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from headroom.settings.backends import BackendsSettings
 from headroom.settings.parts import Section, UserPath, field
 from headroom.settings.sections import (
     AccessSettings,
@@ -45,6 +46,7 @@ class Settings(Section):
     store: StoreSettings = StoreSettings()
     cache: CacheSettings = CacheSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    backends: BackendsSettings = BackendsSettings()
     access: AccessSettings = AccessSettings()
     limits: LimitsSettings = LimitsSettings()
     stats: StatsSettings = StatsSettings()

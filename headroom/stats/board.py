@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headroom.stats.ledger import Query
-from headroom.stats.prices import BESIDE
 from headroom.stats.series import Series
 from headroom.stats.sums import DETAILS
 from headroom.stats.tally import DIMENSIONS, FIGURES, TIMES, Tally
@@ -21,6 +20,7 @@ from headroom.stats.tally import DIMENSIONS, FIGURES, TIMES, Tally
 TRANSFORM = "transform"
 SPLITS = (*DIMENSIONS, TRANSFORM)
 PLAIN = "plain_tokens"  # prompt tokens billed at the plain price: neither read from the provider's cache nor written to it
+_BESIDE = ("anthropic", "bedrock", "vertex_ai")  # providers that count cached tokens beside `input_tokens`
 _OVER_TIME = (*TIMES, "transform_tokens")  # details that are wanted of every bucket
 
 
@@ -83,10 +83,10 @@ def board_of(table: pa.Table, split: str) -> Board:
 
 
 def _plain(table: pa.Table) -> Any:
-    """Some providers count cached tokens in `input_tokens`, others beside it."""
+    """Some providers count cached tokens in `input_tokens`, others beside it. Clouds of both are nearly always asked for Claude."""
     given = table.column("input_tokens")
     cached = pc.add(table.column("cache_read_tokens"), table.column("cache_write_tokens"))
-    beside = pc.is_in(table.column("provider"), pa.array(sorted(BESIDE)))
+    beside = pc.is_in(table.column("provider"), pa.array(sorted(_BESIDE)))
     return pc.if_else(beside, given, pc.max_element_wise(pc.subtract(given, cached), 0))
 
 

@@ -56,7 +56,7 @@ def cost_of(outcome: Outcome, prices: Prices) -> Cost:
         if not (outcome.sent and (200 <= outcome.status < 300 or outcome.status == _CLIENT_CLOSED)):
             return Cost("not_billed")
         rounds = [Usage(max(0, outcome.tokens_after))]
-    prompts = [prompt_of(outcome.provider, usage) for usage in rounds]
+    prompts = [prompt_of(outcome.dialect, usage) for usage in rounds]
     taken = taken_out(outcome.taken, prompts[0])
     rates = prices.rates(outcome.provider, outcome.model, outcome.timestamp)
     if rates is None:

@@ -25,7 +25,7 @@ from headroom.model import Usage
 
 NANO = 1_000_000_000  # nanodollars in a dollar
 _PER = 1_000_000  # tokens that a price is for
-BESIDE = frozenset({"anthropic"})  # providers that count cached tokens beside `input_tokens`, not in it
+_BESIDE = frozenset({"anthropic"})  # dialects that count cached tokens beside `input_tokens`, not in it
 _NAMES = 1000  # names whose price is remembered: callers choose them
 
 Steps = tuple[tuple[int, Decimal], ...]  # dollars per million tokens for prompts of more tokens than the first figure, ascending
@@ -56,12 +56,12 @@ class Prompt:
 NOTHING = Prompt()
 
 
-def prompt_of(provider: str, usage: Usage) -> Prompt:
-    """How the provider billed the prompt; what it did not say is 0."""
+def prompt_of(dialect: str, usage: Usage) -> Prompt:
+    """How the prompt was billed, as an answer of this dialect says it; what it did not say is 0."""
     read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
     hour = min(written, usage.cache_write_1h_tokens or 0)
     plain = usage.input_tokens or 0
-    if provider not in BESIDE:
+    if dialect not in _BESIDE:
         plain = max(0, plain - read - written)
     return Prompt(plain, read, written - hour, hour)
 
@@ -135,10 +135,10 @@ class Prices:
         day = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
         return self._rates(provider, model[:200].lower(), day.date())
 
-    def cost(self, provider: str, model: str, usage: Usage, at: float | None = None) -> int | None:
-        """Nanodollars for what was billed, None when nobody knows the model's price."""
+    def cost(self, provider: str, model: str, usage: Usage, at: float | None = None, *, dialect: str = "") -> int | None:
+        """Nanodollars for what was billed, None when nobody knows the model's price; the dialect is the provider's own without one."""
         rates = self.rates(provider, model, at)
-        return None if rates is None else rates.cost(prompt_of(provider, usage), usage.output_tokens or 0)
+        return None if rates is None else rates.cost(prompt_of(dialect or provider, usage), usage.output_tokens or 0)
 
     def _find(self, provider: str, model: str, day: Any) -> Rates | None:
         from genai_prices.data_snapshot import get_snapshot

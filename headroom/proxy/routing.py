@@ -1,0 +1,182 @@
+"""Which backend a call goes to, and how it gets there: the settings decide, a request never does.
+
+A pool's members stand in for each other. A conversation always goes to the same one, so that the provider's prompt cache keeps
+hitting: its place follows from a hash of how it began (weighted rendezvous hashing). Where that one
+cannot be reached, throttles or fails before its answer begins, the next in the conversation's own order is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import httpx
+
+from headroom.backends import Ask, Backend, open_backend
+from headroom.dialects import Dialect
+from headroom.errors import SettingsError, UpstreamUnreachable
+from headroom.model import Call, Caller
+from headroom.proxy.adapted import adapted, refused
+from headroom.proxy.admission import Admission
+from headroom.proxy.relay import closed
+from headroom.proxy.upstream import Upstream
+from headroom.settings import BackendSpec, Settings
+from headroom.settings.backends import KINDS
+
+_FAILING = frozenset((429, 500, 502, 503, 504, 529))  # of these another member may do better
+_DIRECT = ("anthropic", "openai")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where calls go: one backend, or several that stand in for each other, with their weights."""
+
+    name: str
+    members: tuple[tuple[Backend, float], ...]
+
+    @property
+    def address(self) -> str:
+        """What tells answers of this target from those of another."""
+        return f"{self.name} {' '.join(backend.base for backend, _ in self.members)}"
+
+    def way(self, conversation: bytes) -> Way:
+        return Way(tuple(sorted((backend for backend, _ in self.members), key=lambda one: self._rank(one, conversation))))
+
+    def _rank(self, backend: Backend, conversation: bytes) -> tuple[bool, float]:
+        """The lowest first: -ln(h) / weight, h being uniform (Thaler and Ravishankar 1998, weights as in Mosharaf and others)."""
+        weight = next(weight for one, weight in self.members if one is backend)
+        digest = hashlib.sha256(backend.name.encode() + b"\n" + conversation).digest()
+        share = (int.from_bytes(digest[:8], "big") + 1) / (1 << 64)
+        return weight == 0, -math.log(share) / (weight or 1.0)
+
+
+@dataclass
+class Way:
+    """One request's way to a backend. `passed` are the members that failed before, with why."""
+
+    members: tuple[Backend, ...]
+    passed: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def backend(self) -> Backend:
+        """The one that is asked now, or answered."""
+        return self.members[0]
+
+    async def send(self, ask: Ask, dialect: Dialect, caller: Caller, admission: Admission, upstream: Upstream) -> httpx.Response:
+        """The answer in the words of the client's API, its body unread; the caller closes it. Once one answered, it is asked again.
+
+        Raises UpstreamUnreachable, InvalidRequest, Forbidden.
+        """
+        while True:
+            try:
+                response = await _sent(self.backend, ask, caller, admission, upstream)
+            except UpstreamUnreachable as failure:
+                if len(self.members) == 1 or not isinstance(failure.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
+                    raise  # what may have arrived is not sent twice
+                self._next("unreachable")
+                continue
+            if response.status_code not in _FAILING or len(self.members) == 1:
+                self.members = self.members[:1]
+                return await answer(self.backend, ask, dialect, response)
+            self._next(f"http_{response.status_code}")
+            await closed(response)
+
+    def _next(self, why: str) -> None:
+        self.passed.append((f"backend {self.backend.name}", why))
+        self.members = self.members[1:]
+
+
+async def _sent(backend: Backend, ask: Ask, caller: Caller, admission: Admission, upstream: Upstream) -> httpx.Response:
+    if not backend.own:
+        ask = dataclasses.replace(ask, headers=admission.credentials(caller, backend.kind, ask.headers))
+    size = len(ask.body) if isinstance(ask.body, bytes) else 0
+    if backend.own and size:
+        return await upstream.send(await asyncio.to_thread(lambda: backend.sign(backend.outgoing(ask))))
+    return await upstream.send(backend.sign(backend.outgoing(ask)))
+
+
+async def answer(backend: Backend, ask: Ask, dialect: Dialect, response: httpx.Response) -> httpx.Response:
+    """The answer of a backend as one of the client's API."""
+    if response.status_code >= 400:
+        return await refused(backend, dialect, response) if backend.foreign else response
+    reader = backend.reader(ask, response.headers.get("content-type", ""))
+    return adapted(response, reader) if reader else response
+
+
+class Backends:
+    """Everything the settings name, opened. Raises SettingsError for what is missing, naming what to set."""
+
+    def __init__(self, settings: Settings) -> None:
+        chosen = settings.backends
+        upstream = settings.upstream
+        urls = {"anthropic": upstream.anthropic_api_url, "openai": upstream.openai_api_url}
+        self._direct = {name: _alone(name, BackendSpec(kind=name, url=urls[name])) for name in _DIRECT}
+        self._targets = {name: _alone(name, spec) for name, spec in chosen.named.items()}
+        for name, pool in chosen.pools.items():
+            self._targets[name] = self._pool(name, pool)
+        self._routes = [(rule, self.named(rule.to, settings)) for rule in chosen.routes]
+        self._use = self.named(chosen.use, settings) if chosen.use else None
+        _guarded(self.all(), settings)
+
+    @property
+    def configured(self) -> bool:
+        """Whether any call may go somewhere else than where its client's API is at home."""
+        return bool(self._targets or self._routes)
+
+    def all(self) -> Sequence[Target]:
+        return [*self._targets.values(), *([self._use] if self._use else []), *(target for _, target in self._routes)]
+
+    def named(self, name: str, settings: Settings) -> Target:
+        """A backend or pool of the settings, or a kind with what the flags say. Raises SettingsError."""
+        if found := self._targets.get(name) or self._direct.get(name):
+            return found
+        if name in KINDS:
+            said = settings.backends
+            given = {"url": said.url, "region": said.region, "project": said.project, "api_version": said.api_version, "key": said.key}
+            self._targets[name] = _alone(name, BackendSpec.model_validate({"kind": name, **given}))
+            return self._targets[name]
+        known = ", ".join([*KINDS, *self._targets])
+        raise SettingsError(f"backends: there is no backend or pool called {name}; there are {known}")
+
+    def target(self, route: str, model: str, provider: str, asked: str = "") -> Target:
+        """Where a call goes. `provider` is whose API the client speaks, `asked` what a policy says."""
+        if asked:
+            return self._targets.get(asked) or self._direct[asked]
+        for rule, target in self._routes:
+            if fnmatchcase(route, rule.route) and fnmatchcase(model, rule.model):
+                return target
+        return self._use or self._direct[provider]
+
+    def _pool(self, name: str, pool: Mapping[str, float]) -> Target:
+        unknown = [member for member in pool if member not in self._targets or len(self._targets[member].members) != 1]
+        if unknown or not pool or not any(pool.values()):
+            raise SettingsError(f"backends.pools.{name}: wants names of `backends.named` with weights, one of them above 0; not {unknown}")
+        return Target(name, tuple((self._targets[member].members[0][0], weight) for member, weight in pool.items()))
+
+
+def _alone(name: str, spec: BackendSpec) -> Target:
+    return Target(name, ((open_backend(name, spec), 1.0),))
+
+
+def _guarded(targets: Sequence[Target], settings: Settings) -> None:
+    """Raises SettingsError where strangers could spend the server's credentials."""
+    own = next((backend for target in targets for backend, _ in target.members if backend.own), None)
+    if own is not None and settings.callers == "credential":
+        raise SettingsError(
+            f"backend {own.name}: it is paid with the server's credential, and off loopback any caller could use it. Give callers keys "
+            "(`headroom keys`, access.callers: keys), or say access.callers: open if whoever reaches this address may"
+        )
+
+
+def conversation_of(call: Call, caller: Caller) -> bytes:
+    """How a conversation began: the same for all its turns."""
+    body = call.body
+    items = body.get("messages") or body.get("input") if isinstance(body, dict) else None
+    first = items[0] if isinstance(items, list) and items else items
+    start, end = getattr(first, "start", 0), getattr(first, "end", 0)
+    return f"{caller.scope}\n{call.text[start:end]}".encode("utf-8", "surrogatepass")
