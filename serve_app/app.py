@@ -7,6 +7,7 @@ Runs in a process of the cluster, whose environment gives the settings that the 
 from ray import serve
 from ray.serve import Application
 
+from headroom.proxy.routing import Backends
 from headroom.settings import ScoringSettings
 from serve_app.args import AppArgs, ScorerArgs
 from serve_app.compressor import Compressor
@@ -18,6 +19,7 @@ from serve_app.stats import Stats
 def build(args: AppArgs) -> Application:
     """Bind the application; `args` are those of the YAML. Raises SettingsError."""
     settings = args.resolved()
+    Backends(settings)  # what could not be reached with what is set stops the deployment here, not its replicas one by one
     ingress = serve.deployment(name="Ingress", **args.ingress.options())(Ingress)
     compressor = serve.deployment(name="Compressor", **args.compressor.options())(Compressor)
     return ingress.bind(
