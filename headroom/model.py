@@ -277,6 +277,7 @@ class Job:
     `count` are further texts whose tokens the caller wants counted exactly. `sources` are the
     texts that `recalls` search and the others refer to, those of earlier jobs by their known result. `learn` says whether a
     model will see the results, so that it can be learned from what it asks for again.
+    `pruned` has what a model made of each segment, None where it was not asked or gave no answer; empty where it was asked for none.
     """
 
     segments: tuple[Segment, ...]
@@ -291,6 +292,7 @@ class Job:
     sources: tuple[SourceRef, ...] = ()
     recalls: tuple[Recall, ...] = ()
     learn: bool = True
+    pruned: tuple[Pruned | None, ...] = ()
 
     @property
     def idle(self) -> bool:

@@ -17,8 +17,9 @@ from headroom import tokens
 from headroom.ccr import marker
 from headroom.compressors import COMPRESSORS, fold, json_delta, numbered
 from headroom.compressors.base import Compressor, Parsed
+from headroom.compressors.prose_units import split
 from headroom.content import detect
-from headroom.model import Compressed, Policy, Repeat, Segment, content_hash
+from headroom.model import Compressed, Passage, Policy, Pruned, Repeat, Segment, content_hash
 from headroom.scoring import bm25, toin
 from headroom.scoring.base import Scorer
 
@@ -27,6 +28,8 @@ _HARDLY = 0.75  # of the tokens left
 _MUCH_SHORTER = 0.75  # of the tokens; what has to be put together from two places is harder to read
 _MOSTLY = 0.6  # of the lines; a text repeated that far is best referred to, whatever else could be left out
 REPEAT = "repeat"  # the label of what refers to an earlier text
+PRUNED = "llmlingua"  # the label of a text that a model left words out of
+_MOST_PRUNED = 400_000  # characters of a text that a model is given
 _log = logging.getLogger(__name__)
 
 
@@ -102,6 +105,8 @@ def _take_apart(segment: Segment, compressor: Compressor, kind: str) -> Plan:
 
 def units(text: str, transform: str) -> Sequence[str]:
     """The units that the compressor with this label takes a text apart into; its lines when it does not."""
+    if transform == PRUNED:
+        return [text[unit.start : unit.end] for unit in split(text)]
     compressor = next((c for c in COMPRESSORS.values() if c.label == transform), None)
     try:
         parsed = compressor.parse(Segment(text, (0, 0))) if compressor else None
@@ -172,6 +177,37 @@ def _render(item: Plan, before: int, policy: Policy, counter: tokens.Counter, sc
     if draft is None or after >= before:
         return Compressed(None, reason=f"not_smaller:{label}", tokens_before=before, tokens_after=before, ms=ms)
     return Compressed(draft.text, label, "", before, after, digest, draft.items, draft.items_kept, ms)
+
+
+def passage(segment: Segment, *, rate: float, threshold: float, min_tokens: int) -> Passage | None:
+    """What a model that leaves words out is given of a segment; None for what is no prose, or too small or too large for it."""
+    size = len(segment.text)
+    if not 4 * min_tokens <= size <= _MOST_PRUNED:
+        return None
+    try:
+        kind = detect(segment.text, segment.tool, segment.arguments)
+    except Exception:  # fence: compression fails open
+        _log.exception("the kind of a text of %d characters could not be told", size)
+        return None
+    if kind != "prose":
+        return None
+    return Passage(segment.text, "\n".join(filter(None, (segment.question, segment.intent))), rate, threshold)
+
+
+def prune(item: Plan, result: Compressed, pruned: Pruned, counter: tokens.Counter) -> Compressed:
+    """The text that a model left words out of, or `result` where that is not smaller."""
+    prose = item.compressor is COMPRESSORS["prose"] or item.reason == "not_prose"
+    if pruned.text is None or pruned.kept >= pruned.words or not prose:
+        return result
+    started, text = time.perf_counter(), item.segment.text
+    digest = content_hash(text)
+    what = f"Text of {pruned.words} words, {pruned.words - pruned.kept} of little weight left out all over it, the rest verbatim, in order"
+    shorter = f"{marker.re_encoded(what, digest)}\n{pruned.text}"
+    before, after = result.tokens_before or counter.count(text), counter.count(shorter)
+    if after >= (before if result.text is None else result.tokens_after):
+        return result
+    ms = result.ms + 1000 * (time.perf_counter() - started)
+    return Compressed(shorter, PRUNED, "", before, after, digest, pruned.words, pruned.kept, ms)
 
 
 def refer(

@@ -57,6 +57,9 @@ class Worker:
         segments = self._advised(job)
         plans = pipeline.plan(segments, job.policy)
         results = pipeline.apply(plans, job.policy, counter)
+        for place, (plan, pruned) in enumerate(zip(plans, job.pruned, strict=False)):
+            if pruned:
+                results[place] = pipeline.prune(plan, results[place], pruned, counter)
         keys = job.keys or tuple(segment.memo_key(job.scope, job.policy) for segment in job.segments)
         _refer(job, keys, results, counter)
         counted = tuple(map(counter.count, job.count))

@@ -86,6 +86,7 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
     yield from policies(settings)
     yield vocabulary(settings)
     yield embeddings(settings)
+    yield llmlingua(settings)
     yield store(settings)
     yield port(settings)
     yield from routing(settings)
@@ -171,6 +172,23 @@ def embeddings(settings: Settings) -> Finding:
         detail, _, mend = failure.message.partition(": ")
         return Finding("embeddings", "note", f"{detail}; texts are compared by their words", mend)
     return Finding("embeddings", "ok", scoring.model)
+
+
+def llmlingua(settings: Settings) -> Finding:
+    """Whether words can be left out of prose, and from which size of a text on that pays."""
+    from headroom.compressors.llmlingua.classifier import check, family
+    from headroom.compressors.llmlingua.worth import window
+
+    lingua = settings.llmlingua
+    if not lingua.enabled:
+        return Finding("llmlingua", "ok", "off; no words are left out of prose (--llmlingua)")
+    try:
+        check(lingua.spec)
+    except ModelUnavailable as failure:
+        detail, _, mend = failure.message.partition(": ")
+        return Finding("llmlingua", "broken", detail, mend)
+    sizes = window(lingua.device, family(lingua.model), lingua.rate, lingua.deadline_ms)
+    return Finding("llmlingua", "ok", f"{lingua.model}, rate {lingua.rate:g}; {sizes}")
 
 
 def store(settings: Settings) -> Finding:

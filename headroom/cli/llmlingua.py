@@ -1,6 +1,8 @@
-"""`headroom llmlingua`: whether a model decides here as it does in the library."""
+"""`headroom llmlingua`: whether a model decides here as it does in the library, and from which size of a text on it pays."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import click
 
@@ -48,3 +50,34 @@ def check(model: str, texts: int, device: str) -> None:
             )
     if differ:
         click.get_current_context().exit(1)
+
+
+@command.command("measure")
+@click.argument("model", required=False)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where it runs  [the settings']")
+@click.option("--rate", type=click.FloatRange(0.05, 0.95), help="Share of the tokens that stays  [the settings']")
+def measure(model: str | None, device: Literal["auto", "cpu", "cuda", "mps"] | None, rate: float | None) -> None:
+    """Say how fast MODEL (by default the settings' own) is on this machine, and which texts it pays for."""
+    import dataclasses
+
+    from headroom import tokens
+    from headroom.cli.options import load
+    from headroom.compressors.llmlingua.pruner import Pruner
+    from headroom.compressors.llmlingua.worth import WORTH_MS, break_even
+
+    settings = load(None)
+    lingua = settings.llmlingua
+    spec = dataclasses.replace(lingua.spec, model=model or lingua.model, device=device or lingua.device)
+    rate = rate or lingua.rate
+    pruner = Pruner(spec, tokens.counter("", settings.vocabulary_dir).count)
+    speed = pruner.warm_up(runs=5)
+    least, most = break_even(speed, rate), speed.holds(lingua.deadline_ms)
+    classifier = pruner.classifier
+    console().print(
+        f"{classifier.family} on {classifier.device}, {str(classifier.dtype).removeprefix('torch.')}: "
+        f"{speed.fixed_ms:.1f} ms and {speed.token_ms:.3f} ms per token"
+    )
+    if least is None:
+        console().print(f"At rate {rate:g} no text pays: a token left out costs more than {WORTH_MS:g} ms.")
+    else:
+        console().print(f"At rate {rate:g} texts of {least:,} tokens and more pay; in {lingua.deadline_ms} ms it does {most:,} tokens.")

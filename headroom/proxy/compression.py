@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headroom.conversation import Conversation, by_key
 from headroom.model import Compressed
 from headroom.proxy.compress import Degraded
+from headroom.proxy.prune import pruned
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 from headroom.worker import STORE_UNAVAILABLE
@@ -28,13 +30,18 @@ class Compression:
     waste: tuple[tuple[str, int], ...] = ()
 
 
+_FOR_MODEL = 0.5  # of the time there is for compression, that a model may take
+
+
 async def compressed(
     services: Services, talk: Conversation, *, model: str, timeout_s: float, count: tuple[str, ...] = (), learn: bool = True
 ) -> Compression:
     """Every segment and turn: kept for a plain reason, replayed, or fresh from the compressor; `learn` says whether a model sees it.
 
+    New prose is first given to the model that leaves words out, where there is one; without its answer the rest goes on.
     What a failed job should have answered is pinned as it is, so that later turns forward the same bytes.
     """
+    until = time.monotonic() + timeout_s
     keys = [*talk.keyed, *talk.turn_keys]
     known = await services.replay.lookup(talk.scope, keys, talk.keyed)
     job = await offload(sum(len(segment.text) for segment in talk.segments), talk.job, known, model, count)
@@ -49,7 +56,11 @@ async def compressed(
     try:
         if services.replay.is_down:
             raise Degraded(STORE_UNAVAILABLE)
-        done = await services.compress(job, timeout_s)
+        try:
+            job = await pruned(services.prune, job, services.settings.llmlingua, _FOR_MODEL * timeout_s)
+        except Degraded as degraded:
+            lost += (("llmlingua", degraded.reason),)
+        done = await services.compress(job, until - time.monotonic())
         found, counted = by_key(job, done), done.counted
         if any(result.reason == STORE_UNAVAILABLE for result in found.values()):
             services.replay.failed("a compressor could not write to it")
@@ -58,7 +69,7 @@ async def compressed(
         known |= found
         wasted = done.waste
     except Degraded as degraded:
-        lost = (("compressor", degraded.reason),)
+        lost += (("compressor", degraded.reason),)
         reason = degraded.reason if degraded.reason == STORE_UNAVAILABLE else f"compressor_{degraded.reason}"
         known |= await services.replay.pin(asked, Compressed(None, reason=reason))
     return Compression(talk.results(known), talk.recalled(known), counted, lost, wasted)

@@ -1,31 +1,28 @@
-"""The embedded face's model: one process beside the server, started when the first vector is asked for.
+"""The embedded face's embedding model: one process beside the server, started when the first vector is asked for.
 
-A process and not a thread: while a thread imports the model library the event loop, and every stream on it, is late by up to a
-fifth of a second. Vectors are remembered on this side, so known texts do not cross.
+Vectors are remembered on this side, so known texts do not cross.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from headroom.errors import ModelUnavailable
 from headroom.model import ModelSpec
 from headroom.proxy.compress import Degraded
 from headroom.proxy.embed import Embed, NoEmbed
+from headroom.proxy.model_process import ModelProcess
 from headroom.scoring.embedding import Embedder, EmbeddingMemo, Lookup, check, joined
 from headroom.settings import Settings
 
 if TYPE_CHECKING:
     from headroom.scoring.embedding import Vectors
 
-HARD_LIMIT_S = 120.0  # a process still busy with one call after this is killed; loading a model takes up to a minute
 RETRY_S = 10.0  # after a process that died
 _log = logging.getLogger(__name__)
 
@@ -36,54 +33,6 @@ def embedded_embed(settings: Settings) -> Embed:
     return ProcessEmbed(scoring.spec, scoring.cache_entries) if scoring.enabled else NoEmbed()
 
 
-def _serve(pipe: Connection, spec: ModelSpec) -> None:
-    """The process: loads the model, says so, then answers each list of texts until the server closes its end."""
-    try:
-        embedder = Embedder(spec)
-    except ModelUnavailable as failure:
-        pipe.send(failure)
-        return
-    pipe.send(None)
-    try:
-        while True:
-            pipe.send(embedder(pipe.recv()))
-    except (EOFError, KeyboardInterrupt):
-        return
-
-
-class _Process:
-    """The process, seen from a thread of the server. Raises OSError or EOFError when it has died or was killed."""
-
-    def __init__(self, spec: ModelSpec) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, spec), name="headroom-embed", daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def loaded(self) -> None:
-        """Returns once the model is loaded; raises ModelUnavailable."""
-        failure = self._answer()
-        if isinstance(failure, ModelUnavailable):
-            raise failure
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        self._pipe.send(texts)
-        vectors: Vectors = self._answer()  # type: ignore[assignment]
-        return vectors
-
-    def end(self) -> None:
-        """It holds nothing worth waiting for."""
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
-
-    def _answer(self) -> object:
-        if not self._pipe.poll(HARD_LIMIT_S):
-            raise EOFError(f"no answer after {HARD_LIMIT_S:.0f} s")
-        return self._pipe.recv()
-
-
 class ProcessEmbed(Embed):
     """Embed in a process of this server; calls wait in order, and leave the queue when their time is over."""
 
@@ -92,7 +41,7 @@ class ProcessEmbed(Embed):
         self._retry_s = retry_s
         self._memo = EmbeddingMemo(entries)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
-        self._process: _Process | None = None
+        self._process: ModelProcess | None = None
         self._absent: ModelUnavailable | None = None
         self._loaded = False
         self._rests_until = 0.0
@@ -157,7 +106,7 @@ class ProcessEmbed(Embed):
         if time.monotonic() < self._rests_until:
             raise Degraded("worker_died")
         try:
-            vectors = self._running().embed(list(found.missing.values()))
+            vectors: Vectors = self._running().ask(list(found.missing.values()))
         except ModelUnavailable as failure:
             self._gone(failure)
             self._end()
@@ -170,9 +119,9 @@ class ProcessEmbed(Embed):
         self._memo.remember(found, vectors)
         return vectors
 
-    def _running(self) -> _Process:
+    def _running(self) -> ModelProcess:
         if self._process is None:
-            self._process = _Process(self._spec)
+            self._process = ModelProcess("headroom-embed", Embedder, self._spec)
             self._process.loaded()
             self._loaded = True
         return self._process

@@ -55,7 +55,7 @@ class Rollout:
         self._replay = replay
         self._poll_s = poll_s
         self._file = settings.policies
-        self.by_settings = Treatment(settings.compression.policy)
+        self.by_settings = Treatment(settings.policy)
         self._table: Table | None = None
         self._seen = _NOT_THERE
         self._watching: asyncio.Task[None] | None = None
@@ -144,7 +144,7 @@ class Rollout:
         for rule in policies.rules:
             if rule.set.backend and rule.set.backend not in known:
                 raise SettingsError(f"policies: rule {rule.name}: there is no backend {rule.set.backend}; there are {', '.join(known)}")
-        table = Table(policies, self._settings.compression.policy)
+        table = Table(policies, self._settings.policy)
         if self._table and self._table.version != table.version:
             _log.warning("policies %s take the place of %s", table.version, self._table.version)
         if self._table is None or self._table.version != table.version:

@@ -102,10 +102,11 @@ def _health_routes(router: APIRouter, services: Services) -> None:
     settings, started = services.settings, time.time()
 
     def checks() -> dict[str, dict[str, Any]]:
-        ready, embed = services.compress.ready, services.embed
+        ready, embed, prune = services.compress.ready, services.embed, services.prune
         return {
             "compressor": {"enabled": settings.optimize, "ready": ready, "status": "ready" if ready else "starting"},
             "scorer": {"enabled": settings.optimize and embed.enabled, "ready": embed.ready, "status": embed.status},
+            "llmlingua": {"enabled": settings.optimize and prune.enabled, "ready": prune.ready, "status": prune.status},
         }
 
     @router.get("/health", summary="Always 200 while the process answers")

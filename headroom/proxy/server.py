@@ -25,6 +25,7 @@ from headroom.proxy.exchange import ProviderRoute
 from headroom.proxy.middleware import Fence, RequestId
 from headroom.proxy.passthrough import PassThrough
 from headroom.proxy.processes import WorkerProcesses
+from headroom.proxy.prune_process import embedded_prune
 from headroom.proxy.relay import BrokenStreams
 from headroom.proxy.routes import own_error, own_routes
 from headroom.proxy.services import Services, open_services
@@ -47,10 +48,12 @@ def create_app(services: Services) -> FastAPI:
         if services.settings.optimize:
             await services.compress.start()
             await services.embed.start()
+            await services.prune.start()
         yield
         await services.rollout.close()
         await services.compress.close()
         await services.embed.close()
+        await services.prune.close()
         if services.learning:
             await asyncio.to_thread(services.learning.close)
         await services.upstream.close()
@@ -88,9 +91,10 @@ async def _on_error(_: Request, failure: Exception) -> Response:
 
 
 def embedded_app(settings: Settings) -> FastAPI:
-    """The application of `headroom proxy`: compression and the embedding model in processes of their own."""
+    """The application of `headroom proxy`: compression and the models in processes of their own. Raises SettingsError."""
     sys.setswitchinterval(_SWITCH_S)
-    return create_app(open_services(settings, WorkerProcesses(settings), embedded_embed(settings)))
+    prune = embedded_prune(settings)
+    return create_app(open_services(settings, WorkerProcesses(settings), embedded_embed(settings), prune=prune))
 
 
 def run(settings: Settings) -> None:

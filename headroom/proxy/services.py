@@ -13,6 +13,7 @@ from headroom.proxy.compress import Compress
 from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.held_out import HeldOut
+from headroom.proxy.prune import NoPrune, Prune
 from headroom.proxy.recorder import LogFile, Recorder, Statistics
 from headroom.proxy.replay import Replay
 from headroom.proxy.retrievals import Retrievals
@@ -44,13 +45,23 @@ class Services:
     holdout: HeldOut
     learning: Learning | None = None
     embed: Embed = field(default_factory=NoEmbed)
+    prune: Prune = field(default_factory=NoPrune)
     flights: Flights = field(default_factory=Flights)
     counts: TokenCounts = field(default_factory=TokenCounts)
     retrievals: Retrievals = field(default_factory=Retrievals)
 
 
-def open_services(settings: Settings, compress: Compress, embed: Embed | None = None, recorder: Statistics | None = None) -> Services:
-    """What the settings name; no vectors without `embed`, the ledger of this machine without `recorder`. Raises SettingsError."""
+def open_services(
+    settings: Settings,
+    compress: Compress,
+    embed: Embed | None = None,
+    recorder: Statistics | None = None,
+    prune: Prune | None = None,
+) -> Services:
+    """What the settings name; no vectors without `embed`, the ledger of this machine without `recorder`, all words without `prune`.
+
+    Raises SettingsError.
+    """
     store = open_store(settings)
     threaded = ThreadedStore(store)
     replay = Replay(threaded, renew_s=min(600.0, 36 * settings.store.ttl_hours))  # a hundredth of a lifetime
@@ -68,6 +79,7 @@ def open_services(settings: Settings, compress: Compress, embed: Embed | None = 
         learning=open_learning(store, settings),
         admission=Admission(settings, threaded),
         embed=embed or NoEmbed(),
+        prune=prune or NoPrune(),
     )
 
 

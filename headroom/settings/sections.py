@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from headroom.grants import Allowance, Grant, Lost, Name, Period, Variable
-from headroom.model import Fidelity, ModelSpec, Policy
+from headroom.model import Fidelity, ModelSpec, Policy, PrunerSpec
 from headroom.settings.parts import ApiUrl, Section, UserPath, field, structured
 
 _WINDOWS = re.compile(r"(?:\s*[^\s=,]+\s*=\s*[1-9]\d{2,8}\s*(?:,|$))*")
@@ -77,6 +77,72 @@ class ScoringSettings(Section):
     @property
     def spec(self) -> ModelSpec:
         return ModelSpec(self.model, self.device, self.batch_size, self.threads, self.download)
+
+
+class LLMLinguaSettings(Section):
+    enabled: bool = field(
+        False,
+        "--llmlingua: prose is made shorter by an LLMLingua-2 model. Needs headroom[llmlingua] and a model on this machine",
+        env="HEADROOM_LLMLINGUA",
+        flag="--llmlingua/--no-llmlingua",
+    )
+    model: str = field(
+        "microsoft/llmlingua-2-bert-base-multilingual-cased-meetingbank",
+        "LLMLingua-2 model: a directory or a name of the Hugging Face hub",
+        env="HEADROOM_LLMLINGUA_MODEL",
+        flag="--llmlingua-model",
+        min_length=1,
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = field(
+        "auto", "where the model runs", env="HEADROOM_LLMLINGUA_DEVICE", flag="--llmlingua-device"
+    )
+    rate: float = field(
+        0.3,
+        "share of a text's tokens that stays; more where more must: numbers, names, code, negations",
+        env="HEADROOM_LLMLINGUA_RATE",
+        flag="--llmlingua-rate",
+        ge=0.05,
+        le=1,
+    )
+    threshold: float = field(
+        0.0,
+        "words that the model finds less probable to matter than this go too, however much may stay",
+        env="HEADROOM_LLMLINGUA_THRESHOLD",
+        ge=0,
+        lt=1,
+    )
+    min_tokens: int = field(
+        300,
+        "tokens from which a text is given to the model; `headroom doctor` says from where it pays on this device",
+        env="HEADROOM_LLMLINGUA_MIN_TOKENS",
+        ge=1,
+    )
+    deadline_ms: int = field(
+        1000, "milliseconds that a request waits for the model; then it goes on without", env="HEADROOM_LLMLINGUA_DEADLINE_MS", ge=1
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
+        "auto", "numbers the model computes with; auto: the fastest that the device has", env="HEADROOM_LLMLINGUA_DTYPE"
+    )
+    batch_tokens: int = field(0, "tokens the model takes at once; 0: what suits the device", env="HEADROOM_LLMLINGUA_BATCH_TOKENS", ge=0)
+    threads: int = field(0, "threads of the model on a CPU; 0: one for each core", env="HEADROOM_LLMLINGUA_THREADS", ge=0)
+    memory_fraction: float = field(
+        1.0, "share of a GPU's memory that one model may take", env="HEADROOM_LLMLINGUA_MEMORY_FRACTION", gt=0, le=1
+    )
+    sha256: str = field(
+        "",
+        "SHA-256 of the model's weights (model.safetensors); other weights are refused",
+        env="HEADROOM_LLMLINGUA_SHA256",
+        pattern=r"^([0-9a-fA-F]{64})?$",
+    )
+    download: bool = field(
+        False, "whether a model that is not on this machine is downloaded when it is first needed", env="HEADROOM_LLMLINGUA_DOWNLOAD"
+    )
+
+    @property
+    def spec(self) -> PrunerSpec:
+        return PrunerSpec(
+            self.model, self.device, self.dtype, self.batch_tokens, self.threads, self.memory_fraction, self.sha256, self.download
+        )
 
 
 def _windows(value: str) -> str:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from headroom.model import Policy
 from headroom.settings.backends import BackendsSettings
 from headroom.settings.parts import Section, UserPath, field
 from headroom.settings.sections import (
@@ -15,6 +16,7 @@ from headroom.settings.sections import (
     CompressionSettings,
     ContextSettings,
     LimitsSettings,
+    LLMLinguaSettings,
     ScoringSettings,
     StatsSettings,
     StoreSettings,
@@ -43,6 +45,7 @@ class Settings(Section):
     compression: CompressionSettings = CompressionSettings()
     context: ContextSettings = ContextSettings()
     scoring: ScoringSettings = ScoringSettings()
+    llmlingua: LLMLinguaSettings = LLMLinguaSettings()
     store: StoreSettings = StoreSettings()
     cache: CacheSettings = CacheSettings()
     upstream: UpstreamSettings = UpstreamSettings()
@@ -51,6 +54,13 @@ class Settings(Section):
     limits: LimitsSettings = LimitsSettings()
     stats: StatsSettings = StatsSettings()
     client: ClientSettings = ClientSettings()
+
+    @property
+    def policy(self) -> Policy:
+        """What shapes the bytes of a text."""
+        lingua = self.llmlingua
+        rate = lingua.rate if lingua.enabled else None
+        return Policy(self.compression.fidelity, self.compression.min_tokens, llmlingua=lingua.enabled, llmlingua_rate=rate)
 
     @property
     def store_path(self) -> Path:

@@ -20,6 +20,7 @@ from headroom.learning import open_learning
 from headroom.model import Job, JobResult
 from headroom.proxy.compress import Compress
 from headroom.proxy.embed import Embed
+from headroom.proxy.prune import Prune
 from headroom.proxy.replay import Replay
 from headroom.proxy.rollout import Rollout
 from headroom.proxy.server import create_app, embedded_app
@@ -60,9 +61,15 @@ class Inline:
 
 
 @contextmanager
-def serving(settings: Settings, compress: Compress | None = None, store: Store | None = None, embed: Embed | None = None) -> Iterator[str]:
+def serving(
+    settings: Settings,
+    compress: Compress | None = None,
+    store: Store | None = None,
+    embed: Embed | None = None,
+    prune: Prune | None = None,
+) -> Iterator[str]:
     """The URL of an embedded proxy whose compressor is `compress`, by default `Inline`, over `store` or the settings' own."""
-    services = open_services(settings, compress or Inline(settings, store), embed)
+    services = open_services(settings, compress or Inline(settings, store), embed, prune=prune)
     if store:
         threaded = ThreadedStore(store)
         replay = Replay(threaded)
@@ -117,6 +124,16 @@ def rows(seed: int, count: int = 120) -> str:
         for n in range(count)
     ]
     return json.dumps(records)
+
+
+def printed(*outputs: str, question: str = "What was decided?") -> list[dict[str, Any]]:
+    """A conversation in which a tool printed these."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
+    for number, output in enumerate(outputs):
+        call = {"type": "tool_use", "id": f"t{number}", "name": "read_page", "input": {"page": number}}
+        messages.append({"role": "assistant", "content": [call]})
+        messages.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": f"t{number}", "content": output}]})
+    return messages
 
 
 def anthropic_turns(turns: int, count: int = 120) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ the loop around them is our own: batches across texts, decisions per whole word,
     words.split                 whole words of a text, as ranges of it        words.py
     select.choose, assemble     which words stay, and the text they make      select.py
     Pruner                      all of it, for many texts at once             pruner.py
+    Speed, break_even           from what size a text is worth the time       worth.py
     parity                      the decisions of llmlingua.PromptCompressor   parity.py
 
 Only `keep` is imported without numpy; torch and the model library are imported when a model is loaded.

@@ -62,6 +62,14 @@ def find(name: str) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
+def family(name: str) -> str:
+    """What the library calls models of this one's type; empty where it is not on this machine or of no known type."""
+    directory = find(name)
+    if directory is None:
+        return ""
+    return _FAMILIES.get(json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type", ""), "")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokens:
     """The n tokens of one text: their ids, and the characters that each covers; without the signs that frame a piece."""

@@ -13,13 +13,15 @@ from headroom.compressors.llmlingua.chunks import chunks
 from headroom.compressors.llmlingua.classifier import Classifier, Tokens
 from headroom.compressors.llmlingua.keep import missing, must_keep
 from headroom.compressors.llmlingua.words import Words, probabilities, split, touched
+from headroom.compressors.llmlingua.worth import Speed
 from headroom.model import Passage, Pruned, PrunerSpec
 
 if TYPE_CHECKING:
     from headroom.compressors.llmlingua.words import Floats, Ints
 
 _MOST_KNOWN = 200_000  # words whose weight is remembered
-_WARM_UP = "The committee met on Monday and decided nothing of importance, because half of its members had not arrived. " * 40
+_WARM_UP = "The committee met on Monday and decided nothing of importance, because half of its members had not arrived. "
+_SIZES = (2, 42)  # repeats of it, in the two texts by which a speed is measured
 
 Count = Callable[[str], int]
 
@@ -43,13 +45,21 @@ class Pruner:
         likely = self._token_probabilities(tokens, found, until)
         return [self._prune(*one) for one in zip(passages, found, tokens, likely, strict=True)]
 
-    def warm_up(self) -> float:
-        """Seconds that a text of about a thousand tokens takes once everything is loaded and set up."""
-        passage = Passage(_WARM_UP, rate=0.5)
-        self([passage])
-        started = time.perf_counter()
-        self([passage])
-        return time.perf_counter() - started
+    def warm_up(self, runs: int = 1) -> Speed:
+        """How fast it is once everything is loaded and set up; the best of so many runs."""
+        took, sizes = [], []
+        for repeats in _SIZES:
+            passage = Passage(_WARM_UP * repeats)
+            sizes.append(self._count(passage.text))
+            self([passage])
+            times = []
+            for _ in range(runs):
+                started = time.perf_counter()
+                self([passage])
+                times.append(1000 * (time.perf_counter() - started))
+            took.append(min(times))
+        token_ms = max(0.0, took[1] - took[0]) / (sizes[1] - sizes[0])
+        return Speed(max(0.0, took[0] - token_ms * sizes[0]), token_ms)
 
     def _token_probabilities(self, tokens: Sequence[Tokens], found: Sequence[Words], until: float | None) -> list[Floats]:
         pieces: list[Ints] = []
