@@ -82,9 +82,7 @@ async def pruned(prune: Prune, job: Job, lingua: LLMLinguaSettings, timeout_s: f
 def _passages(job: Job, lingua: LLMLinguaSettings) -> list[Passage | None]:
     """One per segment; None for one that the model is not asked for."""
     rate = job.policy.llmlingua_rate or lingua.rate
-    found = [
-        pipeline.passage(segment, rate=rate, threshold=lingua.threshold, min_tokens=lingua.min_tokens) for segment in job.segments
-    ]
+    found = [pipeline.passage(segment, rate=rate, threshold=lingua.threshold, min_tokens=lingua.min_tokens) for segment in job.segments]
     for place, (segment, runs) in enumerate(zip(job.segments, job.repeats, strict=False)):
         if runs and sum(run.end - run.start for run in runs) > _MOSTLY * (segment.text.count("\n") + 1):
             found[place] = None

@@ -54,7 +54,7 @@ def test_a_process_is_started_when_it_is_needed(model: str) -> None:
         assert (embed.enabled, embed.ready, processes()) == (True, False, [])
         assert (await embed([], 0)).shape == (0, 0)
         assert await reason(embed(["late"], 0.01)) == "starting"
-        assert embed.status == "loading"
+        await until(lambda: embed.status == "loading")
         vectors = await embed(["one", "two", "one"], WAIT_S)
         assert (vectors.shape, vectors.dtype) == ((3, 384), np.float32)
         assert np.array_equal(vectors[0], vectors[2])
