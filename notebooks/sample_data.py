@@ -9,6 +9,7 @@ are compressed, and now and then a model reads something back. Rows, prices, cos
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import random
 import time
@@ -52,6 +53,7 @@ TRANSFORMS = {
     "prose": (1900, 0.22, 2.0),
 }
 WINDOW = 180_000
+HELD_OUT = 0.05  # of the conversations
 Text = tuple[str, int, int, float]  # transform, tokens, tokens left out, ms
 
 
@@ -63,11 +65,13 @@ def conversation(draw: random.Random, number: int, start: float, growth: float) 
     user = f"{team[:2]}-{draw.randrange(people):02}"
     at, prompt, prior, taken = start, round(draw.lognormvariate(9.1, 0.5)), 0, 0
     seen: list[Text] = []
-    shape = {"provider": provider, "model": model, "client": client, "team": team, "user": user, "conversation": f"c{number:06}"}
+    name = hashlib.sha256(f"{number}".encode()).hexdigest()[:32]
+    arm = "holdout" if draw.random() < HELD_OUT else "treated"
+    shape = {"provider": provider, "model": model, "client": client, "team": team, "user": user, "conversation": name, "arm": arm}
     for turn in range(1, 2 + min(60, round(draw.expovariate(1 / 11)))):
         pause = draw.lognormvariate(3.4, 1.0)
         at += pause
-        added, fresh = round(draw.lognormvariate(6.2, 0.7)), _texts(draw, tools, growth)
+        added, fresh = round(draw.lognormvariate(6.2, 0.7)), _texts(draw, tools, growth if arm == "treated" else None)
         prompt += added + sum(size for _, size, _, _ in fresh)
         cut = sum(saved for _, _, saved, _ in fresh)
         if prompt > WINDOW:
@@ -78,14 +82,15 @@ def conversation(draw: random.Random, number: int, start: float, growth: float) 
         prior = prompt - taken
 
 
-def _texts(draw: random.Random, tools: dict[str, int], growth: float) -> list[Text]:
-    """The tool outputs of a turn; nothing is left out of small ones."""
+def _texts(draw: random.Random, tools: dict[str, int], growth: float | None) -> list[Text]:
+    """The tool outputs of a turn; nothing is left out of small ones, and without `growth` of none."""
     found = []
     for _ in range(draw.choices((0, 1, 2, 3), (3, 6, 2, 1))[0]):
         name = _pick(draw, tools)
         median, share, cost = TRANSFORMS[name]
         size = min(60_000, round(draw.lognormvariate(math.log(median), 0.9)))
-        saved = 0 if size < 150 or draw.random() < 0.12 else round(size * share * draw.triangular(0.5, 1.25, 1.0) * (0.86 + 0.14 * growth))
+        left_out = size * share * draw.triangular(0.5, 1.25, 1.0) * (0.86 + 0.14 * (growth or 0))
+        saved = 0 if growth is None or size < 150 or draw.random() < 0.12 else round(left_out)
         found.append((name, size, min(saved, size - 20) if saved else 0, 0.4 + cost * size / 1000 * draw.lognormvariate(0, 0.4)))
     return found
 
@@ -109,11 +114,14 @@ def _request(
     cached = draw.random() < (0.02 if turn == 1 else 0.002)
     output = round(draw.lognormvariate(5.6, 0.9))
     usage = _usage(draw, shape["provider"], sent, prior, pause, output)
-    read_back = status == 200 and turn > 2 and draw.random() < 0.022
+    smaller = [(name, saved) for name, _, saved, _ in seen if saved]
+    read_back = bool(smaller) and not cached and status == 200 and turn > 2 and draw.random() < 0.022
+    retrieved = (
+        tuple(draw.choices([name for name, _ in smaller], [saved for _, saved in smaller], k=draw.choice((1, 1, 2)))) if read_back else ()
+    )
     again = Usage(80, output // 3, sent, 400, 0) if shape["provider"] == "anthropic" else Usage(sent + 480, output // 3, sent, None, None)
     billed = () if cached or status not in (200, 499) else (usage, again) if read_back else (usage,)
     whole = [(name, size) for name, size, saved, _ in seen if not saved]
-    smaller = [(name, saved) for name, _, saved, _ in seen if saved]
     late = draw.random() < 0.003
     overhead = 1.1 + sum(spent for *_, spent in fresh) + draw.lognormvariate(-0.2, 0.8) + (3000 if late else 0)
     first = overhead + draw.lognormvariate(6.3, 0.45)
@@ -132,14 +140,16 @@ def _request(
         transform_ms=tuple((name, spent) for name, _, _, spent in fresh),
         transform_tokens=tuple(smaller),
         reasons=(*reasons, *(("compressor_deadline",) if late else ())),
-        skip_reason="" if taken or cut else draw.choices(("nothing_to_compress", "bypass"), (5, 1))[0],
+        skip_reason="" if taken or cut else "holdout" if shape["arm"] == "holdout" else "nothing_to_compress",
         overhead_ms=overhead,
         ttfb_ms=first if status == 200 else None,
         total_ms=first + output * draw.triangular(9, 22, 13),
         usage=Usage() if not billed else usage.plus(again) if read_back else usage,
         billed=billed,
         rounds=1 if read_back else 0,
-        retrievals=draw.choice((1, 1, 2)) if read_back else 0,
+        retrievals=len(retrieved),
+        retrieved=retrieved,
+        chars=4 * prompt,
         turns=turn,
         sent=status not in (429, 502),
         cache_hit=draw.choice(("exact", "exact", "semantic")) if cached and status == 200 else "",

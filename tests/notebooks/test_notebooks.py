@@ -1,0 +1,68 @@
+"""Every notebook runs from its first cell to its last over the data of a company, and draws what it says."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from notebooks import sample_data
+
+NOTEBOOKS = sorted(Path(sample_data.__file__).parent.glob("*.ipynb"))
+PLOTS = {"asked_again": 4, "capacity": 4, "latency": 4, "prompt_cache": 4, "savings": 4}  # at least
+
+
+@pytest.fixture(scope="module")
+def stats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("company") / "stats"
+    sample_data.write(folder, sample_data.outcomes(2500, 200, time.time()), row_days=21)
+    return folder
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_it_runs(file: Path, stats: Path) -> None:
+    book = nbformat.read(file, as_version=4)
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in book.cells), "outputs are not kept in git"
+    (parameters,) = (cell for cell in book.cells if "parameters" in cell.metadata.get("tags", ()))
+    assert '"~/.headroom/stats"' in parameters.source
+    parameters.source = parameters.source.replace('"~/.headroom/stats"', repr(str(stats)))
+    NotebookClient(book, timeout=100, resources={"metadata": {"path": str(file.parent)}}).execute()
+    outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
+    warned = [output.text for output in outputs if output.output_type == "stream" and "Warning" in output.text]
+    assert warned == []
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= PLOTS[file.stem]
+
+
+def test_every_notebook_is_known() -> None:
+    assert {file.stem for file in NOTEBOOKS} == set(PLOTS)
+
+
+def test_the_sample_is_a_ledger_as_headroom_writes_it(stats: Path) -> None:
+    """Sums of every series agree, and a book opened on it goes on from there."""
+    from headroom.stats.board import Wish
+    from headroom.stats.book import Book
+    from headroom.stats.places import Places
+    from headroom.stats.series import SERIES
+
+    book = Book(Places(stats, str(stats)), 21, stats / "savings.json")
+    total = book.look().total
+    assert total["requests"] == 2500
+    assert 0 < total["saved_nanousd"] < total["counterfactual_nanousd"]
+    for series in SERIES:
+        board = book.board(Wish(series=series))
+        assert board.total["saved_nanousd"] == total["saved_nanousd"]
+        assert board.total["retrieved/log"] == total["retrieved/log"]
+
+
+def test_a_folder_with_files_in_it_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "summary.json").write_text("{}")
+    monkeypatch.setattr("sys.argv", ["sample_data", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        sample_data.main()
+    assert "is not empty" in capsys.readouterr().err
+    assert (tmp_path / "summary.json").read_text() == "{}"
