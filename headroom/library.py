@@ -14,7 +14,7 @@ from headroom.conversation import by_key, read_conversation
 from headroom.dialects import DIALECTS, Dialect, dialect_of
 from headroom.dialects.base import read_call, splice, understood
 from headroom.errors import InvalidRequest
-from headroom.model import LOCAL, Call, Compressed
+from headroom.model import LOCAL, Call
 from headroom.settings import Settings, load
 from headroom.store import Store, open_store
 
@@ -62,14 +62,14 @@ def compress(
     except (TypeError, ValueError, RecursionError) as failure:
         raise InvalidRequest(f"messages: must be what JSON can say: {failure}") from None
     call = understood(read_call("", raw))
-    spliced, changed, kept, before = _compressed(dialect_of(call), call, store, settings, count=True)
+    done = compress_call(dialect_of(call), call, store, settings)
     return CompressResult(
-        messages=json.loads(spliced)["messages"],
-        tokens_before=before,
-        tokens_after=before - sum(result.tokens_saved for result in changed),
-        transforms_applied=tuple(result.label for result in changed),
-        ccr_hashes=tuple(dict.fromkeys(result.hash for result in changed if result.hash)),
-        skip_reasons=Counter(kept),
+        messages=json.loads(done.body)["messages"],
+        tokens_before=done.tokens_before,
+        tokens_after=done.tokens_after,
+        transforms_applied=done.transforms,
+        ccr_hashes=done.hashes,
+        skip_reasons=Counter(done.reasons),
     )
 
 
@@ -85,7 +85,7 @@ def compress_body(raw: bytes, path: str, *, store: Store | None = None, settings
         call = dialect.read(raw)
     except InvalidRequest:
         return raw
-    return raw if call.reason else _compressed(dialect, call, store, settings, count=False)[0]
+    return raw if call.reason else compress_call(dialect, call, store, settings, count=False).body
 
 
 def dialect_for(path: str) -> Dialect | None:
@@ -94,10 +94,20 @@ def dialect_for(path: str) -> Dialect | None:
     return next((dialect for route, dialect in DIALECTS.items() if bare.endswith(route.removeprefix("/v1"))), None)
 
 
-def _compressed(
-    dialect: Dialect, call: Call, store: Store | None, settings: Settings | None, count: bool
-) -> tuple[bytes, list[Compressed], list[str], int]:
-    """The new body, what changed, why the rest did not, and the tokens before when they are to be counted."""
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """A call's new body. Both counts are 0 where tokens were not to be counted; `reasons` say why texts stayed as they came."""
+
+    body: bytes
+    tokens_before: int
+    tokens_after: int
+    transforms: tuple[str, ...]
+    hashes: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def compress_call(dialect: Dialect, call: Call, store: Store | None, settings: Settings | None, *, count: bool = True) -> CallResult:
+    """Make a call smaller that was read and understood. Raises StoreUnavailable, SettingsError."""
     settings = settings or _settings()
     talk = read_conversation(dialect, call, settings.compression.policy, LOCAL.scope)
     job = talk.job({}, call.model, tuple(dialect.texts(call)) if count else ())
@@ -105,9 +115,15 @@ def _compressed(
     found = by_key(job, done)
     results, recalled = talk.results(found), talk.recalled(found)
     changed = [result for result in (*results, *recalled) if result.text is not None]
-    kept = [result.reason for result in results if result.reason]
-    spliced = splice(call, talk.segments, results, talk.turns, recalled)
-    return spliced, changed, kept, sum(done.counted or ())
+    before = sum(done.counted or ())
+    return CallResult(
+        body=splice(call, talk.segments, results, talk.turns, recalled),
+        tokens_before=before,
+        tokens_after=before - sum(result.tokens_saved for result in changed) if count else 0,
+        transforms=tuple(result.label for result in changed),
+        hashes=tuple(dict.fromkeys(result.hash for result in changed if result.hash)),
+        reasons=tuple(result.reason for result in results if result.reason),
+    )
 
 
 @functools.cache

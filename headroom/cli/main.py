@@ -16,6 +16,7 @@ COMMANDS = {
     "unwrap": "Undo what still points a tool at Headroom.",
     "compress": "Compress a file or standard input.",
     "simulate": "Tell what past conversations would have cost with Headroom.",
+    "batch": "Compress files of conversations, on all cores or a Ray cluster.",
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",
     "savings": "Show what was saved over time.",

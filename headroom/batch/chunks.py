@@ -1,0 +1,203 @@
+"""One chunk of the input: its rows, what became of them, and the files that hold it. What was done is there whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headroom.batch.plan import STATE, Chunk, Progress, opened
+from headroom.batch.rows import ADDED, BadRow, Done, compressed
+from headroom.model import Compressed, Original
+from headroom.settings import Settings
+from headroom.store import Store
+
+ERRORS = "errors"
+_FLUSH = 500  # originals that are written to the store at once
+_READ_BYTES = 1 << 20
+_SHOWN = 3  # errors of a chunk that its mark names
+_ADDED_TYPES = {
+    "tokens_before": pa.int64(),
+    "tokens_after": pa.int64(),
+    "transforms_applied": pa.list_(pa.string()),
+    "ccr_hashes": pa.list_(pa.string()),
+    "status": pa.string(),
+    "error": pa.string(),
+}
+
+
+class Row(NamedTuple):
+    """A row as it was read; `value` is a ValueError where it could not be. `place` is its line or its number in the chunk, from 1."""
+
+    place: int
+    value: Any
+    raw: bytes = b""
+
+
+class Originals:
+    """A store that takes originals in bulk; results are computed anew, so that the same input always gives the same output."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[tuple[str, str], Original] = {}
+
+    def put_originals(self, scope: str, originals: Iterable[Original]) -> None:
+        self._waiting |= {(scope, original.hash): original for original in originals}
+        if len(self._waiting) >= _FLUSH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Raises StoreUnavailable."""
+        for scope in {scope for scope, _ in self._waiting}:
+            self._store.put_originals(scope, [original for (owner, _), original in self._waiting.items() if owner == scope])
+        self._waiting.clear()
+
+    def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
+        return self._waiting.get((scope, hash)) or self._store.get_original(scope, hash, count)
+
+    def put_results(self, results: Mapping[str, Compressed]) -> Mapping[str, Compressed]:
+        return results
+
+
+def do(chunk: Chunk, out: str, settings: Settings, store: Store, model: str = "") -> dict[str, Any]:
+    """Do a chunk and mark it done; returns the mark. Raises StoreUnavailable, BatchError, OSError: then it is as if it had not begun."""
+    progress, originals = Progress(out), Originals(store)
+    good: list[dict[str, Any]] = []
+    bad: list[dict[str, Any]] = []
+    ids: list[str] = []
+    before = after = 0
+    first: int | None = None
+    for row in read(chunk):
+        try:
+            done = _row(row, settings, cast(Store, originals), model)
+        except BadRow as failure:
+            first = _first_place(chunk) if first is None else first  # a look at all that stands before, for the few chunks that need it
+            bad.append(_named(chunk, row, first, str(failure)))
+            continue
+        good.append(done.row)
+        ids.append(_id(row.value))
+        before, after = before + done.before, after + done.after
+    originals.flush()
+    if bad:
+        progress.write(f"{ERRORS}/{chunk.name}.jsonl", _lines(bad))
+    if good:
+        suffix = "parquet" if chunk.kind == "parquet" else "jsonl"
+        progress.write(f"{chunk.name}.{suffix}", _parquet(chunk, good) if chunk.kind == "parquet" else _lines(good))
+    told = {
+        "chunk": chunk.name,
+        "file": chunk.file,
+        "rows": len(good),
+        "errors": len(bad),
+        "tokens_before": before,
+        "tokens_after": after,
+        "compressed": sum(row["status"] == "compressed" for row in good),
+        "first_errors": [f"{one['file']}:{one['line']}: {one['error']}" for one in bad[:_SHOWN]],
+        "ids": [hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:16] if id else "" for id in ids],
+    }
+    progress.write(f"{STATE}/done/{chunk.name}.json", json.dumps(told).encode())
+    return told
+
+
+def _row(row: Row, settings: Settings, store: Store, model: str) -> Done:
+    if isinstance(row.value, ValueError):
+        raise BadRow(str(row.value))
+    value = row.value
+    packed = isinstance(value, dict) and isinstance(value.get("messages"), str)
+    if packed:  # a column of Parquet that holds JSON
+        try:
+            value = {**value, "messages": json.loads(value["messages"])}
+        except ValueError as failure:
+            raise BadRow(f"messages: not JSON: {failure}") from None
+    done = compressed(value, settings, store, model)
+    if packed:
+        done.row["messages"] = json.dumps(done.row["messages"], ensure_ascii=False)
+    return done
+
+
+def read(chunk: Chunk) -> Iterator[Row]:
+    """The rows of a chunk, one at a time."""
+    yield from _table_rows(chunk) if chunk.kind == "parquet" else _line_rows(chunk)
+
+
+def _line_rows(chunk: Chunk) -> Iterator[Row]:
+    system, path = opened(chunk.file)
+    with system.open_input_file(path) as raw:
+        file = io.BufferedReader(raw, _READ_BYTES)
+        position = chunk.start
+        if position:  # a line that begins before belongs to the chunk before
+            file.seek(position - 1)
+            position += len(file.readline()) - 1
+        place = 0
+        while position < chunk.end and (line := file.readline()):
+            position += len(line)
+            place += 1
+            if not line.strip():
+                continue
+            try:
+                yield Row(place, json.loads(line), line)
+            except (ValueError, RecursionError) as failure:
+                yield Row(place, ValueError(f"not JSON: {failure}"), line)
+
+
+def _first_place(chunk: Chunk) -> int:
+    """How many lines or rows of the file stand before a chunk."""
+    system, path = opened(chunk.file)
+    with system.open_input_file(path) as raw:
+        if chunk.kind == "parquet":
+            told = pq.read_metadata(raw)
+            return sum(told.row_group(group).num_rows for group in range(chunk.start))
+        file = io.BufferedReader(raw, _READ_BYTES)
+        count, left = 0, chunk.start
+        last = b"\n"
+        while left and (piece := file.read(min(_READ_BYTES, left))):
+            count, left, last = count + piece.count(b"\n"), left - len(piece), piece[-1:]
+        return count + (last != b"\n")
+
+
+def _table_rows(chunk: Chunk) -> Iterator[Row]:
+    system, path = opened(chunk.file)
+    with system.open_input_file(path) as file:
+        table = pq.ParquetFile(file)
+        place = 0
+        for batch in table.iter_batches(batch_size=64, row_groups=range(chunk.start, chunk.end)):
+            for value in batch.to_pylist():
+                place += 1
+                yield Row(place, value)
+
+
+def _parquet(chunk: Chunk, rows: Sequence[dict[str, Any]]) -> bytes:
+    """The columns of the input as they were, and the added ones."""
+    system, path = opened(chunk.file)
+    with system.open_input_file(path) as file:
+        schema = pq.read_schema(file)
+    kept = [field for field in schema if field.name not in ADDED]
+    table = pa.Table.from_pylist(list(rows), pa.schema([*kept, *(pa.field(name, kind) for name, kind in _ADDED_TYPES.items())]))
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogatepass")
+
+
+def _id(value: Mapping[str, Any]) -> str:
+    id = value.get("custom_id", value.get("id"))
+    return "" if id is None else str(id)
+
+
+def _named(chunk: Chunk, row: Row, first: int, why: str) -> dict[str, Any]:
+    """A bad row as it goes to `errors`, with everything that it held."""
+    told: dict[str, Any] = {"file": chunk.file, "line": first + row.place, "status": "error", "error": why}
+    if not row.raw:
+        return told | {"row": json.loads(json.dumps(row.value, default=str))}
+    try:
+        return told | {"text": row.raw.decode().rstrip("\n")}
+    except UnicodeDecodeError:
+        return told | {"base64": base64.b64encode(row.raw).decode()}
