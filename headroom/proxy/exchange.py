@@ -172,10 +172,13 @@ async def keep(asked: Question, capture: Capture, trace: Trace, services: Servic
 async def metered(response: httpx.Response, headers: HeaderList, send: Send, trace: Trace) -> float:
     """Relay an answer and note what was billed for it."""
     meter = Meter(trace.dialect, response.headers.get("content-type", ""), response.headers.get("content-encoding", ""))
+    cut = True
     try:
-        return await relay(response, headers, send, meter)
+        first = await relay(response, headers, send, meter)
+        cut = False
+        return first
     finally:
-        trace.billed.append(meter.finish())
+        trace.ended(meter, cut=cut)
 
 
 async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services: Services) -> tuple[bytes, Offer | None]:

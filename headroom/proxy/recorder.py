@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from headroom.errors import StoreUnavailable
 from headroom.model import Outcome
 from headroom.stats.book import View
+from headroom.stats.costing import Usual
 from headroom.stats.ledger import Buckets, Query
 from headroom.stats.prices import Prices
 from headroom.stats.rows import Row, row_of
@@ -113,6 +114,7 @@ class Recorder:
     def __init__(self, book: Keeper, prices: Prices, log_file: LogFile | None = None, compact_s: float = 30.0) -> None:
         self._book = book
         self._prices = prices
+        self._usual = Usual()
         self._log_file = log_file
         self._compact_s = compact_s
         self._waiting: queue.Queue[Outcome | threading.Event | None] = queue.Queue(_MAX_WAITING)
@@ -214,7 +216,7 @@ class Recorder:
         """Tried until it succeeds; a server that ends meanwhile gives up."""
         if self._log_file:
             self._log_file.write(batch)
-        rows = [row_of(outcome, self._prices) for outcome in batch]
+        rows = [row_of(outcome, self._prices, self._usual) for outcome in batch]
         failed = False
         while True:
             try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -26,6 +27,7 @@ from headroom.sse import EventReader
 
 _METER_BYTES = 16_000_000  # of a whole answer; usage beyond that is not read
 _STREAM_BYTES = 200_000_000  # the same of a stream, decoded
+_SAID = re.compile(rb'"(?:text|thinking|partial_json|content|arguments|delta)": ?"((?:[^"\\]|\\.)*)"')
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,7 @@ class Meter:
 
     def __init__(self, dialect: Dialect, content_type: str, content_encoding: str) -> None:
         self.usage = Usage()
+        self.said = 0  # characters of what a stream answered, for one that ends before its usage
         self._dialect = dialect
         self._events = EventReader() if content_type.startswith("text/event-stream") else None
         self._whole = bytearray()
@@ -79,6 +82,8 @@ class Meter:
         return self.usage
 
     def _read(self, data: bytes) -> None:
+        if self._events:
+            self.said += sum(len(found[1]) for found in _SAID.finditer(data))
         if b'"usage"' not in data:
             return
         try:

@@ -58,16 +58,17 @@ class Rounds:
         """The decoded bytes as they come; their usage is added up. Raises UpstreamBroke."""
         encoding = response.headers.get("content-encoding", "")
         decoder = Decoder(encoding, _DECODED_BYTES) if encoding else None
-        meter = Meter(self.trace.dialect, response.headers.get("content-type", ""), "")
+        meter, cut = Meter(self.trace.dialect, response.headers.get("content-type", ""), ""), True
         try:
             async for chunk in response.aiter_raw():
                 data = decoder.feed(chunk) if decoder else chunk
                 meter.feed(data)
                 yield data
+            cut = False
         except (httpx.HTTPError, HeadroomError) as failure:
             raise UpstreamBroke(str(failure) or type(failure).__name__) from failure
         finally:
-            self.trace.billed.append(meter.finish())
+            self.trace.ended(meter, cut=cut)
 
     async def whole(self, response: httpx.Response) -> bytes:
         async with aclosing(self.read(response)) as pieces:

@@ -12,6 +12,7 @@ from headroom.dialects import Dialect
 from headroom.model import Caller, Compressed, Fidelity, Outcome, Usage
 from headroom.policies import Treatment
 from headroom.proxy.admission import ANONYMOUS, Ticket
+from headroom.proxy.relay import Meter
 from headroom.proxy.routing import Way
 
 
@@ -52,6 +53,7 @@ class Trace:
     cut_by: str = ""  # the label of a conversation that outgrew its model
     arm: str = ""
     came: int = 0  # characters of the prompt
+    said: int = 0  # characters of an answer that was cut before it told its usage
     waste: tuple[tuple[str, int], ...] = ()
     way: Way | None = None  # to a backend, as far as it was gone
     cache: str = ""  # exact or semantic, when the answer is one of before
@@ -142,9 +144,17 @@ class Trace:
             cache_hit=self.cache,
             arm=self.arm,
             chars=self.came,
+            said=self.said,
             retrieved=tuple(self.retrieved),
             waste=self.waste,
         )
+
+    def ended(self, meter: Meter, *, cut: bool) -> None:
+        """Note what an answer was billed; of one that told nothing of its output, or was cut before it could, what was seen of it."""
+        usage = meter.finish()
+        self.billed.append(usage)
+        if cut or usage.output_tokens is None:
+            self.said += meter.said
 
     def cut_what(self, hash: str) -> str:
         """The transform that left an original out: of this request, or of an earlier one that is not told any more."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from headroom.model import Outcome
-from headroom.stats.costing import POSITION, cost_of
+from headroom.stats.costing import POSITION, Usual, cost_of
 from headroom.stats.prices import Prices
 
 SCHEMA_VERSION = 2
@@ -89,9 +89,11 @@ _ERROR_CHARS = 200
 _UNKNOWN: dict[Kind, Any] = {"str": str, "bool": bool, "list": list, "counts": list}
 
 
-def row_of(outcome: Outcome, prices: Prices) -> Row:
+def row_of(outcome: Outcome, prices: Prices, usual: Usual | None = None) -> Row:
     """The row of an outcome; every column of COLUMNS, in their order."""
-    cost, usage = cost_of(outcome, prices), outcome.usage
+    cost, usage = cost_of(outcome, prices, usual), outcome.usage
+    if usual:
+        usual.learn(outcome, cost)
     values = {
         "schema_version": SCHEMA_VERSION,
         "event_id": outcome.request_id,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +21,7 @@ import pytest
 from headroom.ccr import marker
 from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import HTTP, anthropic_turns, asking, await_ready, stats_of
+from tests.stats.disk import in_parquet, on_its_way
 
 ADMIN = {"authorization": "Bearer operators-only"}
 KEY = {"x-api-key": "sk-test"}  # gunicorn binds where we do not know: originals belong to a credential
@@ -88,9 +92,7 @@ def test_every_worker_tells_the_same_also_after_one_was_killed_and_after_a_resta
         send(url, 8)
         stats_of(url, 8, ADMIN)
         (before,) = {figures(url) for _ in range(6)}
-        workers = [int(child) for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
-        serving = [pid for pid in workers if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        os.kill(serving[0], signal.SIGKILL)
+        os.kill(workers_of(server)[0], signal.SIGKILL)
         until = time.monotonic() + WAIT_S
         while True:  # what the dead worker had accepted is lost
             try:
@@ -110,3 +112,45 @@ def test_an_interrupt_ends_everything_quietly(provider: Provider, tmp_path: Path
         os.killpg(server.pid, signal.SIGINT)  # as a terminal does
         out, _ = server.communicate(timeout=WAIT_S)  # returns when the last process of the group has closed its output
         assert b"Traceback" not in out
+
+
+def test_workers_killed_in_a_loop_under_load(provider: Provider, tmp_path: Path) -> None:
+    """What was in the ledger when a worker was killed is there in the end, and nothing is there twice."""
+    acknowledged: set[str] = set()
+    over = threading.Event()
+
+    def ask(url: str) -> None:
+        while not over.is_set():
+            with contextlib.suppress(httpx.TransportError), httpx.Client(timeout=WAIT_S) as client:
+                client.post(f"{url}/v1/messages", json=asking(anthropic_turns(1, 5)), headers=KEY)
+
+    with started(provider, tmp_path, *GUNICORN, "127.0.0.1:PORT") as (url, server), ThreadPoolExecutor(3) as threads:
+        running = [threads.submit(ask, url) for _ in range(3)]
+        try:
+            for _ in range(4):
+                enough = len(acknowledged) + 10
+                while len(acknowledged) < enough:
+                    acknowledged |= on_its_way(tmp_path)
+                    time.sleep(0.02)
+                os.kill(workers_of(server)[0], signal.SIGKILL)
+        finally:
+            over.set()
+        for done in running:
+            done.result(WAIT_S)
+        server.send_signal(signal.SIGTERM)
+        server.wait(WAIT_S)
+    with started(provider, tmp_path, "headroom", "proxy", "--port", "PORT") as (url, _):
+        total = HTTP.get(f"{url}/stats", headers=ADMIN).json()["requests"]["total"]
+        until = time.monotonic() + WAIT_S
+        while waiting := on_its_way(tmp_path):
+            assert time.monotonic() < until, f"{len(waiting)} rows are not compacted"
+            time.sleep(0.05)
+    kept = in_parquet(tmp_path)
+    assert len(kept) == len(set(kept)) == total
+    assert acknowledged <= set(kept)
+
+
+def workers_of(server: subprocess.Popen[bytes]) -> list[int]:
+    """The processes that serve, of gunicorn."""
+    children = [int(child) for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
+    return [pid for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]

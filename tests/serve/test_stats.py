@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -12,16 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import duckdb
 import httpx
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
-from headroom.stats.journal import files
 from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import anthropic_turns, asking, stats_of
 from tests.serve.deployed import Deployed, processes, until
+from tests.stats.disk import in_parquet, on_its_way
 
 pytestmark = pytest.mark.serve
 ADMIN = {"authorization": "Bearer operators-only"}
@@ -31,29 +27,6 @@ KEY = {"x-api-key": "key-a"}
 def total(url: str) -> int:
     with httpx.Client(timeout=WAIT_S) as client:  # a connection of its own, so that any replica may answer
         return int(client.get(f"{url}/stats", headers=ADMIN).raise_for_status().json()["requests"]["total"])
-
-
-def in_parquet(home: Path) -> list[str]:
-    """Event ids; every file is opened in DuckDB, pandas and pyarrow."""
-    found: list[str] = []
-    for file in sorted((home / "stats").rglob("*.parquet")):
-        table = pq.ParquetFile(file).read()
-        assert len(table) == len(pd.read_parquet(file)) == duckdb.sql(f"select count(*) from '{file}'").fetchall()[0][0]
-        found += table.column("event_id").to_pylist() if "outcomes" in file.parts else []
-    return found
-
-
-def on_disk(home: Path) -> set[str]:
-    """Event ids wherever they stand; a file that goes away meanwhile stands in the next place."""
-    found: set[str] = set()
-    for place in ("outbox", "journal"):
-        for file in files(home / "stats" / place):
-            try:
-                lines = file.read_bytes().splitlines(keepends=True)
-            except FileNotFoundError:
-                continue
-            found |= {json.loads(line)["event_id"] for line in lines if line.endswith(b"\n")}
-    return found
 
 
 @contextmanager
@@ -86,7 +59,7 @@ def load(deployed: Deployed, clients: int) -> Iterator[set[str]]:
 
 def settled(home: Path, holds: Callable[[list[str]], bool]) -> list[str]:
     """What is in Parquet once nothing waits in outboxes and journals."""
-    until(lambda: not on_disk(home))
+    until(lambda: not on_its_way(home))
     found = in_parquet(home)
     assert holds(found)
     return found
@@ -129,7 +102,7 @@ def test_killed_in_a_loop_under_load(deployed: Deployed, provider: Provider) -> 
             enough = len(answered) + 15
             until(lambda enough=enough: len(answered) >= enough)  # type: ignore[misc]
             victim = min(processes("Ingress"))
-            acknowledged |= on_disk(home)
+            acknowledged |= on_its_way(home)
             os.kill(victim, signal.SIGKILL)
             until(lambda victim=victim: len(processes("Ingress") - {victim}) == 2)  # type: ignore[misc]
     kept = settled(home, acknowledged.issubset)

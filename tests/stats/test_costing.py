@@ -16,7 +16,7 @@ from headroom.dialects import ANTHROPIC, OPENAI_CHAT
 from headroom.model import Outcome, Policy, Usage
 from headroom.proxy.taken import taken
 from headroom.settings import Settings
-from headroom.stats.costing import cost_of, taken_out
+from headroom.stats.costing import Usual, cost_of, taken_out
 from headroom.stats.prices import Prompt, bundled, nano
 from headroom.stats.rows import COLUMNS, row_of
 from headroom.store import open_store
@@ -118,3 +118,22 @@ def test_a_row_has_every_column_and_is_plain_data() -> None:
     assert row["saved_nanousd"] == row["counterfactual_nanousd"] - row["cost_nanousd"]
     unpriced = row_of(dataclasses.replace(outcome(), model="no-such-model"), bundled())
     assert (unpriced["cost_method"], unpriced["cost_nanousd"], unpriced["saved_nanousd"]) == ("unpriced", None, None)
+
+
+def test_what_nobody_billed_is_estimated_by_what_is_usual_for_the_model() -> None:
+    """Its prompts were billed half from the cache so far; and what was seen of the answer counts as a quarter of its characters."""
+    usual, silent = Usual(), {"billed": (Usage(),), "stream": True, "said": 400, "taken": ((0.5, 1000),)}
+    first = cost_of(outcome(**silent), bundled(), usual)
+    assert (first.method, first.cost) == ("estimated", nano(2000 * 3e-6 + 100 * 15e-6))
+    half = Usage(1200, 10, 1200)
+    row_of(outcome(billed=(half,), usage=half), bundled(), usual)
+    later = cost_of(outcome(**silent), bundled(), usual)
+    assert later.cost == nano(1200 * (3e-6 + 0.3e-6) + 100 * 15e-6)
+    assert later.saved == nano(0.5 * 1200 * (3e-6 + 0.3e-6))
+    assert cost_of(outcome(**silent, model="claude-haiku-4-5"), bundled(), usual).input == nano(2000 * 1e-6)
+
+
+def test_an_answer_that_was_cut_costs_what_was_seen_of_it() -> None:
+    usage = Usage(1000, 1)
+    assert cost_of(outcome(billed=(usage,), said=400), bundled()).cost == nano(0.003 + 100 * 15e-6)
+    assert cost_of(outcome(billed=(Usage(1000, 200),), said=400), bundled()).cost == nano(0.003 + 200 * 15e-6)
