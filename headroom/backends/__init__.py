@@ -5,13 +5,16 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 
+from headroom.backends.azure import Azure
 from headroom.backends.base import Ask, Backend, Broken, Outgoing, Reader
+from headroom.backends.bedrock import Bedrock
 from headroom.backends.direct import Anthropic, OpenAI
 from headroom.backends.openai_compatible import OpenAICompatible
 from headroom.backends.openrouter import OpenRouter
+from headroom.backends.vertex_ai import VertexAI
 from headroom.settings import BackendSpec
 
-BACKENDS = {backend.kind: backend for backend in (Anthropic, OpenAI, OpenAICompatible, OpenRouter)}
+BACKENDS = {backend.kind: backend for backend in (Anthropic, OpenAI, Azure, Bedrock, OpenAICompatible, OpenRouter, VertexAI)}
 
 
 def open_backend(name: str, spec: BackendSpec) -> Backend:

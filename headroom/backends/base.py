@@ -97,7 +97,10 @@ class Backend(Protocol):
     base: str
 
     def model(self, name: str) -> str:
-        """What a model is called, and billed as, there; a name that is qualified, or not known, stays."""
+        """What a model is called there; a name that is qualified, or not known, stays."""
+
+    def billed(self, name: str) -> str:
+        """What the ledger and the price lists call it."""
 
     def outgoing(self, ask: Ask) -> Outgoing:
         """Address and body. Raises InvalidRequest for what this backend does not take."""
@@ -138,6 +141,9 @@ class Plain:
     def model(self, name: str) -> str:
         return self.spec.models.get(name) or self.models.get(name, name)
 
+    def billed(self, name: str) -> str:
+        return self.model(name)
+
     def sign(self, out: Outgoing) -> Outgoing:
         return out
 
@@ -171,6 +177,16 @@ def secret(name: str, variable_name: str) -> str:
 def without_credentials(headers: HeaderList) -> HeaderList:
     """What a client sent less what could sign a request, or tell a cloud who the client is."""
     return [(name, value) for name, value in headers if name not in CREDENTIALS and not name.startswith(b"x-amz-")]
+
+
+def said(body: bytes) -> dict[str, Any]:
+    """The object that a JSON body holds, the first of a list; empty for any other body."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    value = value[0] if isinstance(value, list) and value else value
+    return value if isinstance(value, dict) else {}
 
 
 def from_query(query: bytes, *drop: bytes) -> bytes:

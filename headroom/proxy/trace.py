@@ -104,7 +104,7 @@ class Trace:
             timestamp=time.time(),
             dialect=self.dialect.name,
             provider=self.way.backend.kind if self.way else self.dialect.provider,
-            model=self.way.backend.model(self.model) if self.way else self.model,
+            model=self.way.backend.billed(self.model) if self.way else self.model,
             mode=self.mode,
             status=self.status,
             stream=self.stream,

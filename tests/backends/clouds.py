@@ -6,10 +6,23 @@ turned into the cloud's. Whatever is not as the cloud wants it is noted in `refu
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote
+
+import jwt
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.provider import Provider, Received, running
 
@@ -38,6 +51,13 @@ class Cloud:
     def model(self, name: str) -> str:
         """What the model that clients call `name` must be called here."""
         return name
+
+    def billed(self, name: str) -> str:
+        """What it must be called in the ledger."""
+        return self.model(name)
+
+    def account(self, folder: Path) -> None:
+        """Files that its credentials need."""
 
     def plain(self, received: Received) -> tuple[str, bytes]:
         """Path and body of the plain API. Raises AssertionError for what the cloud would refuse."""
@@ -135,7 +155,7 @@ class OpenRouter(Cloud):
         return {"kind": self.kind, "url": f"{self.url}/api/v1"}
 
     def model(self, name: str) -> str:
-        return {"claude-sonnet-4-5": "anthropic/claude-sonnet-4.5", "gpt-5": "openai/gpt-5"}.get(name, name)
+        return {"claude-sonnet-4-5-20250929": "anthropic/claude-sonnet-4.5", "gpt-5": "openai/gpt-5"}.get(name, name)
 
     def plain(self, received: Received) -> tuple[str, bytes]:
         assert received.header("authorization") == ["Bearer sk-or-key"]
@@ -145,7 +165,222 @@ class OpenRouter(Cloud):
         return path.removeprefix("/api"), received.body
 
 
-CLOUDS: tuple[type[Cloud], ...] = (Compatible, KeyedCompatible, OpenRouter)
+class Azure(Cloud):
+    """The v1 API: the deployment is the model of the body, no api-version."""
+
+    kind = "azure"
+    speaks = (Gpt, Codex)
+    env: ClassVar[dict[str, str]] = {"AZURE_API_KEY": "azure-key"}
+
+    def spec(self) -> dict[str, Any]:
+        return super().spec() | {"models": {"gpt-5": "our-deployment"}}
+
+    def model(self, name: str) -> str:
+        return "our-deployment" if name == "gpt-5" else name
+
+    def billed(self, name: str) -> str:
+        return name
+
+    def plain(self, received: Received) -> tuple[str, bytes]:
+        assert received.header("api-key") == ["azure-key"]
+        assert not received.header("authorization"), "the client's credential"
+        path, _, query = received.target.partition("?")
+        assert path.startswith("/openai/v1/")
+        assert "api-version" not in query
+        return path.removeprefix("/openai"), received.body
+
+    def said(self, received: Received, status: int, content_type: str, body: bytes) -> tuple[str, bytes]:
+        """Its gateway's own errors have no type."""
+        if status < 400 or not body:
+            return content_type, body
+        return content_type, json.dumps({"error": {"code": str(status), "message": json.loads(body)["error"]["message"]}}).encode()
+
+
+class AzureDeployments(Azure):
+    """The API before: chat at its deployment, and an api-version."""
+
+    def spec(self) -> dict[str, Any]:
+        return super().spec() | {"api_version": "2025-04-01-preview", "url": f"{self.url}/"}
+
+    def plain(self, received: Received) -> tuple[str, bytes]:
+        assert received.header("api-key") == ["azure-key"]
+        path, _, query = received.target.partition("?")
+        assert query.split("&").count("api-version=2025-04-01-preview") == 1
+        if path == "/openai/responses":
+            return "/v1/responses", received.body
+        deployment, _, rest = path.removeprefix("/openai/deployments/").partition("/")
+        assert deployment == json.loads(received.body)["model"]
+        return f"/v1/{rest}", received.body
+
+    def said(self, received: Received, status: int, content_type: str, body: bytes) -> tuple[str, bytes]:
+        if status < 400 or not body:
+            return content_type, body
+        return content_type, json.dumps({"statusCode": status, "message": json.loads(body)["error"]["message"]}).encode()
+
+
+class Bedrock(Cloud):
+    """Recomputes the signature with botocore, and speaks event streams."""
+
+    kind = "bedrock"
+    speaks = (Claude,)
+    region: ClassVar[str] = "us-east-1"
+    env: ClassVar[dict[str, str]] = {
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+        "AWS_SESSION_TOKEN": "session/token==",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+    def spec(self) -> dict[str, Any]:
+        return super().spec() | {"region": self.region}
+
+    def model(self, name: str) -> str:
+        return "us.anthropic.claude-sonnet-4-5-20250929-v1:0" if name == "claude-sonnet-4-5-20250929" else name
+
+    def plain(self, received: Received) -> tuple[str, bytes]:
+        self._verify(received)
+        model, operation = re.fullmatch(r"/model/([^/]+)/([a-z-]+)", received.target).groups()  # type: ignore[union-attr]
+        assert ":" not in model
+        body = received.json
+        if operation == "count-tokens":
+            body = json.loads(base64.b64decode(body["input"]["invokeModel"]["body"]))
+            assert body["max_tokens"] == 1
+            assert not unquote(model).startswith(("us.", "eu.", "global."))
+        assert body.pop("anthropic_version") == "bedrock-2023-05-31"
+        assert not {"model", "stream"} & body.keys()
+        if operation == "count-tokens":
+            return "/v1/messages/count_tokens", json.dumps(body | {"model": unquote(model)}).encode()
+        stream = {"invoke": False, "invoke-with-response-stream": True}[operation]
+        return "/v1/messages", json.dumps(body | {"model": unquote(model), "stream": stream}).encode()
+
+    def _verify(self, received: Received) -> None:
+        """AWS's own check: what is signed, by whom, for which service and region, over which bytes."""
+        (authorization,) = received.header("authorization")
+        found = re.fullmatch(
+            r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, SignedHeaders=([^,]+), Signature=([0-9a-f]{64})",
+            authorization,
+        )
+        assert found, authorization
+        key, day, region, service, signed, signature = found.groups()
+        assert (key, region, service) == (self.env["AWS_ACCESS_KEY_ID"], self.region, "bedrock")
+        names = signed.split(";")
+        assert {"host", "x-amz-date", "x-amz-security-token"} <= set(names)
+        headers = {name: received.header(name)[0] for name in names}
+        assert headers["x-amz-date"].startswith(day)
+        assert headers["x-amz-security-token"] == self.env["AWS_SESSION_TOKEN"]
+        request = AWSRequest(received.method, f"http://{headers['host']}{received.target}", headers=headers, data=received.body)
+        request.context["timestamp"] = headers["x-amz-date"]
+        auth = SigV4Auth(Credentials(key, self.env["AWS_SECRET_ACCESS_KEY"], self.env["AWS_SESSION_TOKEN"]), service, region)
+        canonical = auth.canonical_request(request)
+        assert auth.signature(auth.string_to_sign(request, canonical), request) == signature, canonical
+
+    def said(self, received: Received, status: int, content_type: str, body: bytes) -> tuple[str, bytes]:
+        if status >= 400:
+            return content_type, json.dumps({"message": json.loads(body)["error"]["message"]}).encode() if body else b""
+        if received.target.endswith("/count-tokens"):
+            return content_type, json.dumps({"inputTokens": json.loads(body)["input_tokens"]}).encode() if body else b""
+        if not content_type.startswith("text/event-stream"):
+            return content_type, body
+        events = [json.loads(line[6:]) for line in body.decode().splitlines() if line.startswith("data: ")]
+        return "application/vnd.amazon.eventstream", b"".join(map(chunk, events))
+
+
+def chunk(event: Any) -> bytes:
+    """One event of a model as Bedrock streams it, with the padding that hides its length."""
+    told = {"bytes": base64.b64encode(json.dumps(event).encode()).decode(), "p": "abcdefghij"}
+    return frame({":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}, json.dumps(told).encode())
+
+
+def frame(headers: dict[str, str], payload: bytes) -> bytes:
+    """A frame of `application/vnd.amazon.eventstream`."""
+    named = b"".join(
+        bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode() for name, value in headers.items()
+    )
+    prelude = struct.pack(">II", 16 + len(named) + len(payload), len(named))
+    head = prelude + struct.pack(">I", zlib.crc32(prelude)) + named + payload
+    return head + struct.pack(">I", zlib.crc32(head))
+
+
+def exception(name: str, message: str) -> bytes:
+    headers = {":exception-type": name, ":content-type": "application/json", ":message-type": "exception"}
+    return frame(headers, json.dumps({"message": message}).encode())
+
+
+class VertexAI(Cloud):
+    """Checks the token that its own token endpoint gave for a signed assertion of the service account."""
+
+    kind = "vertex_ai"
+    speaks = (Claude, Gpt)
+
+    def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.tokens = 0
+        self.env = {"GOOGLE_APPLICATION_CREDENTIALS": "", "NO_GCE_CHECK": "true"}  # type: ignore[misc]
+
+    def account(self, folder: Path) -> None:
+        """A service account's key file, whose tokens come from here."""
+        pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        account = {"type": "service_account", "project_id": "our-project", "private_key_id": "k1", "private_key": pem}
+        account |= {"client_email": "headroom@our-project.iam.gserviceaccount.com", "client_id": "1", "token_uri": f"{self.url}/token"}
+        file = folder / "account.json"
+        file.write_text(json.dumps(account))
+        self.env["GOOGLE_APPLICATION_CREDENTIALS"] = str(file)
+
+    def spec(self) -> dict[str, Any]:
+        return super().spec() | {"region": "us-east5"}
+
+    def model(self, name: str) -> str:
+        return {"claude-sonnet-4-5-20250929": "claude-sonnet-4-5@20250929", "gemini-2.5-pro": "google/gemini-2.5-pro"}.get(name, name)
+
+    def billed(self, name: str) -> str:
+        return self.model(name).removeprefix("google/")
+
+    def plain(self, received: Received) -> tuple[str, bytes]:
+        assert received.header("authorization") == [f"Bearer ya29.{self.tokens}"]
+        assert not received.header("x-api-key"), "the client's credential"
+        place, body = "/v1/projects/our-project/locations/us-east5", received.json
+        assert received.target.startswith(f"{place}/")
+        rest = received.target.removeprefix(place)
+        if rest == "/endpoints/openapi/chat/completions":
+            return "/v1/chat/completions", received.body
+        assert body.pop("anthropic_version") == "vertex-2023-10-16"
+        model, _, verb = rest.removeprefix("/publishers/anthropic/models/").partition(":")
+        if model == "count-tokens":
+            assert verb == "rawPredict"
+            return "/v1/messages/count_tokens", json.dumps(body).encode()
+        assert "model" not in body
+        assert verb == ("streamRawPredict" if body.get("stream") else "rawPredict")
+        return "/v1/messages", json.dumps(body | {"model": unquote(model)}).encode()
+
+    def _token(self, received: Received) -> None:
+        assertion = parse_qs(received.body.decode())["assertion"][0]
+        claims = jwt.decode(assertion, self._key.public_key(), algorithms=["RS256"], audience="https://oauth2.googleapis.com/token")
+        assert claims["scope"] == "https://www.googleapis.com/auth/cloud-platform"
+        self.tokens += 1
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/token":
+            body = b""
+            while (message := await receive()).get("more_body"):
+                body += message["body"]
+            received = Received("POST", "/token", (), body + message["body"])
+            self._token(received)
+            told = json.dumps({"access_token": f"ya29.{self.tokens}", "expires_in": 3600, "token_type": "Bearer"}).encode()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+            await send({"type": "http.response.body", "body": told})
+            return
+        await super().__call__(scope, receive, send)
+
+    def said(self, received: Received, status: int, content_type: str, body: bytes) -> tuple[str, bytes]:
+        """Google's errors, which its OpenAI endpoint gives in a list."""
+        if status < 400 or not body:
+            return content_type, body
+        error = {"error": {"code": status, "message": json.loads(body)["error"]["message"], "status": "RESOURCE_EXHAUSTED"}}
+        return content_type, json.dumps([error] if "openapi" in received.target else error).encode()
+
+
+CLOUDS: tuple[type[Cloud], ...] = (KeyedCompatible, OpenRouter, Azure, AzureDeployments, Bedrock, VertexAI)
 
 
 @contextmanager

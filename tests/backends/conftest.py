@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.clouds import CLOUDS, Cloud, standing
+from tests.backends.clouds import Cloud, standing
 from tests.provider import Provider
 from tests.proxy.faces import serving, settings_for
 
@@ -44,13 +44,14 @@ def _nowhere_else() -> Iterator[None]:
     assert _elsewhere == []
 
 
-@pytest.fixture(scope="module", params=CLOUDS, ids=lambda cloud: cloud.__name__)
-def _behind(request: pytest.FixtureRequest, _provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Cloud]]:
+@pytest.fixture(scope="module")
+def behind(request: pytest.FixtureRequest, _provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Cloud]]:
     kind: type[Cloud] = request.param
     with pytest.MonkeyPatch.context() as patch, standing(kind, _provider) as cloud:
+        home = tmp_path_factory.mktemp(kind.__name__)
+        cloud.account(home)
         for name, value in cloud.env.items():
             patch.setenv(name, value)
-        home = tmp_path_factory.mktemp(kind.__name__)
         nobody = "http://127.0.0.1:9"  # Anthropic's and OpenAI's own APIs: nothing may go there
         backends = {"named": {"cloud": cloud.spec()}, "use": "cloud"}
         with serving(settings_for(nobody, home, backends=backends)) as url:
@@ -58,9 +59,9 @@ def _behind(request: pytest.FixtureRequest, _provider: Provider, tmp_path_factor
 
 
 @pytest.fixture
-def cloud(_behind: tuple[str, Cloud], provider: Provider) -> Iterator[Cloud]:
+def cloud(behind: tuple[str, Cloud], provider: Provider) -> Iterator[Cloud]:
     """The cloud that the proxy at `gateway` sends everything to; nothing that arrives there is amiss."""
-    _, cloud = _behind
+    _, cloud = behind
     cloud.refusals.clear()
     cloud.arrived.clear()
     yield cloud
@@ -68,5 +69,5 @@ def cloud(_behind: tuple[str, Cloud], provider: Provider) -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def gateway(_behind: tuple[str, Cloud]) -> str:
-    return _behind[0]
+def gateway(behind: tuple[str, Cloud]) -> str:
+    return behind[0]

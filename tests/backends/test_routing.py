@@ -127,6 +127,9 @@ def test_a_policy_names_a_backend(provider: Provider, tmp_path: Path) -> None:
 
 
 NOTHING_SET = {
+    "azure": "AZURE_API_BASE is not set",
+    "bedrock": "set --region or AWS_REGION",
+    "vertex_ai": "set --region",
     "openai_compatible": "`url` is not set",
     "openrouter": "OPENROUTER_API_KEY is not set",
 }
@@ -147,6 +150,30 @@ def test_without_what_it_needs_nothing_starts(kind: str, tmp_path: Path) -> None
     assert ended.returncode != 0
     assert NOTHING_SET[kind] in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr
+
+
+CREDENTIALS_MISSING: dict[str, tuple[dict[str, Any], str]] = {
+    "azure": ({"url": "https://x.openai.azure.com"}, "AZURE_API_KEY is not set"),
+    "bedrock": ({"region": "us-east-1"}, "no AWS credentials; set AWS_ACCESS_KEY_ID"),
+    "vertex_ai": ({"region": "us-east5"}, "set GOOGLE_APPLICATION_CREDENTIALS"),
+}
+
+
+@pytest.mark.parametrize("kind", CREDENTIALS_MISSING)
+def test_without_credentials_nothing_starts(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}.items():
+        monkeypatch.setenv(name, value)
+    more, message = CREDENTIALS_MISSING[kind]
+    with pytest.raises(SettingsError, match=message):
+        Backends(Settings.model_validate({"backends": {"use": kind, **more}}))
+
+
+@pytest.mark.parametrize(("kind", "module"), [("azure", "azure.identity"), ("bedrock", "botocore.session"), ("vertex_ai", "google.auth")])
+def test_without_the_sdk_nothing_starts(kind: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    extra = {"vertex_ai": "vertex"}.get(kind, kind)
+    with pytest.raises(SettingsError, match=rf"pip install 'headroom\[{extra}\]'"):
+        Backends(Settings.model_validate({"backends": {"use": kind, "region": "us-east-1", "url": "https://h"}}))
 
 
 @pytest.mark.parametrize(
