@@ -3,8 +3,8 @@
 Which requests take part: those that want the same answer every time (a temperature of 0, or a
 seed). A request that is sampled is answered by the provider however often it comes: who sends it
 again wants another answer. `cache.sampled`, or the request header `x-headroom-cache: on`, lets those
-take part too; `x-headroom-cache: off` and `x-headroom-bypass: true` keep a request out. As HTTP has
-it, `cache-control: no-cache` asks the provider and keeps what it says, `no-store` keeps nothing.
+take part too; `x-headroom-cache: off` and `x-headroom-bypass: true` keep a request out, `exact` from answers to other
+wordings. As HTTP has it, `cache-control: no-cache` asks the provider and keeps what it says, `no-store` keeps nothing.
 
 The key is over the client's own request, so how it was compressed is no part of it. A store that
 fails is a miss.
@@ -21,13 +21,16 @@ from starlette.types import Message, Send
 from headroom.cache.exact import JSON, MAX_ANSWER_BYTES, STREAM, Answer, Told, told_for
 from headroom.cache.flights import Place
 from headroom.cache.key import asks_for_sameness, exact_key, surroundings, unfit
+from headroom.cache.question import Lone, key_with, lone_question
 from headroom.dialects import ANSWERS, Dialect
 from headroom.errors import StoreUnavailable
 from headroom.model import Call, Caller
 from headroom.policies import CacheRule
 from headroom.proxy.admission import ANONYMOUS
 from headroom.proxy.body import Incoming
+from headroom.proxy.compress import Degraded
 from headroom.proxy.services import Services
+from headroom.proxy.similar import TIER
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
 from headroom.worker import STORE_UNAVAILABLE
@@ -62,52 +65,79 @@ class Capture:
         return Told(self._status, self._headers, bytes(self.body))
 
 
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An answer given before, and its body as a request wants it; `similarity` when it was given to another wording."""
+
+    answer: Answer
+    body: bytes
+    similarity: float | None = None
+
+
 @dataclass(frozen=True)
 class Question:
-    """A request that takes part: where its answer is kept, and what may be done."""
+    """A request that takes part: where its answer is kept, and what may be done. `lone` is what it asks, where meaning is compared."""
 
     scope: str
     key: str
     call: Call
     dialect: Dialect
     read: bool
-    write: bool
     single_flight: bool
+    around: tuple[str, ...]
+    lone: Lone | None = None
+    threshold: float = 1.0  # the least cosine of another wording
 
     @property
     def place(self) -> Place:
         return self.scope, self.key
 
-    async def known(self, services: Services, trace: Trace) -> tuple[Answer, bytes] | None:
-        """An answer given before and its body as this request wants it; also one that is on its way, where waiting for it is no loss.
+    async def known(self, services: Services, trace: Trace) -> Hit | None:
+        """An answer given before, to this request or to one that asks the same; also one that is on its way, where waiting is no loss.
 
         A stream is never held back, and an answer to a request with tools is likely none that may be given again.
         """
         if not self.read:
             return None
-        found = await self._find(services, trace)
+        found = await self._find(self.key, services, trace)
         patient = self.single_flight and not self.call.stream and not self.call.body.get("tools")
         if found is None and patient and await services.flights.wait(self.place):
-            found = await self._find(services, trace)
-        return found
+            found = await self._find(self.key, services, trace)
+        return found or await self._similar(services, trace)
 
-    async def _find(self, services: Services, trace: Trace) -> tuple[Answer, bytes] | None:
+    async def _find(self, key: str, services: Services, trace: Trace, similarity: float | None = None) -> Hit | None:
         try:
-            answer = await services.answers.get(self.scope, self.key)
+            answer = await services.answers.get(self.scope, key)
         except StoreUnavailable:
             trace.degraded = (*trace.degraded, _STORE_DOWN)
             return None
         body = told_for(answer, self.call, ANSWERS[self.dialect]) if answer else None
-        return (answer, body) if answer and body is not None else None
+        return Hit(answer, body, similarity) if answer and body is not None else None
+
+    async def _similar(self, services: Services, trace: Trace) -> Hit | None:
+        """The answer to another wording, if this very request with those words has its key: then nothing else differs."""
+        if self.lone is None:
+            return None
+        try:
+            found = await services.similar.find(self.lone, self.threshold)
+        except Degraded as degraded:
+            trace.degraded = (*trace.degraded, (TIER, degraded.reason))
+            return None
+        if found is None or key_with(self.call, found.text, self.around) != found.key:
+            return None
+        return await self._find(found.key, services, trace, found.similarity)
 
     async def keep(self, capture: Capture, services: Services, trace: Trace) -> None:
         """Keep the answer that was given, if it is complete and may be given again."""
-        if not self.write or not capture.complete:
+        if not capture.complete:
             return
         try:
-            await services.answers.put(self.scope, self.key, capture.told(), ANSWERS[self.dialect])
+            kept = await services.answers.put(self.scope, self.key, capture.told(), ANSWERS[self.dialect])
         except StoreUnavailable:
             trace.degraded = (*trace.degraded, _STORE_DOWN)
+            return
+        if kept and self.lone:
+            services.similar.learn(self.scope, self.lone, self.key)
 
 
 async def question(
@@ -125,13 +155,24 @@ async def question(
         return None
     if not (sampled or wish in ("on", "true") or asks_for_sameness(call)) or unfit(call):
         return None
+    semantic = _either(rule.semantic, settings.semantic) and wish != "exact"
     around = surroundings(address, request.scope["query_string"].decode("latin-1"), headers)
     try:
         key = await offload(len(call.text), exact_key, call, around)
+        lone = lone_question(call, caller.scope, around) if semantic and services.similar.usable else None
     except RecursionError:
         return None
-    patient = _either(rule.single_flight, settings.single_flight)
-    return Question(caller.scope, key, call, dialect, read="no-cache" not in control, write=True, single_flight=patient)
+    return Question(
+        caller.scope,
+        key,
+        call,
+        dialect,
+        read="no-cache" not in control,
+        single_flight=_either(rule.single_flight, settings.single_flight),
+        around=around,
+        lone=lone,
+        threshold=settings.threshold if rule.threshold is None else rule.threshold,
+    )
 
 
 def _either(first: bool | None, second: bool) -> bool:
@@ -143,14 +184,15 @@ def is_bypassed(headers: Headers) -> bool:
     return headers.get("x-headroom-bypass", "").lower() == "true" or headers.get("x-headroom-mode", "").lower() in ("off", "passthrough")
 
 
-async def tell(answer: Answer, body: bytes, call: Call, send: Send, trace: Trace, received: float) -> None:
+async def tell(hit: Hit, call: Call, send: Send, trace: Trace, received: float) -> None:
     """Give the answer again, in one piece, and say that it is one of before; `received` is when the request came, monotonic."""
-    trace.cache, trace.status = "exact", 200
+    trace.cache, trace.status = "exact" if hit.similarity is None else "semantic", 200
+    trace.similarity = hit.similarity
     trace.overhead_ms = trace.ttfb_ms = 1000 * (time.perf_counter() - received)
     kind = f"{STREAM}; charset=utf-8" if call.stream else JSON
-    headers = [(b"content-type", kind.encode()), (b"age", str(answer.age_s(time.time())).encode()), *trace.headers()]
+    headers = [(b"content-type", kind.encode()), (b"age", str(hit.answer.age_s(time.time())).encode()), *trace.headers()]
     if not call.stream:
-        headers.append((b"content-length", str(len(body)).encode()))
+        headers.append((b"content-length", str(len(hit.body)).encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await send({"type": "http.response.body", "body": hit.body, "more_body": False})
     trace.complete = True

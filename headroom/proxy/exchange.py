@@ -20,14 +20,13 @@ from starlette.types import Receive, Scope, Send
 
 from headroom import waste
 from headroom.backends.base import HeaderList
-from headroom.cache.exact import Answer
 from headroom.conversation import read_conversation
 from headroom.dialects import Dialect
 from headroom.dialects.base import splice, system_texts
 from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed
 from headroom.proxy.admission import ANONYMOUS
-from headroom.proxy.answers import Capture, Question, question, tell
+from headroom.proxy.answers import Capture, Hit, Question, question, tell
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
 from headroom.proxy.context import Asking, asking, fitted
@@ -104,7 +103,7 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     trace.ticket = await services.admission.admit(caller, call, billed_by, billed_as, trace.chars, trace.request_id)
     asked, known = await looked_up(request, call, target.address, trace, services)
     if known:
-        await tell(*known, call, send, trace, received)
+        await tell(known, call, send, trace, received)
     elif asked:
         with services.flights.lead(asked.place):
             capture = Capture(send)
@@ -149,10 +148,8 @@ async def forward(request: Incoming, call: Call, send: Send, trace: Trace, servi
         await closed(response)
 
 
-async def looked_up(
-    request: Incoming, call: Call, address: str, trace: Trace, services: Services
-) -> tuple[Question | None, tuple[Answer, bytes] | None]:
-    """The request as the cache knows it, and the answer given before with its body; whatever fails is a miss."""
+async def looked_up(request: Incoming, call: Call, address: str, trace: Trace, services: Services) -> tuple[Question | None, Hit | None]:
+    """The request as the cache knows it, and the answer given before; whatever fails is a miss."""
     try:
         asked = await question(request, call, trace.caller, trace.dialect, services, trace.treatment.cache, address)
         return asked, await asked.known(services, trace) if asked else None

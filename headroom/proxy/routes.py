@@ -79,10 +79,11 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
 
     @router.post("/cache/clear", summary="Forget the caller's cached answers; with the admin key, everybody's")
     async def clear_cache(request: Request) -> Response:
-        if is_admin(request.headers, settings):
-            return _json({"status": "cleared", "cleared": await services.store.drop_answers(None), "scope": "all"})
-        caller = known(await admission.identify(request.headers))
-        return _json({"status": "cleared", "cleared": await services.store.drop_answers(caller.scope), "scope": "own"})
+        everybody = is_admin(request.headers, settings)
+        scope = None if everybody else known(await admission.identify(request.headers)).scope
+        cleared = await services.store.drop_answers(scope)
+        await services.similar.clear(scope)
+        return _json({"status": "cleared", "cleared": cleared, "scope": "all" if everybody else "own"})
 
     @router.get("/v1/retrieve/stats", summary="How much is stored and was asked for again")
     async def retrieve_stats(request: Request) -> Response:
@@ -102,10 +103,11 @@ def _health_routes(router: APIRouter, services: Services) -> None:
     settings, started = services.settings, time.time()
 
     def checks() -> dict[str, dict[str, Any]]:
-        ready, embed, prune = services.compress.ready, services.embed, services.prune
+        ready, embed, similar, prune = services.compress.ready, services.embed, services.similar, services.prune
         return {
             "compressor": {"enabled": settings.optimize, "ready": ready, "status": "ready" if ready else "starting"},
             "scorer": {"enabled": settings.optimize and embed.enabled, "ready": embed.ready, "status": embed.status},
+            "semantic_cache": {"enabled": similar.enabled, "ready": similar.ready, "status": similar.status},
             "llmlingua": {"enabled": settings.optimize and prune.enabled, "ready": prune.ready, "status": prune.status},
         }
 

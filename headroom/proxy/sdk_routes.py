@@ -283,7 +283,7 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
         "optimization_latency_ms": row.get("overhead_ms"),
         "total_latency_ms": row.get("total_ms"),
         "transforms_applied": row.get("transforms", []),
-        "semantic_cache_hit": row.get("cache_hit", "") == "hit-semantic",
+        "semantic_cache_hit": row.get("cache_hit", "") == "semantic",
     }
     timestamp = row.get("timestamp", 0)
     if isinstance(timestamp, int | float):

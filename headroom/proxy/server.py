@@ -47,10 +47,13 @@ def create_app(services: Services) -> FastAPI:
         await services.rollout.start()
         if services.settings.optimize:
             await services.compress.start()
-            await services.embed.start()
             await services.prune.start()
+        if services.settings.optimize or services.settings.cache.enabled:
+            await services.embed.start()
+        await services.similar.start()
         yield
         await services.rollout.close()
+        await services.similar.close()
         await services.compress.close()
         await services.embed.close()
         await services.prune.close()

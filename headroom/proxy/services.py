@@ -19,6 +19,7 @@ from headroom.proxy.replay import Replay
 from headroom.proxy.retrievals import Retrievals
 from headroom.proxy.rollout import Rollout
 from headroom.proxy.routing import Backends
+from headroom.proxy.similar import LocalNeighbours, Neighbours, Similar
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
 from headroom.stats.book import Book
@@ -43,6 +44,7 @@ class Services:
     admission: Admission
     answers: ExactCache
     holdout: HeldOut
+    similar: Similar
     learning: Learning | None = None
     embed: Embed = field(default_factory=NoEmbed)
     prune: Prune = field(default_factory=NoPrune)
@@ -57,14 +59,17 @@ def open_services(
     embed: Embed | None = None,
     recorder: Statistics | None = None,
     prune: Prune | None = None,
+    neighbours: Neighbours | None = None,
 ) -> Services:
-    """What the settings name; no vectors without `embed`, the ledger of this machine without `recorder`, all words without `prune`.
+    """What the settings name; no vectors without `embed`, the ledger of this machine without `recorder`, all words without `prune`,
+    an index in this process without `neighbours`.
 
     Raises SettingsError.
     """
     store = open_store(settings)
     threaded = ThreadedStore(store)
     replay = Replay(threaded, renew_s=min(600.0, 36 * settings.store.ttl_hours))  # a hundredth of a lifetime
+    embed = embed or NoEmbed()
     return Services(
         settings=settings,
         compress=compress,
@@ -78,8 +83,9 @@ def open_services(
         holdout=HeldOut(threaded, settings.stats.holdout),
         learning=open_learning(store, settings),
         admission=Admission(settings, threaded),
-        embed=embed or NoEmbed(),
+        embed=embed,
         prune=prune or NoPrune(),
+        similar=Similar(settings, embed, threaded, neighbours or LocalNeighbours(settings, store)),
     )
 
 

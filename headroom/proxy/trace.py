@@ -57,6 +57,7 @@ class Trace:
     waste: tuple[tuple[str, int], ...] = ()
     way: Way | None = None  # to a backend, as far as it was gone
     cache: str = ""  # exact or semantic, when the answer is one of before
+    similarity: float | None = None  # of the question it was given to, when that was another one
 
     @property
     def mode(self) -> Fidelity:
@@ -174,5 +175,6 @@ class Trace:
             "cache": f"hit-{self.cache}" if self.cache else "miss",
             "policy": f"{self.treatment.rule or 'default'}@{self.treatment.version}" if self.treatment.version else "",
             "shadow-tokens-saved": self.found() if self.shadow else "",
+            "cache-similarity": "" if self.similarity is None else f"{self.similarity:.4f}",
         }
         return [(f"x-headroom-{name}".encode(), str(value).encode("latin-1")) for name, value in values.items() if value != ""]

@@ -240,6 +240,38 @@ class CacheSettings(Section):
         "whether a request that takes part, streams nothing and has no tools waits for the answer to an equal one that is on its way",
         env="HEADROOM_CACHE_SINGLE_FLIGHT",
     )
+    semantic: bool = field(
+        True,
+        "whether a lone question without tools is also answered with the answer to one that says the same in other words; "
+        "needs an embedding model",
+        env="HEADROOM_CACHE_SEMANTIC",
+    )
+    threshold: float = field(
+        0.8,
+        "cosine of two questions from which on their words are compared; above all it says how many need to be",
+        env="HEADROOM_CACHE_THRESHOLD",
+        ge=0.5,
+        le=1,
+    )
+    lookup_ms: int = field(
+        40,
+        "milliseconds for finding an earlier question, its vector included; later than that the provider is asked",
+        env="HEADROOM_CACHE_LOOKUP_MS",
+        ge=1,
+    )
+    semantic_entries: int = field(100_000, "questions kept; above it the oldest go", env="HEADROOM_CACHE_SEMANTIC_ENTRIES", ge=100)
+    semantic_mb: int = field(
+        512,
+        "memory for them in one process; above it the namespaces go that were not asked for longest",
+        env="HEADROOM_CACHE_SEMANTIC_MB",
+        ge=1,
+    )
+    snapshot_dir: UserPath | None = field(
+        None, "directory of the index's snapshots (default: semantic in the home directory)", env="HEADROOM_CACHE_SNAPSHOT_DIR"
+    )
+    snapshot_every: int = field(
+        1000, "questions after which the index is saved, and a tenth of those it holds", env="HEADROOM_CACHE_SNAPSHOT_EVERY", ge=1
+    )
     ttl_s: float = field(3600.0, "seconds for which an answer is given again", env="HEADROOM_CACHE_TTL_S", gt=0)
     max_mb: int = field(256, "size of all cached answers; above it the oldest go", env="HEADROOM_CACHE_MAX_MB", ge=1)
 

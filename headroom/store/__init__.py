@@ -8,7 +8,7 @@ from headroom.store.base import Store
 from headroom.store.sqlite import SqliteStore
 from headroom.store.vault import Away, Seal, Vault, key_of
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "open_seal", "open_store"]
 
 
 def open_store(settings: Settings) -> Store:
@@ -22,10 +22,16 @@ def open_store(settings: Settings) -> Store:
     return SqliteStore(settings.store_path, ttl_s, max_bytes, vault=_vault(settings), max_answers_bytes=answers)
 
 
-def _vault(settings: Settings) -> Vault:
+def open_seal(settings: Settings) -> Seal:
+    """What seals whatever is kept outside the store, with the store's own key. Raises SettingsError."""
     store = settings.store
     name = store.encryption_key
     key = key_of(variable(name), name)
     if key is None and name != type(store)().encryption_key:
         raise SettingsError(f"store.encryption_key: the variable {name or '(none)'} is empty")
-    return Vault(Seal(key), Away(store.blobs_url) if store.blobs_url else None, 1000 * store.blobs_above_kb)
+    return Seal(key)
+
+
+def _vault(settings: Settings) -> Vault:
+    store = settings.store
+    return Vault(open_seal(settings), Away(store.blobs_url) if store.blobs_url else None, 1000 * store.blobs_above_kb)
