@@ -36,7 +36,8 @@ from headroom.context.fit import TOO_MUCH_PROTECTED
 from headroom.context.intelligent import ByImportance
 from headroom.context.rolling_window import OldestFirst
 from headroom.conversation import by_key
-from headroom.model import Compressed, Job, JobResult
+from headroom.errors import StoreUnavailable
+from headroom.model import Compressed, Job, JobResult, Outcome
 from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.replay import Replay
@@ -46,6 +47,9 @@ from headroom.proxy.upstream import Upstream
 from headroom.scoring import importance
 from headroom.scoring.embedding import Embedder, EmbeddingMemo, joined
 from headroom.settings import Settings
+from headroom.stats.book import View
+from headroom.stats.ledger import Groups, Query
+from headroom.stats.series import Series
 from headroom.store import Store, open_store
 from headroom.store.threaded import ThreadedStore
 from headroom.tokens import counter
@@ -148,6 +152,27 @@ class Counting(Replay):
         return await super().first(results)
 
 
+class Outcomes(asyncio.Queue[Outcome]):
+    """Statistics that are read one request at a time and never written down."""
+
+    dropped = 0
+
+    async def start(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    def record(self, outcome: Outcome) -> None:
+        self.put_nowait(outcome)
+
+    async def look(self, query: Query | None = None, *, fresh: bool = True) -> View:
+        raise StoreUnavailable("statistics are not kept")
+
+    async def series(self, query: Query | None = None) -> dict[Series, Groups]:
+        raise StoreUnavailable("statistics are not kept")
+
+
 @dataclass
 class Proxy:
     """The application in this process; `sent` is the last body that the provider got, `cut` says that something had left it."""
@@ -155,16 +180,17 @@ class Proxy:
     client: httpx.AsyncClient
     services: Services
     replay: Counting
+    outcomes: Outcomes
     sent: bytes = b""
     cut: bool = False
 
     async def ask(self, format: str, body: Mapping[str, Any], key: str) -> Sequence[str]:
         """The reasons of one request. Callers with different keys share nothing."""
-        before = dict(self.services.ledger.stats("")["skip_reasons"])
         reply = (await self.client.post(ROUTES[format], json=body, headers={"x-api-key": key})).raise_for_status()
         self.cut = any(name in reply.headers.get("x-headroom-transforms", "") for name in (ByImportance.name, OldestFirst.name))
-        after = self.services.ledger.stats("")["skip_reasons"]
-        return [reason for reason in after if after[reason] > before.get(reason, 0)]
+        while (outcome := await self.outcomes.get()).request_id != reply.headers["x-headroom-request-id"]:
+            pass
+        return outcome.reasons
 
 
 @asynccontextmanager
@@ -187,9 +213,9 @@ async def proxy(window: int, context: Mapping[str, Any], embed: Embed) -> AsyncI
             made[0].sent = request.content
             return httpx.Response(200, headers={"content-type": "application/json"}, content=_nothing())
 
-        replay = Counting(threaded)
+        replay, outcomes = Counting(threaded), Outcomes()
         services = dataclasses.replace(
-            open_services(settings, Inline(store), embed),
+            open_services(settings, Inline(store), embed, outcomes),
             store=threaded,
             replay=replay,
             counts=COUNTS,
@@ -197,7 +223,7 @@ async def proxy(window: int, context: Mapping[str, Any], embed: Embed) -> AsyncI
         )
         transport = httpx.ASGITransport(create_app(services))
         async with httpx.AsyncClient(transport=transport, base_url="http://here", timeout=None) as client:
-            made.append(Proxy(client, services, replay))
+            made.append(Proxy(client, services, replay, outcomes))
             yield made[0]
         await threaded.close()
 

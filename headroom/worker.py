@@ -101,7 +101,7 @@ class Worker:
         sources = [
             (item.number, source)
             for item in job.sources
-            if item.number < last and (source := self._source(job.scope, item.known or fresh.get(item.key), at_hand))
+            if item.number < last and (source := self._source(job.scope, item.known or fresh.get(item.key), at_hand, item.name))
         ]
         shown: list[str] = []
         spent = 0
@@ -119,7 +119,7 @@ class Worker:
                 spent += counter.count(block.text)
         return self._first([item.key for item in open_turns], found)
 
-    def _source(self, scope: str, result: Compressed | None, at_hand: Mapping[str, Plan]) -> recall.Source | None:
+    def _source(self, scope: str, result: Compressed | None, at_hand: Mapping[str, Plan], about: str) -> recall.Source | None:
         if result is None or not result.cut:
             return None
         units = self._units.get(result.hash)
@@ -132,7 +132,7 @@ class Worker:
                 return None
             units = units_of(text, result.transform, plan)
             self._remember(result.hash, units)
-        return recall.Source(result.hash, units, result.text or "", result.tokens_saved)
+        return recall.Source(result.hash, units, result.text or "", result.tokens_saved, about)
 
     def _remember(self, hash: str, units: Sequence[recall.Unit]) -> None:
         with self._lock:
@@ -183,7 +183,7 @@ def units_of(text: str, transform: str, plan: Plan | None = None) -> list[recall
     if transform == "smart_crusher":
         return [recall.Unit(place, piece) for place, piece in retrieve.parts(text)]
     if transform == messages.TRANSFORM:
-        return [recall.Unit(place, piece) for place, piece in messages.parts(text)]
+        return messages.parts(text)
     noun = _NOUNS.get(transform, "part")
     units: Sequence[str]
     if transform in _BY_LINE:

@@ -33,25 +33,32 @@ _MAX_EXCERPTS = 24
 _AROUND = 240  # characters shown behind a word of the query in a unit too long to be shown
 _NEIGHBOUR_CHARS = 400  # a longer unit explains itself
 _INDEX = re.compile(r"(\w{1,100})\[(\d{1,9})\]")  # `tree[5]` is the sixth item of "tree"
+_WORD = re.compile(r"\w+")
 _PART = re.compile(r"[^.\[\]/\\:]{4,}")  # of a path into a record
 HEAD = "[Headroom recall: verbatim excerpts of earlier results that are not shown in full above, picked for this message]"
 
 
 class Unit(NamedTuple):
-    """A piece of an original and where it stands: "line 41", "item 12"."""
+    """A piece of an original and where it stands: "line 41", "item 12".
+
+    `about` is the call that it answers, if that is known; `of_call` says that it belongs to a call itself.
+    """
 
     place: str
     text: str
+    about: str = ""
+    of_call: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """A text that was cut: its units, what remained visible, and the tokens that did not."""
+    """A text that was cut: its units, what remained visible, the tokens that did not, and the call it answers where units do not say."""
 
     hash: str
     units: Sequence[Unit]
     visible: str
     tokens_left_out: int
+    about: str = ""
 
     @cached_property
     def text(self) -> str:
@@ -104,6 +111,7 @@ class _Relevance:
 
     def __init__(self, query: str, sources: Sequence[Source], asks: bool) -> None:
         self._sources, self._names = sources, named.names(query)
+        self._said = frozenset(_WORD.findall(query.lower()))
         self.named = _indexed(query, sources) | self._holders()
         self.scores: dict[_Place, float] = {}
         self._words: Sequence[str] = bm25.terms(query)
@@ -137,8 +145,13 @@ class _Relevance:
             return True
         if self.scores.get(place, 0.0) < _CLOSE_TO_BEST * self.best:
             return False
-        unit = self.text(place).lower()
-        return sum(word in unit for word in self._words) >= self._least
+        held = f"{_call(self._sources, place)}\n{self.text(place)}".lower()
+        return sum(word in held for word in self._words) >= self._least
+
+    def is_echo(self, unit: Unit) -> bool:
+        """Whether a call's argument says nothing that the query, which repeats it, does not say itself."""
+        value = unit.text.partition(": ")[2] or unit.text
+        return unit.of_call and self._said.issuperset(_WORD.findall(value.lower()))
 
     def excerpt(self, text: str, most: int) -> str:
         """The surroundings of what the query names in a text too long to be shown, at most `most` characters."""
@@ -163,7 +176,7 @@ class _Relevance:
 
 
 def _scored(query: str, sources: Sequence[Source]) -> dict[_Place, float]:
-    """The score of every unit that has one, all sources taken together."""
+    """The score of every unit that has one, all sources taken together; what answers a call that the query names counts more."""
     scores = bm25.scores(query, [unit.text for source in sources for unit in source.units])
     found: dict[_Place, float] = {}
     start = 0
@@ -171,15 +184,15 @@ def _scored(query: str, sources: Sequence[Source]) -> dict[_Place, float]:
         end = start + len(source.units)
         found.update({_Place(number, unit): score for unit, score in enumerate(scores[start:end]) if score > 0})
         start = end
-    return found
+    called = sorted({unit.about or source.about for source in sources for unit in source.units} - {""})
+    named = dict(zip(called, bm25.scores(query, called), strict=True))
+    return {place: score + named.get(_call(sources, place), 0.0) for place, score in found.items()}
 
 
-def _positive(scores: Sequence[float], sizes: Sequence[int]) -> Iterator[tuple[_Place, float]]:
-    """The scores above 0, which stand for `sizes[n]` units of source n, one source behind the other."""
-    first = 0
-    for number, size in enumerate(sizes):
-        yield from ((_Place(number, unit), score) for unit, score in enumerate(scores[first : first + size]) if score > 0)
-        first += size
+def _call(sources: Sequence[Source], place: _Place) -> str:
+    """What a unit answers."""
+    source = sources[place.source]
+    return source.units[place.unit].about or source.about
 
 
 def _tells_more(text: str, name: str) -> bool:
@@ -248,7 +261,7 @@ def _pick(relevance: _Relevance, page: _Page) -> Iterator[tuple[_Place, Unit]]:
         if len(hits) == _MAX_EXCERPTS:
             break
         unit = page.unit(place)
-        if unit is None or not relevance.points_at(place) or page.is_visible(place, unit.text):
+        if unit is None or not relevance.points_at(place) or relevance.is_echo(unit) or page.is_visible(place, unit.text):
             continue
         if not page.fits(unit, place.source):
             unit = Unit(unit.place, relevance.excerpt(unit.text, 2 * page.room))
@@ -261,6 +274,8 @@ def _pick(relevance: _Relevance, page: _Page) -> Iterator[tuple[_Place, Unit]]:
         for near in (_Place(hit.source, hit.unit + 1), _Place(hit.source, hit.unit - 1)):
             unit = page.unit(near)
             if unit is None or near in taken or len(unit.text) > _NEIGHBOUR_CHARS or page.is_visible(near, unit.text):
+                continue
+            if relevance.is_echo(unit):
                 continue
             if page.fits(unit, near.source):
                 taken.add(near)

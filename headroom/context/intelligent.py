@@ -1,7 +1,9 @@
-"""Makes room by importance: what matters least becomes smaller first, then leaves.
+"""Makes room by importance: the most important units stay, one after the other, as long as they fit.
 
-Nothing leaves before every unit of less or equal importance has become smaller, unless that is switched off. Where what
-is protected does not fit by itself, its tools' texts become smaller too, the oldest first. Sans-I/O.
+A unit that does not fit whole becomes smaller if it fits then, unless that is switched off; else it leaves, and less important
+ones that fit are asked. To make everything smaller before anything leaves would show less of what is needed: what left
+is found again by recall, word by word, and what matters most would be cut for the sake of what matters least. Where what is
+protected does not fit by itself, its tools' texts become smaller too, the oldest first. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from headroom.context.view import Count, View
 from headroom.model import Advice, content_hash
 from headroom.scoring import importance
 
-_SHARE = 0.25  # of a text's tokens that are left when it becomes smaller
+_SHARE = 0.25  # of a text's tokens that are left, at least, when it becomes smaller
+_MOST_SHARE = 0.9
 _LEAST = 60  # tokens a text keeps
 _WORTH = 40  # tokens that must be saved by making a text smaller
 _LAST = 3  # messages that say what the conversation is about now
@@ -84,7 +87,7 @@ def factors(told: Sequence[Said], similarity: Sequence[float]) -> dict[str, Sequ
 
 @dataclass(frozen=True)
 class ByImportance:
-    """The strategy. `scores` has one value per unit, `compress_first` says whether texts become smaller before units leave."""
+    """The strategy. `scores` has one value per unit, `compress_first` says whether a unit may become smaller to stay."""
 
     scores: Sequence[float]
     compress_first: bool
@@ -94,25 +97,29 @@ class ByImportance:
     name = "intelligent_context"
 
     def __call__(self, state: State, excess: int) -> Choice:
-        order = sorted((n for n, size in enumerate(state.tokens) if size and n not in state.kept), key=lambda n: (self.scores[n], n))
+        free = [number for number, size in enumerate(state.tokens) if size and number not in state.kept]
+        room = sum(state.tokens[number] for number in free) - excess
+        leave: list[int] = []
         smaller: dict[int, list[Smaller]] = {}
-        saved: dict[int, int] = {}
-        if self.compress_first:
-            for number in order:
-                if excess <= 0:
-                    break
-                smaller[number], saved[number] = self._smaller(state, number, _SHARE)
-                excess -= saved[number]
-        leave = []
-        for number in order:
-            if excess <= 0:
-                break
-            leave.append(number)
-            excess -= state.tokens[number] - saved.get(number, 0)
-            smaller.pop(number, None)
-        if excess > 0:
-            smaller |= self._squeezed(state, excess)
-        return Choice(leave, [item for items in smaller.values() for item in items])
+        for number in sorted(free, key=lambda number: (-self.scores[number], -number)):
+            size = state.tokens[number]
+            if size > room and self.compress_first and (share := self._share(state, number, room)):
+                smaller[number], saved = self._smaller(state, number, share)
+                size -= saved
+            if size <= room:
+                room -= size
+            else:
+                leave.append(number)
+                smaller.pop(number, None)
+        if room < 0:
+            smaller |= self._squeezed(state, -room)
+        return Choice(sorted(leave), [item for items in smaller.values() for item in items])
+
+    def _share(self, state: State, number: int, room: int) -> float:
+        """The share of its tools' texts with which a unit fits; 0.0 where that is less than says anything."""
+        texts = sum(self.count(text) for text in self._texts(state, number).values())
+        share = min(_MOST_SHARE, 1 - (state.tokens[number] - room) / texts) if texts else 0.0
+        return share if share >= _SHARE else 0.0
 
     def _squeezed(self, state: State, excess: int) -> dict[int, list[Smaller]]:
         """The tools' texts of units that may not leave, small enough to save `excess` if that can be."""
@@ -121,8 +128,8 @@ class ByImportance:
         for number in kept:
             if excess <= 0:
                 break
-            texts = sum(self.count(slot) for m in state.units[number].span for slot in state.view.messages[m].slots)
-            share = max(0.02, min(0.9, 1 - excess / texts)) if texts else 0.0
+            texts = sum(self.count(text) for text in self._texts(state, number).values())
+            share = max(0.02, min(_MOST_SHARE, 1 - excess / texts)) if texts else 0.0
             share = share if number == kept[-1] else min(share, _SHARE)
             items, saved = self._smaller(state, number, share)
             if items:
@@ -130,26 +137,28 @@ class ByImportance:
                 excess -= saved
         return found
 
+    def _texts(self, state: State, number: int) -> dict[tuple[int, int], str]:
+        """The texts of tools in a unit as they would be forwarded, by message and slot."""
+        done = {(item.message, item.slot): item.text for item in state.cut.smaller}
+        there = [message for message in state.units[number].span if message not in state.cut.gone]
+        shown = {(message, slot): str(text) for message in there for slot, text in enumerate(state.view.slots(message))}
+        return {place: done.get(place, text) for place, text in shown.items()}
+
     def _smaller(self, state: State, number: int, share: float) -> tuple[list[Smaller], int]:
         """The unit's tool texts at a share of their size, and the tokens that saves."""
         items: list[Smaller] = []
         saved = 0
-        done = {(item.message, item.slot): item.text for item in state.cut.smaller}
-        for message in state.units[number].span:
-            if message in state.cut.gone:
+        for (message, slot), now in self._texts(state, number).items():
+            before = self.count(now)
+            most = max(_LEAST, round(share * before))
+            original = state.view.slot(message, slot)
+            if before - most < _WORTH:
                 continue
-            for slot, shown in enumerate(state.view.slots(message)):
-                now = done.get((message, slot), str(shown))
-                before = self.count(now)
-                most = max(_LEAST, round(share * before))
-                original = state.view.slot(message, slot)
-                if before - most < _WORTH:
-                    continue
-                hash = content_hash(original)
-                text = harder(original, self.query, self._used_later[number], most, hash, self.count)
-                if text is not None and before - self.count(text) >= _WORTH:
-                    items.append(Smaller(message, slot, hash, text))
-                    saved += before - self.count(text)
+            hash = content_hash(original)
+            text = harder(original, self.query, self._used_later[number], most, hash, self.count)
+            if text is not None and before - self.count(text) >= _WORTH:
+                items.append(Smaller(message, slot, hash, text))
+                saved += before - self.count(text)
         return items, saved
 
     @cached_property

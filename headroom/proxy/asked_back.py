@@ -20,6 +20,7 @@ from headroom.proxy.compress import Degraded
 from headroom.proxy.services import Services
 
 _LEAST = 120  # tokens; less says nothing
+_CALL_CHARS = 1000  # of a call's arguments, as what its results are about
 Asked = tuple[Turn, Compressed]  # a turn and what it recalled of what compression cut
 
 
@@ -89,11 +90,13 @@ def _sources(seen: View, cut: Cut) -> tuple[SourceRef, ...]:
     """All that is not readable under a cut, as what compression cut is searched."""
     gone = cut.gone
     left = [
-        Compressed(run.marker, messages.TRANSFORM, "", sum(seen.tokens[run.start : run.end]), 0, run.hash, run.end - run.start)
+        ("", Compressed(run.marker, messages.TRANSFORM, "", sum(seen.tokens[run.start : run.end]), 0, run.hash, run.end - run.start))
         for run in cut.runs
     ]
+    made = {call.id: f"{call.tool}({call.arguments[:_CALL_CHARS]})" for message in seen.messages for call in message.calls}
     for item in cut.smaller:
         if item.message not in gone:
             size = len(seen.slot(item.message, item.slot)) // 4
-            left.append(Compressed(item.text, "text", "", size, len(item.text) // 4, item.hash, 1))
-    return tuple(SourceRef(number, known.hash, known) for number, known in enumerate(left))
+            about = "\n".join(made[id] for id in seen.messages[item.message].answers if id in made)
+            left.append((about, Compressed(item.text, "text", "", size, len(item.text) // 4, item.hash, 1)))
+    return tuple(SourceRef(number, known.hash, known, about) for number, (about, known) in enumerate(left))

@@ -167,7 +167,7 @@ class ContextSettings(Section):
     )
     compress_first: bool = field(
         True,
-        "--no-compress-first: parts leave without being compressed harder first",
+        "--no-compress-first: what does not fit whole leaves, instead of staying in part",
         env="HEADROOM_COMPRESS_FIRST",
         flag="--compress-first/--no-compress-first",
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from headroom.ccr.messages import parts
 from headroom.ccr.recall import Source, Unit, recall
 from headroom.tokens import Estimate
 
@@ -69,3 +71,49 @@ def test_a_record_too_long_to_show_is_shown_around_what_is_asked() -> None:
 def test_a_path_into_a_list_finds_its_item() -> None:
     records = Source("1" * 16, [Unit(f'item {n} of "tree"', f"blob number {n} ......") for n in range(1, 60)], "", 5000)
     assert "blob number 6 " in recall("what is tree[5]?", [records], (), COUNTER, spoken=True)
+
+
+def conversation(*calls: tuple[str, dict[str, object], str]) -> Source:
+    """Calls and their results that left a conversation."""
+    said: list[dict[str, object]] = []
+    for number, (tool, arguments, result) in enumerate(calls):
+        said.append({"role": "assistant", "content": [{"type": "tool_use", "id": f"c{number}", "name": tool, "input": arguments}]})
+        said.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": f"c{number}", "content": result}]})
+    return Source("1" * 16, parts(json.dumps(said)), "", 12_000)
+
+
+def test_of_many_alike_the_result_of_the_call_that_is_named_comes_back() -> None:
+    people = [f"mia_{name}_{n}" for n, name in enumerate(("li", "rossi", "khan", "silva", "moore"), 4100)]
+    asked = [
+        (tool, {"user_id": person, "ticket": f"T{tool}"}, json.dumps({"name": "Mia", "address": {"zip": f"{n}{len(tool)}46"}, "open": 1}))
+        for n, person in enumerate(people, 10)
+        for tool in ("get_user", "get_address_book")
+    ]
+    block = ask('What was address.zip in the result of get_user({"user_id": "mia_khan_4102"})?', sources=[conversation(*asked * 4)])
+    assert '"zip": "12846"' in block
+    assert block.index('"zip": "12846"') < block.find('"zip": "10846"') or '"zip": "10846"' not in block
+
+
+def test_arguments_that_the_question_repeats_are_not_told_again() -> None:
+    path = "packages/coding-agent/src/main-new.ts"
+    asked = [("read", {"path": path, "offset": n}, f"import {{ thing_{n}, getModels_{n} }} from './models-{n}.js'") for n in range(40)]
+    block = ask(f"Which file did line getModels_7 of {path} import from?", sources=[conversation(*asked)])
+    assert "from './models-7.js'" in block
+    assert f'"path": "{path}"' not in block
+
+
+def test_calls_of_every_api_are_known_by_their_results() -> None:
+    chat = [
+        {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "look", "arguments": '{"at":"moon"}'}}]},
+        {"role": "tool", "tool_call_id": "a", "content": "craters"},
+    ]
+    responses = [
+        {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "look", "arguments": '{"at":"moon"}'},
+        {"type": "function_call_output", "call_id": "a", "output": "craters"},
+    ]
+    for said in (chat, responses):
+        found = parts(json.dumps(said))
+        assert [(unit.text, unit.about, unit.of_call) for unit in found] == [
+            ('"at":"moon"', "", True),
+            ("craters", 'look({"at":"moon"})', False),
+        ]

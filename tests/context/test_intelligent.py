@@ -1,4 +1,4 @@
-"""The intelligent strategy: what matters least becomes smaller, then leaves; what may not leave becomes smaller when it must."""
+"""The intelligent strategy: what matters most stays, also in part; what may not leave becomes smaller when it must."""
 
 from __future__ import annotations
 
@@ -46,13 +46,23 @@ def session(dialect: str, lines: int = 60) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])
-def test_texts_become_smaller_before_anything_leaves(dialect: str) -> None:
+def test_what_does_not_fit_whole_stays_as_far_as_it_fits(dialect: str) -> None:
     view = seen(dialect, session(dialect))
-    made = cut(view, int(0.8 * view.total), scores=[0.9, 0.1, 0.4, 0.3, 0.8, 0.9, 1.0]).cut
+    made = cut(view, int(1.1 * view.total), scores=[0.9, 0.1, 0.4, 0.3, 0.8, 0.9, 1.0]).cut
     assert made is not None
     assert made.runs == ()
-    assert {item.message for item in made.smaller} == {2, 6}  # of the two calls that matter least
+    assert {item.message for item in made.smaller} == {2}  # of the call that matters least
+    assert int(0.8 * view.total) < size(view, made, {}, count) <= int(0.88 * view.total)
     assert not broken_after(view, made, dialect)
+
+
+def test_what_matters_more_is_not_cut_for_what_matters_less() -> None:
+    view = seen("anthropic", session("anthropic"))
+    made = cut(view, int(0.7 * view.total), scores=[0.9, 0.7, 0.1, 0.3, 0.8, 0.9, 1.0]).cut
+    assert made is not None
+    whole = {2, 8} - made.gone - {item.message for item in made.smaller}
+    assert whole == {2, 8}
+    assert made.gone >= {3, 4}
 
 
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])
