@@ -8,6 +8,7 @@ ingress remember vectors, so a text crosses the hop and is computed rarely more 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -98,10 +99,11 @@ def _stacked(rows: Sequence[Vectors]) -> Vectors:
 
 
 class RemoteEmbed(Embed):
-    """Embed in the Scorer deployment. With `ping` it is asked at the start, which would wake one that has gone to zero replicas."""
+    """Embed in the Scorer deployment. With `ping` it is asked at the start and after a failure, which would wake one that has gone to zero replicas."""
 
-    def __init__(self, tier: Tier[tuple[str, ...], Vectors | NoModel], entries: int, ping: bool) -> None:
+    def __init__(self, tier: Tier[tuple[str, ...], Vectors | NoModel], entries: int, ping: bool, pause_s: float = _PING_PAUSE_S) -> None:
         self._tier = tier
+        self._pause_s = pause_s
         self._memo = EmbeddingMemo(entries)
         self._ping = ping
         self._ready = False
@@ -122,8 +124,7 @@ class RemoteEmbed(Embed):
         return self._status
 
     async def start(self) -> None:
-        if self._ping:
-            self._pinging = asyncio.create_task(self._until_answered())
+        self._watch()
 
     async def close(self) -> None:
         if self._pinging:
@@ -141,21 +142,35 @@ class RemoteEmbed(Embed):
 
     async def _ask(self, part: Mapping[bytes, str], timeout_s: float) -> Vectors:
         """The vectors of these texts, which are remembered. Raises Degraded."""
+        answer = await self._answer(tuple(part.values()), timeout_s)
+        self._memo.remember(Lookup((), {}, part), answer)
+        return answer
+
+    async def _answer(self, texts: tuple[str, ...], timeout_s: float) -> Vectors:
+        """Asks and notes how it went. Raises Degraded."""
         try:
-            answer = await self._tier(tuple(part.values()), timeout_s)
+            answer = await self._tier(texts, timeout_s)
         except Degraded as degraded:
             self._ready, self._status = False, degraded.reason
+            self._watch()
             raise
         if isinstance(answer, NoModel):
             self._ready, self._absent, self._status = False, answer, f"{answer.reason}: {answer.message}; scores by words alone"
             raise Degraded(answer.reason)
         self._ready, self._absent, self._status = True, None, "ready"
-        self._memo.remember(Lookup((), {}, part), answer)
         return answer
+
+    def _watch(self) -> None:
+        """Ask until there is an answer, so that what is shown is true without a request.
+
+        In a context of its own: Serve cancels what was begun in a request's when that ends.
+        """
+        if self._ping and (self._pinging is None or self._pinging.done()):
+            self._pinging = asyncio.get_running_loop().create_task(self._until_answered(), context=contextvars.Context())
 
     async def _until_answered(self) -> None:
         while not self._ready and not self._absent:
             try:
-                await self(["warm-up"], _PING_TIMEOUT_S)
+                await self._answer(("warm-up",), _PING_TIMEOUT_S)
             except Degraded:
-                await asyncio.sleep(_PING_PAUSE_S)
+                await asyncio.sleep(self._pause_s)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from headroom.model import Job, JobResult, Policy
 from headroom.proxy.compress import Degraded
 from serve_app.compressor import RemoteCompress
+from serve_app.scorer import RemoteEmbed
 from serve_app.tiers import REASONS, Breaker, Tier, reason_of
 
 DIED = ActorDiedError()
@@ -219,3 +221,36 @@ def test_any_job_makes_it_ready_and_close_ends_the_pinging() -> None:
 
     asyncio.run(story())
     assert handle.answers[0].cancelled
+
+
+def test_a_scorer_that_failed_is_asked_until_it_answers() -> None:
+    vectors = np.ones((1, 2), np.float32)
+
+    async def story() -> str:
+        embed = RemoteEmbed(tier(Handle(vectors, *[DIED] * 40, vectors), Breaker(99, 0)), 10, ping=True, pause_s=0)
+        await embed(["a"], 1)
+        with pytest.raises(Degraded):
+            await embed(["b"], 1)
+        assert (embed.ready, embed.status) == (False, "worker_died")
+        while not embed.ready:
+            await asyncio.sleep(0)
+        await embed.close()
+        return embed.status
+
+    assert asyncio.run(story()) == "ready"
+
+
+def test_a_scorer_at_zero_replicas_is_not_woken_to_be_watched() -> None:
+    handle = Handle(DIED)
+
+    async def story() -> None:
+        embed = RemoteEmbed(tier(handle, Breaker(9, 0)), 10, ping=False, pause_s=0)
+        with pytest.raises(Degraded):
+            await embed(["b"], 1)
+        asked = len(handle.answers)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(handle.answers) == asked
+        await embed.close()
+
+    asyncio.run(story())
