@@ -119,6 +119,8 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("stats", "retention_days"): "30",
     ("stats", "holdout"): "0.05",
     ("stats", "spool_mb"): "64",
+    ("telemetry", "enabled"): "off",
+    ("telemetry", "endpoint"): "https://metrics.example/headroom",
     ("client", "base_url"): "http://headroom.example",
     ("client", "api_key"): "hr-key",
     ("client", "claude_config_dir"): "/tmp/claude",

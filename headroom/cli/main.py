@@ -20,6 +20,7 @@ COMMANDS = {
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",
     "savings": "Show what was saved over time.",
+    "telemetry": "Tell what telemetry holds, and how to end it.",
     "mcp": "Serve the MCP tools, or install them in an MCP client.",
     "llmlingua": "Try LLMLingua-2 models on this machine.",
     "keys": "Make, list and revoke the keys of callers.",

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from headroom.proxy.admission import admit_operator, known
 from headroom.proxy.body import json_object, read_body
 from headroom.proxy.learning_routes import pattern, summary
 from headroom.proxy.services import Services
+from headroom.proxy.telemetry import Telemetry
 from headroom.scoring import toin
 
 _SMALL_BODY = 1_000_000
@@ -106,6 +108,11 @@ def _telemetry(router: APIRouter, services: Services) -> None:
             "avg_compression_ratio": round(after / before, 4) if before else 1.0,
             "avg_token_reduction": round((before - after) / before, 4) if before else 0.0,
         }
+
+    @router.get("/v1/telemetry/report", summary="The report of the last whole day, as it would be sent; for operators")
+    async def report(request: Request) -> dict[str, Any]:
+        admit_operator(request.headers, services.settings)
+        return await Telemetry(services.settings, services.recorder, services.store).report(time.time())
 
     @router.get("/v1/telemetry/export", summary="The counts behind it, without any value of the traffic")
     async def export(request: Request) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from headroom.proxy.prune_process import embedded_prune
 from headroom.proxy.relay import BrokenStreams
 from headroom.proxy.routes import own_error, own_routes
 from headroom.proxy.services import Services, open_services
+from headroom.proxy.telemetry import Telemetry
 from headroom.proxy.upgrade import RefuseUpgrade
 from headroom.settings import Settings, export, load
 
@@ -39,6 +40,8 @@ _KEEP_ALIVE_S = 90  # longer than clients and load balancers keep a connection t
 
 def create_app(services: Services) -> FastAPI:
     """The application over given services, which it starts and closes with its own lifespan."""
+
+    telemetry = Telemetry(services.settings, services.recorder, services.store)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +54,9 @@ def create_app(services: Services) -> FastAPI:
         if services.settings.optimize or services.settings.cache.enabled:
             await services.embed.start()
         await services.similar.start()
+        await telemetry.start()
         yield
+        await telemetry.close()
         await services.rollout.close()
         await services.similar.close()
         await services.compress.close()

@@ -30,6 +30,7 @@ from headroom.settings.sections import (
     ScoringSettings,
     StatsSettings,
     StoreSettings,
+    TelemetrySettings,
     UpstreamSettings,
 )
 from headroom.settings.tree import Settings
@@ -49,6 +50,7 @@ __all__ = [
     "Settings",
     "StatsSettings",
     "StoreSettings",
+    "TelemetrySettings",
     "UpstreamSettings",
     "environment",
     "export",

@@ -341,6 +341,23 @@ class StatsSettings(Section):
     )
 
 
+class TelemetrySettings(Section):
+    enabled: bool = field(
+        True,
+        "--no-telemetry: no report of a day is kept or sent, and kept ones are deleted. It holds sums over everybody, no name and no text: "
+        "`headroom telemetry --show`",
+        env="HEADROOM_TELEMETRY",
+        flag="--telemetry/--no-telemetry",
+    )
+    endpoint: str = field(
+        "",
+        "URL of the organisation's own that takes the reports (POST, JSON); without it they stay in the home directory",
+        env="HEADROOM_TELEMETRY_ENDPOINT",
+        pattern=r"^($|https?://.)",
+        repr=False,
+    )
+
+
 class ClientSettings(Section):
     """For commands that talk to a running Headroom, and where the tools they set up keep their files."""
 

@@ -20,6 +20,7 @@ from headroom.settings.sections import (
     ScoringSettings,
     StatsSettings,
     StoreSettings,
+    TelemetrySettings,
     UpstreamSettings,
 )
 
@@ -53,6 +54,7 @@ class Settings(Section):
     access: AccessSettings = AccessSettings()
     limits: LimitsSettings = LimitsSettings()
     stats: StatsSettings = StatsSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     client: ClientSettings = ClientSettings()
 
     @property
