@@ -1,11 +1,12 @@
-"""`headroom stats`: what a running Headroom has saved, as a table."""
+"""`headroom stats`: what a running Headroom has saved, as a table; `headroom stats export`: the ledger itself, as a file."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -14,17 +15,26 @@ from rich.table import Table
 from headroom.cli.banner import address
 from headroom.cli.options import load
 from headroom.cli.remote import ask
-from headroom.cli.terminal import console
+from headroom.cli.terminal import console, sparkline
 from headroom.cli.whose import parameters, whose
 
+if TYPE_CHECKING:
+    from headroom.stats.export import Form, What
 
-@click.command("stats")
+WHATS, FORMS = ("outcomes", "hourly", "daily", "weekly", "monthly"), ("parquet", "csv", "jsonl")
+_DAYS = 30
+
+
+@click.group("stats", invoke_without_command=True)
 @click.option("--url", help="Base URL of the Headroom to ask  [the proxy on this machine]")
 @whose
 @click.option("--json", "as_json", is_flag=True, help="Print the answer of GET /stats as it came.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file  [~/.headroom/config.toml]")
-def command(url: str | None, as_json: bool, config: Path | None, **of: str | None) -> None:
+@click.pass_context
+def command(context: click.Context, /, url: str | None, as_json: bool, config: Path | None, **of: str | None) -> None:
     """Show what a running Headroom has saved. The admin key comes from HEADROOM_ADMIN_KEY."""
+    if context.invoked_subcommand:
+        return
     settings = load(config)
     asked = url or address(settings)
     stats = ask(asked, "/stats", key=settings.access.admin_key, params=parameters(of))
@@ -37,6 +47,51 @@ def command(url: str | None, as_json: bool, config: Path | None, **of: str | Non
     for name, value in rows(stats):
         table.add_row(name, value)
     console().print(table)
+    for line in course(ask(asked, "/stats-history", key=settings.access.admin_key, params=parameters(of))):
+        console().print(line)
+
+
+@command.command("export")
+@click.option("--what", type=click.Choice(WHATS), default="outcomes", show_default=True, help="One row per request, or sums.")
+@click.option("--format", "form", type=click.Choice(FORMS), default="parquet", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where to; - is standard output.")
+@whose
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file  [~/.headroom/config.toml]")
+def export_command(what: What, form: Form, out: Path, config: Path | None, **of: str | None) -> None:
+    """Write the ledger of this machine (or of HEADROOM_STATS_URL) to one file: no prompt, no answer, no credential is in it.
+
+    Rows that are only in the journal yet are in `outcomes`, and not in sums.
+    """
+    from headroom.proxy.services import places_of
+    from headroom.stats.export import export
+    from headroom.stats.report import query_of
+
+    settings, query = load(config), query_of(parameters(of))
+    try:
+        if str(out) == "-":
+            count = export(places_of(settings), query, what, form, sys.stdout.buffer)
+        else:
+            with out.open("wb") as stream:
+                count = export(places_of(settings), query, what, form, stream)
+    except OSError as failure:
+        raise click.ClickException(f"{out}: {failure.strerror or failure}") from None
+    click.echo(f"{count:,} rows", err=True)
+
+
+def course(history: Mapping[str, Any]) -> Iterator[str]:
+    """The last 30 days with requests, each figure as a line of bars."""
+    found = history.get("daily")
+    days = found[-_DAYS:] if isinstance(found, list) else []
+    if not days:
+        return
+    yield f"by day, {str(days[0]['timestamp'])[:10]} to {str(days[-1]['timestamp'])[:10]}"
+    for name, column, form in (
+        ("tokens sent", "total_input_tokens_delta", "{:,}"),
+        ("tokens saved", "tokens_saved", "{:,}"),
+        ("saved, USD", "compression_savings_usd_delta", "{:+,.4f}"),
+    ):
+        values = [day[column] for day in days]
+        yield f"  {name:13} {sparkline(values)}  last {form.format(values[-1])}, most {form.format(max(values))}"
 
 
 def rows(stats: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

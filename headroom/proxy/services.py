@@ -89,11 +89,16 @@ def open_services(
     )
 
 
+def places_of(settings: Settings) -> Places:
+    """Where the ledger of this machine is."""
+    home = settings.home / "stats"
+    return Places(home, settings.stats.url or str(home))
+
+
 def open_book(settings: Settings) -> Book:
     """The ledger of this machine."""
-    home = settings.home / "stats"
     savings = settings.stats.savings_path or settings.home / "proxy_savings.json"
-    return Book(Places(home, settings.stats.url or str(home)), settings.stats.retention_days, savings)
+    return Book(places_of(settings), settings.stats.retention_days, savings)
 
 
 def open_log(settings: Settings) -> LogFile | None:

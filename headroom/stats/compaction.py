@@ -108,7 +108,7 @@ class Compaction:
 
     def _join(self, now: float, changed: set[int]) -> None:
         """One part for each hour that is over, few for the others; looked for where rows came now, and on the last two days."""
-        days = {day for path in self._folder.directories("outcomes") if (day := _day(path))}
+        days = {day for path in self._folder.directories("outcomes") if (day := rollups.day_of_partition(path))}
         for day in sorted({*sorted(days)[-2:], *map(day_of, changed)} & days):
             for hour in rollups.hours_kept(self._folder, day):
                 place = rollups.partition(hour)
@@ -135,16 +135,8 @@ class Compaction:
     def _retire(self, now: float) -> None:
         first = self._first_day(now)
         for path in self._folder.directories("outcomes"):
-            if (day := _day(path)) and day < first:
+            if (day := rollups.day_of_partition(path)) and day < first:
                 self._folder.delete_directory(path)
-
-
-def _day(path: str) -> date | None:
-    """The day of a partition; what has another name is left alone."""
-    try:
-        return date.fromisoformat(path.rpartition("date=")[2])
-    except ValueError:
-        return None
 
 
 def brief_rows(table: pa.Table) -> list[dict[str, Any]]:

@@ -35,6 +35,14 @@ def partition(hour: int) -> str:
     return f"outcomes/date={moment:%Y-%m-%d}/hour={moment:%H}"
 
 
+def day_of_partition(path: str) -> date | None:
+    """The day of a partition; what has another name is left alone."""
+    try:
+        return date.fromisoformat(path.rpartition("date=")[2])
+    except ValueError:
+        return None
+
+
 def path_of(series: Series, bucket: date) -> str:
     """The file in which a bucket stands that begins on a day."""
     name = {"hourly": f"{bucket}", "daily": f"{bucket:%Y-%m}"}.get(series, f"{bucket:%Y}")

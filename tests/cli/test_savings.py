@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from headroom.cli.main import main
 from headroom.cli.savings import cells, told
+from headroom.cli.stats import course
 from headroom.cli.terminal import sparkline
 from headroom.stats.holdout import measured
 from tests.provider import Provider
@@ -75,3 +76,21 @@ def test_of_a_team_in_a_stretch_of_time(provider: Provider, tmp_path: Path) -> N
         odd = CliRunner().invoke(main, ["savings", "--url", url, "--to", "noon"])
     assert odd.exit_code == 1
     assert "2026-01-31T12:00:00Z" in odd.stderr
+
+
+def test_the_course_of_the_last_days() -> None:
+    days = [
+        {
+            "timestamp": f"2026-01-0{n}T00:00:00Z",
+            "total_input_tokens_delta": n * 1000,
+            "tokens_saved": n,
+            "compression_savings_usd_delta": -n,
+        }
+        for n in range(1, 4)
+    ]
+    head, sent, saved, dollars = course({"daily": days})
+    assert head == "by day, 2026-01-01 to 2026-01-03"
+    assert sent.split()[2:] == ["▃▆█", "last", "3,000,", "most", "3,000"]
+    assert "▃▆█" in saved
+    assert dollars.split()[2:] == ["▆▃▁", "last", "-3.0000,", "most", "-1.0000"]
+    assert not list(course({}))
