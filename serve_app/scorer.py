@@ -99,7 +99,10 @@ def _stacked(rows: Sequence[Vectors]) -> Vectors:
 
 
 class RemoteEmbed(Embed):
-    """Embed in the Scorer deployment. With `ping` it is asked at the start and after a failure, which would wake one that has gone to zero replicas."""
+    """Embed in the Scorer deployment.
+
+    With `ping` it is asked at the start and after a failure, which would wake one that has gone to zero replicas.
+    """
 
     def __init__(self, tier: Tier[tuple[str, ...], Vectors | NoModel], entries: int, ping: bool, pause_s: float = _PING_PAUSE_S) -> None:
         self._tier = tier
