@@ -116,8 +116,7 @@ class _Relevance:
         self.scores: dict[_Place, float] = {}
         self._words: Sequence[str] = bm25.terms(query)
         if asks:
-            lower = "\n".join(source.text for source in sources).lower()
-            self._words = [term for term in self._words if term in lower]
+            self._words = [term for term in self._words if any(term in source.lower for source in sources)]
             self.scores = _scored(" ".join(self._words), sources)
         self.best = max(self.scores.values(), default=0.0)
         self._least = 2 if len(self._words) > 2 else 1
