@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from headroom.grants import Grant
+from headroom.grants import Allowance, Grant
 
 Fidelity = Literal["lossless", "reversible", "off"]
 HASH_CHARS = 16  # each costs tokens in every marker; the store refuses two texts under one hash
@@ -25,11 +25,12 @@ def content_hash(text: str) -> str:
 class Caller:
     """Who sent a call. `scope` separates what is stored: nobody reads another scope; without one nothing is stored.
 
-    `grant` is what a key or token of ours allows, None where callers have none.
+    `grant` is what a key or token of ours allows, None where callers have none, and `team` what its team is allowed, if anything.
     """
 
     scope: str
     grant: Grant | None = None
+    team: Allowance | None = None
 
 
 LOCAL = Caller("local")  # the one owner of everything on a machine where callers are not told apart

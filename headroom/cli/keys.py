@@ -1,4 +1,4 @@
-"""`headroom keys`: make, list and revoke the keys of callers, in the store or at a running Headroom."""
+"""`headroom keys`: make, list and revoke the keys of callers, and set what teams are allowed, in the store or at a running Headroom."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import click
 
@@ -103,10 +104,67 @@ def revoke(id: str, url: str | None, config: Path | None) -> None:
     click.echo(f"{gone['id']} is revoked")
 
 
+@command.group("team")
+def team() -> None:
+    """What teams are allowed, beside what the settings say of them."""
+
+
+@team.command("set")
+@click.argument("name")
+@click.option("--rpm", type=int, help="Requests in any 60 seconds, of all its keys together.")
+@click.option("--tpm", type=int, help="Tokens in any 60 seconds.")
+@click.option("--budget", "budget_usd", type=float, help="Dollars in a period.")
+@click.option("--budget-period", type=click.Choice(["hourly", "daily", "monthly"]), help="When the budget begins anew (UTC).")
+@_where
+def set_team(name: str, url: str | None, config: Path | None, **given: Any) -> None:
+    """Set what the team NAME is allowed, in place of what it was."""
+    from headroom.limits import teams
+
+    wanted = {key: value for key, value in given.items() if value is not None}
+    path = f"/admin/teams/{quote(name, safe='')}"
+    put = _ask_at(url, config, path, "PUT", wanted) if url else teams.shown(name, _in_store(config, lambda s: teams.put(s, name, wanted)))
+    click.echo(_team_line(put))
+
+
+@team.command("list")
+@_where
+def list_teams(url: str | None, config: Path | None) -> None:
+    """List the teams in the store."""
+    from headroom.limits import teams
+
+    found = _ask_at(url, config, "/admin/teams", "GET")["teams"] if url else None
+    for one in found if found is not None else [teams.shown(*pair) for pair in _in_store(config, teams.listed).items()]:
+        click.echo(_team_line(one))
+
+
+@team.command("remove")
+@click.argument("name")
+@_where
+def remove_team(name: str, url: str | None, config: Path | None) -> None:
+    """Take the allowance of the team NAME away; its keys keep their own."""
+    from headroom.limits import teams
+
+    if url:
+        _ask_at(url, config, f"/admin/teams/{quote(name, safe='')}", "DELETE")
+    else:
+        _in_store(config, lambda store: teams.drop(store, name))
+    click.echo(f"{name} is removed")
+
+
+def _team_line(one: dict[str, Any]) -> str:
+    limits = [f"{name} {one[name]}" for name in ("rpm", "tpm") if one[name]]
+    budget = [f"${one['budget_usd']:g} {one['budget_period']}"] if one["budget_usd"] else []
+    return "  ".join((one["team"], *(limits + budget or ["unlimited"])))
+
+
 def _ask(url: str, config: Path | None, path: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    return _ask_at(url, config, f"/admin/keys{path}", method, body)
+
+
+def _ask_at(url: str, config: Path | None, path: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     from headroom.cli.remote import ask
 
-    return ask(url, f"/admin/keys{path}", key=load(config).access.admin_key, method=method, body=body)
+    return ask(url, path, key=load(config).access.admin_key, method=method, body=body)
 
 
 def _in_store(config: Path | None, work: Callable[[Any], Any]) -> Any:

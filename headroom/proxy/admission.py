@@ -24,7 +24,7 @@ from headroom.backends.base import HeaderList
 from headroom.dialects import wire
 from headroom.errors import Forbidden, HeadroomError, StoreUnavailable, Unauthorized
 from headroom.grants import Allowance, Grant
-from headroom.limits import keys
+from headroom.limits import keys, teams
 from headroom.limits.budget import Alert, Budget, Budgets, Reservation
 from headroom.limits.rate import Rate, Rates
 from headroom.model import LOCAL, Call, Caller, Usage
@@ -105,9 +105,10 @@ class Admission:
         limits = settings.limits
         self._settings = settings
         self._store = store
-        self._register = keys.register(limits)
+        register = keys.register(limits)
         self._tokens = Tokens(settings.access)
-        self._keyring = keys.Keyring(store, self._register.keys)
+        self._keyring = keys.Keyring(store, register.keys)
+        self._teams = teams.Teams(store, register.teams)
         self._alerts = Alerts(limits.alert_webhook)
         self._prices = prices.Prices(settings.stats.prices)
         self._rates = Rates(store, limits.rate_when_lost)
@@ -138,10 +139,10 @@ class Admission:
             grant = await self._keyring.find(key)
             if grant is None:
                 raise Unauthorized("This key is not known here, was revoked, or has expired. Ask the operator for a new one.")
-            return Caller(await self._scope(_shared(grant)), grant)
+            return await self._granted(grant)
         if token := self._token(headers):
             grant = await self._tokens.grant(token)
-            return Caller(await self._scope(_shared(grant)), grant)
+            return await self._granted(grant)
         rule = self._settings.callers
         if rule == "keys":
             raise Unauthorized("A key of this Headroom is wanted: send hr-... as Authorization: Bearer, x-api-key or x-headroom-api-key.")
@@ -149,6 +150,9 @@ class Admission:
             return LOCAL
         secret = credential(headers)
         return Caller(await self._scope(secret)) if secret else ANONYMOUS
+
+    async def _granted(self, grant: Grant) -> Caller:
+        return Caller(await self._scope(_shared(grant)), grant, await self._teams.find(grant.team))
 
     async def enter(self, headers: Headers, path: str) -> Caller:
         """Identify the caller of a route and count the request. Raises Unauthorized, Forbidden, RateLimited."""
@@ -232,7 +236,7 @@ class Admission:
 
     async def spent(self, grant: Grant) -> dict[str, float]:
         """Dollars spent or reserved in the current period by a key, its team and the organisation. Raises StoreUnavailable."""
-        budgets = self._budgets_of(Caller("", grant))
+        budgets = self._budgets_of(Caller("", grant, await self._teams.find(grant.team)))
         totals = await self._budgets.spent(budgets)
         return {budget.whose: prices.dollars(total) for budget, total in zip(budgets, totals, strict=True)}
 
@@ -249,7 +253,7 @@ class Admission:
         limits, grant = self._settings.limits, caller.grant
         if not limits.rate_limit:
             return ()
-        allowed, team = grant or Allowance(), self._team(grant) or Allowance()
+        allowed, team = grant or Allowance(), caller.team or Allowance()
         own, shared = (allowed.tpm or limits.tpm, team.tpm) if noun == "tokens" else (allowed.rpm or limits.rpm, team.rpm)
         owner, whose = (f"key:{grant.hash}", "this key") if grant else (f"caller:{caller.scope}", "this caller")
         found = [Rate(owner, whose, noun, own)] if own else []
@@ -265,12 +269,9 @@ class Admission:
             return [organisation] if limits.budget else []
         found = [Budget(f"key:{grant.hash}", "this key", _nano(grant.budget_usd), grant.budget_period)]
         if grant.team:
-            team = self._team(grant) or Allowance()
+            team = caller.team or Allowance()
             found.append(Budget(f"team:{grant.team}", f"team {grant.team}", _nano(team.budget_usd), team.budget_period))
         return [*found, organisation]
-
-    def _team(self, grant: Grant | None) -> Allowance | None:
-        return self._register.teams.get(grant.team) if grant else None
 
     async def _scope(self, secret: str) -> str:
         """A keyed hash, the same in every process on one store; empty while the store has not told the key."""

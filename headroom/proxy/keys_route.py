@@ -1,4 +1,4 @@
-"""The keys of callers over HTTP, for whoever has the admin key. A key itself is told once, when it is made."""
+"""The keys of callers and the allowances of teams over HTTP, for whoever has the admin key. A key itself is told once, when it is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from headroom.errors import InvalidRequest
-from headroom.limits import keys
+from headroom.limits import keys, teams
 from headroom.proxy.admission import admit_operator
 from headroom.proxy.body import read_body
 from headroom.proxy.services import Services
@@ -18,7 +18,7 @@ _SMALL_BODY = 1_000_000
 
 
 def keys_routes(router: APIRouter, services: Services) -> None:
-    """Add `/admin/keys`; closed where no admin key is set."""
+    """Add `/admin/keys` and `/admin/teams`; closed where no admin key is set."""
     store = services.store
 
     @router.post("/admin/keys", summary="Make a key; it is told this once")
@@ -43,6 +43,24 @@ def keys_routes(router: APIRouter, services: Services) -> None:
     async def revoke(request: Request, id: str) -> Response:
         admit_operator(request.headers, services.settings, always=True)
         return JSONResponse(keys.shown(await store.use(lambda records: keys.revoke(records, id))))
+
+    @router.get("/admin/teams", summary="The allowances of teams in the store")
+    async def all_teams(request: Request) -> Response:
+        admit_operator(request.headers, services.settings, always=True)
+        found = await store.use(teams.listed)
+        return JSONResponse({"teams": [teams.shown(name, allowance) for name, allowance in found.items()]})
+
+    @router.put("/admin/teams/{name}", summary="Set what a team is allowed, in place of what it was")
+    async def put_team(request: Request, name: str) -> Response:
+        admit_operator(request.headers, services.settings, always=True)
+        wanted = _object((await read_body(request.headers, request.receive, _SMALL_BODY)).decoded)
+        return JSONResponse(teams.shown(name, await store.use(lambda records: teams.put(records, name, wanted))))
+
+    @router.delete("/admin/teams/{name}", summary="Take a team's allowance away")
+    async def drop_team(request: Request, name: str) -> Response:
+        admit_operator(request.headers, services.settings, always=True)
+        await store.use(lambda records: teams.drop(records, name))
+        return JSONResponse({"team": name, "removed": True})
 
 
 def _object(raw: bytes) -> dict[str, Any]:

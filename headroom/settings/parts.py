@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -26,6 +27,14 @@ def structured(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         return json.loads(value)
     return user_path(value) if isinstance(value, str) else value
+
+
+def shown_url(url: str) -> str:
+    """A URL as people and logs may see it: without credentials and parameters; a path as it is."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 ApiUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+"), BeforeValidator(api_url)]

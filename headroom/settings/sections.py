@@ -317,6 +317,7 @@ class StatsSettings(Section):
         "",
         "folder of the ledger's Parquet files: a path, or s3://BUCKET/PREFIX (default: stats in the home directory)",
         env="HEADROOM_STATS_URL",
+        repr=False,
     )
     prices: UserPath | None = field(None, "TOML or YAML file with prices of one's own, before those that come along", env="HEADROOM_PRICES")
     savings_path: UserPath | None = field(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headroom.settings.parts import shown_url
 from headroom.stats import report
 from headroom.stats.journal import Journal, files, is_sealed, locked
 from headroom.stats.ledger import Buckets, Ledger, Query
@@ -114,7 +115,7 @@ class Book:
         with self._looking:
             total, recent, labels = self._ledger.total(query), self._ledger.recent(), self._ledger.labels()
             everything = total if query is None or query.everything else self._ledger.total()
-        return View(total, recent, labels, self._since(report.lifetime(everything)), self._places.url)
+        return View(total, recent, labels, self._since(report.lifetime(everything)), shown_url(self._places.url))
 
     def series(self, query: Query | None = None) -> dict[Series, Buckets]:
         """Every series."""

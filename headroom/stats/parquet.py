@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from headroom.errors import SettingsError
+from headroom.settings.parts import shown_url
 from headroom.stats.journal import sync_directory
 
 _REPLACES = b"headroom.replaces"
@@ -36,7 +37,8 @@ class Folder:
         try:
             system, path = fs.FileSystem.from_uri(url)
         except (pa.ArrowInvalid, OSError) as failure:
-            raise SettingsError(f"stats.url: {url} cannot be opened: {failure}") from None
+            said = str(failure).replace(url, shown_url(url))
+            raise SettingsError(f"stats.url: {shown_url(url)} cannot be opened: {said}") from None
         self._files = fs.SubTreeFileSystem(path, system)
 
     def write(self, path: str, table: pa.Table, replaces: Sequence[str] = ()) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from headroom.errors import SettingsError, StoreUnavailable
+from headroom.settings.parts import shown_url
 
 _SEALED = b"\xff\x01"  # no zstd frame, JSON or UTF-8 text begins like this
 AWAY = b"\xff\x02"
@@ -79,7 +80,7 @@ class Away:
         except ModuleNotFoundError:
             raise SettingsError("store.blobs_url needs pyarrow: pip install 'headroom[proxy]'") from None
         except (OSError, ValueError) as failure:
-            raise SettingsError(f"store.blobs_url: {_named(url)}: {failure}") from None
+            raise SettingsError(f"store.blobs_url: {shown_url(url)}: {str(failure).replace(url, shown_url(url))}") from None
 
     def put(self, scope: str, hash: str, frame: bytes) -> str:
         """Write a frame; its name. Raises StoreUnavailable."""
@@ -94,7 +95,7 @@ class Away:
         except self._failures as failure:
             self._made.discard(directory)
             self.drop([name])
-            raise StoreUnavailable(f"{_named(self._url)}: cannot be written: {failure}") from failure
+            raise StoreUnavailable(f"{shown_url(self._url)}: cannot be written: {failure}") from failure
         return name
 
     def get(self, name: str) -> bytes:
@@ -103,7 +104,7 @@ class Away:
             with self._files.open_input_stream(f"{self._base}/{name}") as file:
                 return bytes(file.read())
         except self._failures as failure:
-            raise StoreUnavailable(f"{_named(self._url)}: cannot be read: {failure}") from failure
+            raise StoreUnavailable(f"{shown_url(self._url)}: cannot be read: {failure}") from failure
 
     def drop(self, names: Iterable[str]) -> None:
         """Remove frames; what cannot be removed is logged and stays."""
@@ -113,7 +114,7 @@ class Away:
             except FileNotFoundError:
                 continue
             except self._failures as failure:
-                _log.warning("%s: an old file could not be removed: %s", _named(self._url), type(failure).__name__)
+                _log.warning("%s: an old file could not be removed: %s", shown_url(self._url), type(failure).__name__)
 
 
 class Vault:
@@ -178,8 +179,3 @@ def key_of(value: str, name: str) -> bytes | None:
 
 def _bound(place: str) -> bytes:
     return place.encode("utf-8", "surrogatepass")
-
-
-def _named(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -49,3 +49,19 @@ def test_made_listed_revoked_at_a_proxy(provider: Provider, tmp_path: Path, monk
         refused = headroom("keys", "list", "--url", url)
         assert refused.exit_code == 1
         assert "admin key" in refused.stderr
+
+
+def test_a_team_is_set_listed_and_removed_in_the_store_and_at_a_proxy(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADROOM_ADMIN_KEY", "admin-secret")
+    with serving(settings_for(provider, tmp_path / "other", access={"callers": "keys", "admin_key": "admin-secret"})) as url:
+        for where in ((), ("--url", url)):
+            assert headroom("keys", "team", "set", "data", "--rpm", "5", "--budget", "2.5", *where).stdout == "data  rpm 5  $2.5 daily\n"
+            assert headroom("keys", "team", "set", "data", "--tpm", "900", *where).stdout == "data  tpm 900\n"
+            assert headroom("keys", "team", "list", *where).stdout == "data  tpm 900\n"
+            assert headroom("keys", "team", "remove", "data", *where).stdout == "data is removed\n"
+            assert headroom("keys", "team", "list", *where).stdout == ""
+            for wrong, says in ((("set", "data", "--rpm", "0"), "rpm"), (("set", "a b"), "team"), (("remove", "data"), "no team data")):
+                refused = headroom("keys", "team", *wrong, *where)
+                assert (refused.exit_code, says in refused.stderr) == (1, True)

@@ -28,9 +28,10 @@ from headroom.proxy.services import open_services
 from headroom.settings import Settings
 from headroom.store import Store, open_store
 from headroom.store.threaded import ThreadedStore
+from tests.canaries import note
 from tests.provider import WAIT_S, Provider, running
 
-HTTP = httpx.Client(timeout=WAIT_S)  # one for all tests: making one costs more than most requests
+HTTP = httpx.Client(timeout=WAIT_S, event_hooks={"response": [note]})  # one for all tests: making one costs more than most requests
 
 
 def settings_for(provider: Provider | str, home: Path, **more: Any) -> Settings:

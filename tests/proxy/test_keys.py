@@ -181,6 +181,26 @@ def test_a_team_shares_its_limit_and_a_key_has_its_own(provider: Provider, setti
         assert [HTTP.post(f"{url}/v1/messages", json=HELLO, headers=one).status_code for _ in range(3)] == [200, 200, 429]
 
 
+def test_a_team_that_is_set_while_running_is_limited_and_the_settings_win(provider: Provider, settings: Settings) -> None:
+    limits = {"teams": {"fixed": {"rpm": 1000}}, "rpm": 1000}
+    with serving(Settings.model_validate({**settings.model_dump(), "limits": limits})) as url:
+        assert HTTP.put(f"{url}/admin/teams/data", headers=ADMIN, json={"rpm": 2, "budget_usd": 5}).json()["rpm"] == 2
+        assert HTTP.put(f"{url}/admin/teams/fixed", headers=ADMIN, json={"rpm": 1}).status_code == 200
+        one, two, free = (bearer(made["key"]) for made in (make(url, team="data"), make(url, team="data"), make(url, team="fixed")))
+        assert [HTTP.post(f"{url}/v1/messages", json=HELLO, headers=key).status_code for key in (one, two)] == [200, 200]
+        refused = HTTP.post(f"{url}/v1/messages", json=HELLO, headers=one)
+        assert (refused.status_code, "team data is 2 requests" in refused.json()["error"]["message"]) == (429, True)
+        assert [HTTP.post(f"{url}/v1/messages", json=HELLO, headers=free).status_code for _ in range(3)] == [200] * 3
+        listed = HTTP.get(f"{url}/admin/teams", headers=ADMIN).json()["teams"]
+        assert [(team["team"], team["rpm"], team["budget_usd"]) for team in listed] == [("data", 2, 5), ("fixed", 1, None)]
+        assert HTTP.delete(f"{url}/admin/teams/data", headers=ADMIN).json() == {"team": "data", "removed": True}
+        assert HTTP.delete(f"{url}/admin/teams/data", headers=ADMIN).status_code == 404
+        for wrong in ({"rmp": 1}, {"rpm": 0}, []):
+            assert HTTP.put(f"{url}/admin/teams/data", headers=ADMIN, json=wrong).status_code == 400
+        for headers in ({}, one):
+            assert HTTP.put(f"{url}/admin/teams/data", headers=headers, json={"rpm": 9}).status_code == 401
+
+
 def test_budgets_of_key_and_team_are_charged_together(provider: Provider, settings: Settings) -> None:
     limits = {"teams": {"data": {"budget_usd": 0.02}}, "rate_limit": False}
     usage = {"id": "x", "usage": {"input_tokens": 1000, "output_tokens": 100}}
@@ -345,3 +365,32 @@ def test_what_is_learned_of_one_key_is_nothing_to_another(settings: Settings, pr
             time.sleep(0.05)
         assert HTTP.get(f"{url}/v1/telemetry", headers=ada).json()["total_compressions"] < 1000
         assert middle(3)[0].encode() in forwarded(3, ada)
+
+
+def test_of_identical_conversations_each_key_has_its_own(settings: Settings, provider: Provider) -> None:
+    """Results, pinned cuts, what was left out, and who asked for it lately: nothing of the first is the second's."""
+    small = Settings.model_validate({**settings.model_dump(), "context": {"windows": "tiny=6000", "output_reserve": 500}})
+    with serving(small) as url:
+        ada, bob, eve = (bearer(make(url)["key"]) for _ in range(3))
+        turns = [asking(anthropic_turns(number), model="tiny") for number in range(8, 17)]
+
+        def forwarded(body: Any, key: dict[str, str]) -> bytes:
+            assert HTTP.post(f"{url}/v1/messages", json=body, headers=key).status_code == 200
+            return provider.requests[-1].body
+
+        his = [forwarded(turn, ada) for turn in turns][-1]
+        hers = forwarded(turns[-1], bob)  # at once: her cut is her own, made with everything before her
+        assert his != hers
+        assert forwarded(turns[-1], ada) == his
+        for body, owner in ((his, ada), (hers, bob)):
+            hashes = list(dict.fromkeys(marker.hashes(body.decode())))
+            assert hashes
+            for hash in hashes:
+                assert HTTP.get(f"{url}/v1/retrieve/{hash}", headers=owner).status_code == 200
+                assert HTTP.get(f"{url}/v1/retrieve/{hash}", headers=eve).status_code == 404
+        recent = {
+            name: HTTP.get(f"{url}/v1/retrieve/stats", headers=key).json()["recent_retrievals"]
+            for name, key in (("ada", ada), ("eve", eve))
+        }
+        assert recent["ada"]
+        assert recent["eve"] == []

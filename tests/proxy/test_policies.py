@@ -286,3 +286,19 @@ def test_without_the_store_a_conversation_goes_on_by_the_policies_of_now(setting
         assert answer.status_code == 200
         assert provider.requests[-1].json == asking(anthropic_turns(1))
         lost.now = False
+
+
+def test_what_one_key_began_under_is_nothing_to_another(
+    provider: Provider, settings: Settings, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-upstream")
+    access = {"callers": "keys", "admin_key": "admin-secret"}
+    with serving(Settings.model_validate({**settings.model_dump(), "access": access})) as url:
+        ada, bob = ({"x-api-key": HTTP.post(f"{url}/admin/keys", headers=ADMIN, json={}).json()["key"]} for _ in range(2))
+        assert _smaller(provider, sent(url, asking(anthropic_turns(1)), **ada))
+        before = await_version(url, "")
+        rewrite(file, OFF)
+        await_version(url, before)
+        assert not _smaller(provider, sent(url, asking(anthropic_turns(1)), **bob))
+        assert _smaller(provider, sent(url, asking(anthropic_turns(2)), **ada))
+        assert not _smaller(provider, sent(url, asking(anthropic_turns(2)), **bob))

@@ -19,6 +19,7 @@ from ray.util import list_named_actors
 
 from serve_app.app import build
 from serve_app.args import AppArgs
+from tests.canaries import FOLDERS
 from tests.provider import WAIT_S
 from tests.proxy.faces import await_ready
 
@@ -35,6 +36,7 @@ def cluster() -> Iterator[str]:
         log_to_driver=False,
         namespace="serve",
     )
+    FOLDERS.append(Path(ray._private.worker.global_worker.node.get_logs_dir_path()))
     try:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -1,0 +1,97 @@
+"""Allowances of teams: in the settings, or set while Headroom runs and kept in the store. What the settings say wins.
+
+Found ones are remembered for a moment, as grants of keys are; while the store is lost, those found before go on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from headroom.errors import InvalidRequest, NotFound, StoreUnavailable
+from headroom.grants import Allowance, Name
+from headroom.limits.keys import MEMORY_S, AsyncRecords
+from headroom.store.base import Records
+
+_TABLE = "teams"
+_MOST = 10_000  # teams remembered
+_NAMES = TypeAdapter(Name)
+_ALLOWANCES = TypeAdapter(Allowance)
+
+
+def put(store: Records, name: str, wanted: Mapping[str, Any]) -> Allowance:
+    """Set the allowance of a team, in place of what stood there. Raises InvalidRequest for a name or allowance that is none."""
+    try:
+        if not _NAMES.validate_python(name):
+            raise InvalidRequest("A team needs a name.")
+        allowance = _ALLOWANCES.validate_python(wanted)
+    except ValidationError as failure:
+        problems = failure.errors(include_url=False, include_input=False)
+        raise InvalidRequest("; ".join(f"{'.'.join(map(str, one['loc'])) or 'team'}: {one['msg']}" for one in problems)) from None
+    _swap(store, name, json.dumps(asdict(allowance), separators=(",", ":")).encode())
+    return allowance
+
+
+def drop(store: Records, name: str) -> None:
+    """Take a team's allowance away: it is then limited no more. Raises NotFound."""
+    if store.get_record(_TABLE, name) is None:
+        raise NotFound(f"There is no team {name[:80]} in the store.")
+    _swap(store, name, None)
+
+
+def listed(store: Records) -> dict[str, Allowance]:
+    """All teams in the store, by name."""
+    return {name: _read(data) for name, data in sorted(store.list_records(_TABLE).items())}
+
+
+def shown(name: str, allowance: Allowance) -> dict[str, Any]:
+    """A team as people and clients see it."""
+    return {"team": name, **asdict(allowance)}
+
+
+def _swap(store: Records, name: str, new: bytes | None) -> None:
+    if not store.swap_record(_TABLE, name, store.get_record(_TABLE, name), new):
+        raise StoreUnavailable("The team was changed by somebody else at the same moment; try again.")
+
+
+def _read(data: bytes) -> Allowance:
+    try:
+        return _ALLOWANCES.validate_json(data)
+    except ValidationError as failure:
+        raise StoreUnavailable(f"a stored team cannot be read: {failure.error_count()} fields are of another version") from None
+
+
+class Teams:
+    """Finds the allowance of a team."""
+
+    def __init__(self, store: AsyncRecords, fixed: Mapping[str, Allowance], memory_s: float = MEMORY_S) -> None:
+        self._store = store
+        self._fixed = fixed
+        self._memory_s = memory_s
+        self._seen: OrderedDict[str, tuple[float, Allowance | None]] = OrderedDict()
+
+    async def find(self, name: str) -> Allowance | None:
+        """None for a team without one, and for one that was never found while the store is lost: its key's own limits hold."""
+        if not name or name in self._fixed:
+            return self._fixed.get(name)
+        now = time.monotonic()
+        at, allowance = self._seen.get(name, (-math.inf, None))
+        if now - at < self._memory_s:
+            return allowance
+        try:
+            data = await self._store.get_record(_TABLE, name)
+            allowance = None if data is None else _read(data)
+        except StoreUnavailable:
+            pass  # what was known goes on, and is asked for again in a moment
+        self._seen[name] = (now, allowance)
+        self._seen.move_to_end(name)
+        while len(self._seen) > _MOST:
+            self._seen.popitem(last=False)
+        return allowance
