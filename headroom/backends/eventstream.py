@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,3 +92,18 @@ class MessagesStream:
     def end(self) -> bytes:
         self._frames.end()
         return b""
+
+
+def chunk(event: bytes) -> bytes:
+    """An event of a model as Bedrock streams it, for a client that speaks to Bedrock."""
+    payload = json.dumps({"bytes": base64.b64encode(event).decode()}).encode()
+    headers = (("event-type", "chunk"), ("content-type", "application/json"), ("message-type", "event"))
+    named = b"".join(_header(f":{name}".encode(), value.encode()) for name, value in headers)
+    prelude = struct.pack(">II", 16 + len(named) + len(payload), len(named))
+    head = prelude + struct.pack(">I", zlib.crc32(prelude)) + named + payload
+    return head + struct.pack(">I", zlib.crc32(head))
+
+
+def _header(name: bytes, value: bytes) -> bytes:
+    """A header whose value is a string (type 7)."""
+    return bytes((len(name),)) + name + b"\x07" + struct.pack(">H", len(value)) + value

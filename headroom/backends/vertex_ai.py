@@ -45,7 +45,8 @@ class VertexAI(Plain):
         known = super().model(name)
         if known != name:
             return known
-        return f"google/{name}" if name.startswith("gemini-") else _DATED.sub(r"\1@\2", name)
+        dated = _DATED.fullmatch(name)
+        return f"google/{name}" if name.startswith("gemini-") else f"{dated[1]}@{dated[2]}" if dated else name
 
     def billed(self, name: str) -> str:
         return self.model(name).rpartition("/")[2]

@@ -55,7 +55,7 @@ class PassThrough:
             ask = ask_of(scope, "", request_headers(scope, body_changed=False), body if has_body else None)
         route = "/v1/messages" if ask.dialect else scope["path"]  # what is counted is sent there next
         asked = services.rollout.treatment(route, caller, ask.model).backend
-        target = services.backends.target(route, ask.model, provider, asked)
+        target = services.backends.target(route, ask.model, provider, asked, home=scope.get("headroom.home", True))
         way = Way(target.way(b"").members[:1])  # a body that is passed on as it comes cannot be sent twice
         response = await way.send(ask, _dialect(provider), caller, services.admission, services.upstream)
         try:

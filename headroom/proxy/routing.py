@@ -19,7 +19,7 @@ import httpx
 
 from headroom.backends import Ask, Backend, open_backend
 from headroom.dialects import Dialect
-from headroom.errors import SettingsError, UpstreamUnreachable
+from headroom.errors import InvalidRequest, SettingsError, UpstreamUnreachable
 from headroom.model import Call, Caller
 from headroom.proxy.adapted import adapted, refused
 from headroom.proxy.admission import Admission
@@ -143,13 +143,18 @@ class Backends:
         known = ", ".join([*KINDS, *self._targets])
         raise SettingsError(f"backends: there is no backend or pool called {name}; there are {known}")
 
-    def target(self, route: str, model: str, provider: str, asked: str = "") -> Target:
-        """Where a call goes. `provider` is whose API the client speaks, `asked` what a policy says."""
+    def target(self, route: str, model: str, provider: str, asked: str = "", *, home: bool = True) -> Target:
+        """Where a call goes. `provider` is whose API the client speaks, `asked` what a policy says.
+
+        Raises InvalidRequest for a call that must not go `home`, to that provider, unless the settings say so, and they do not.
+        """
         if asked:
             return self._targets.get(asked) or self._direct[asked]
         for rule, target in self._routes:
             if fnmatchcase(route, rule.route) and fnmatchcase(model, rule.model):
                 return target
+        if not home and self._use is None:
+            raise InvalidRequest("This path is a cloud's, and no backend is set for it here: set --backend, or add a route.")
         return self._use or self._direct[provider]
 
     def _pool(self, name: str, pool: Mapping[str, float]) -> Target:

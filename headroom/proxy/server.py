@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from headroom.dialects import DIALECTS
 from headroom.errors import HeadroomError
+from headroom.proxy.doors import doors
 from headroom.proxy.embed_process import embedded_embed
 from headroom.proxy.exchange import ProviderRoute
 from headroom.proxy.middleware import Fence, RequestId
@@ -83,6 +84,7 @@ def create_app(services: Services) -> FastAPI:
         app.router.routes.append(Route(path, _wrong_method, methods=_METHODS))
     for path, dialect in DIALECTS.items():
         app.router.routes.append(Route(path, ProviderRoute(dialect, services), methods=["POST"]))
+    app.router.routes.extend(doors(services))
     app.router.routes.append(Route("/{path:path}", PassThrough(services)))
     return app
 

@@ -1,0 +1,149 @@
+"""The paths that cloud SDKs use, for clients that are pointed here: Bedrock's, Vertex AI's and Azure's.
+
+Each becomes the request of the plain API that it stands for, takes the same way as that, and is answered as its SDK expects. Where
+it goes the settings decide as for any other request, but never to Anthropic or OpenAI for want of a backend: who uses a cloud's SDK
+did not mean them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headroom.backends.base import changed, members
+from headroom.backends.eventstream import EVENT_STREAM, chunk
+from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT
+from headroom.errors import HeadroomError, InvalidRequest
+from headroom.proxy.body import ClientGone, read_body
+from headroom.proxy.exchange import ProviderRoute, send_error
+from headroom.proxy.passthrough import PassThrough
+from headroom.proxy.services import Services
+from headroom.sse import FrameReader, data_of
+
+_MESSAGES, _CHAT, _RESPONSES, _COUNT = "/v1/messages", "/v1/chat/completions", "/v1/responses", "/v1/messages/count_tokens"
+_CLOUDS_OWN = ("anthropic_version", "anthropic_beta")
+_VERB = re.compile(r"(.+):(rawPredict|streamRawPredict)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """The request of the plain API: its path, what is set in the body, and whether the answer is an event stream of AWS."""
+
+    path: str
+    put: Mapping[str, Any]
+    framed: bool = False
+
+
+def _bedrock(parameters: Mapping[str, str], streams: bool) -> _Plain:
+    return _Plain(_MESSAGES, {"model": parameters["model"], "stream": streams}, framed=streams)
+
+
+def _invoke(parameters: Mapping[str, str]) -> _Plain:
+    return _bedrock(parameters, False)
+
+
+def _invoke_streaming(parameters: Mapping[str, str]) -> _Plain:
+    return _bedrock(parameters, True)
+
+
+def _vertex(parameters: Mapping[str, str]) -> _Plain:
+    found = _VERB.fullmatch(parameters["model"])
+    if found is None:
+        raise InvalidRequest("Of Vertex AI's methods rawPredict and streamRawPredict are taken here.")
+    if found[1] == "count-tokens":
+        return _Plain(_COUNT, {})
+    return _Plain(_MESSAGES, {"model": found[1], "stream": found[2] == "streamRawPredict"})
+
+
+def _azure(parameters: Mapping[str, str]) -> _Plain:
+    return _Plain(_CHAT, {"model": parameters["deployment"]})
+
+
+_PATHS: tuple[tuple[str, Callable[[Mapping[str, str]], _Plain]], ...] = (
+    ("/model/{model:path}/invoke", _invoke),
+    ("/model/{model:path}/invoke-with-response-stream", _invoke_streaming),
+    ("/projects/{project}/locations/{region}/publishers/anthropic/models/{model}", _vertex),
+    ("/v1/projects/{project}/locations/{region}/publishers/anthropic/models/{model}", _vertex),
+    ("/openai/deployments/{deployment}/chat/completions", _azure),
+    ("/openai/v1/chat/completions", lambda _: _Plain(_CHAT, {})),
+    ("/openai/v1/responses", lambda _: _Plain(_RESPONSES, {})),
+    ("/openai/responses", lambda _: _Plain(_RESPONSES, {})),
+)
+
+
+def doors(services: Services) -> list[BaseRoute]:
+    """Their routes."""
+    inner: dict[str, ASGIApp] = {path: ProviderRoute(dialect, services) for path, dialect in DIALECTS.items()}
+    inner[_COUNT] = PassThrough(services)
+    return [Route(path, _Door(plain, inner, services), methods=["POST"]) for path, plain in _PATHS]
+
+
+class _Door:
+    """ASGI endpoint of one of the paths."""
+
+    def __init__(self, plain: Callable[[Mapping[str, str]], _Plain], inner: Mapping[str, ASGIApp], services: Services) -> None:
+        self._plain, self._inner, self._services = plain, inner, services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        dialect = OPENAI_CHAT if scope["path"].startswith("/openai/") else ANTHROPIC
+        headers = Headers(scope=scope)
+        try:
+            plain = self._plain(scope["path_params"])
+            body = await read_body(headers, receive, 1_000_000 * self._services.settings.max_body_mb)
+            text = body.decoded.decode(errors="surrogateescape")
+            content, betas = _as_plain(text, plain, headers, dialect is ANTHROPIC)
+        except HeadroomError as failure:
+            await send_error(send, dialect, failure, [])
+            return
+        except ClientGone:
+            return
+        pending: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+
+        async def again() -> Message:
+            return pending.pop() if pending else await receive()
+
+        place = {"path": plain.path, "raw_path": plain.path.encode(), "query_string": b"", "headroom.home": False}
+        asked: Scope = {**scope, **place, "headers": _headers(scope, len(content), betas)}
+        await self._inner[plain.path](asked, again, _Framed(send) if plain.framed else send)
+
+
+def _as_plain(text: str, plain: _Plain, headers: Headers, messages: bool) -> tuple[bytes, str]:
+    """The body of the plain API, and the betas that it names, those of the header included."""
+    if not messages:
+        return changed(text, put=plain.put).encode(errors="surrogateescape") if plain.put else text.encode(errors="surrogateescape"), ""
+    named: Any = next((value for name, _, _, value in members(text) if name == "anthropic_beta"), [])
+    given = [beta.strip() for value in headers.getlist("anthropic-beta") for beta in value.split(",")]
+    betas = dict.fromkeys([*given, *(beta for beta in named if isinstance(beta, str))] if isinstance(named, list) else given)
+    return changed(text, put=plain.put, drop=_CLOUDS_OWN).encode(errors="surrogateescape"), ",".join(filter(None, betas))
+
+
+def _headers(scope: Scope, size: int, betas: str) -> list[tuple[bytes, bytes]]:
+    drop = {b"content-length", b"content-encoding", b"transfer-encoding", b"anthropic-beta"}
+    kept = [(name, value) for name, value in scope["headers"] if name not in drop]
+    return [*kept, (b"content-length", str(size).encode()), *([(b"anthropic-beta", betas.encode("latin-1", "replace"))] if betas else [])]
+
+
+class _Framed:
+    """Sends server-sent events as an event stream of AWS; whatever else is answered, as it is."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._frames: FrameReader | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if dict(message["headers"]).get(b"content-type", b"").startswith(b"text/event-stream"):
+                self._frames = FrameReader()
+                others = [(name, value) for name, value in message["headers"] if name != b"content-type"]
+                message = {**message, "headers": [*others, (b"content-type", EVENT_STREAM.encode())]}
+        elif self._frames is not None:
+            told = [data_of(frame) for frame in self._frames.feed(message.get("body", b""))]
+            told += [] if message.get("more_body") else [data_of(self._frames.rest())]
+            message = {**message, "body": b"".join(chunk(data) for data in told if data)}
+        await self._send(message)
