@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from headroom.conversation import Conversation, by_key
@@ -57,10 +58,12 @@ async def compressed(
         if services.replay.is_down:
             raise Degraded(STORE_UNAVAILABLE)
         try:
-            job = await pruned(services.prune, job, services.settings.llmlingua, _FOR_MODEL * timeout_s)
+            with services.tracing.span("tier llmlingua") if services.prune.enabled else nullcontext():
+                job = await pruned(services.prune, job, services.settings.llmlingua, _FOR_MODEL * timeout_s)
         except Degraded as degraded:
             lost += (("llmlingua", degraded.reason),)
-        done = await services.compress(job, until - time.monotonic())
+        with services.tracing.span("tier compressor", texts=len(job.segments)):
+            done = await services.compress(job, until - time.monotonic())
         found, counted = by_key(job, done), done.counted
         if any(result.reason == STORE_UNAVAILABLE for result in found.values()):
             services.replay.failed("a compressor could not write to it")

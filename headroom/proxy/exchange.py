@@ -13,6 +13,7 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import httpx
 from starlette.datastructures import Headers
@@ -39,7 +40,11 @@ from headroom.proxy.services import Services
 from headroom.proxy.taken import taken
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
+from headroom.proxy.tracing import ended
 from headroom.proxy.upstream import ask_of, request_headers, response_headers
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 _CLIENT_CLOSED = 499  # status of an outcome whose client went away before the answer
 _log = logging.getLogger(__name__)
@@ -53,7 +58,12 @@ class ProviderRoute:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services, headers = self._services, Headers(scope=scope)
+        headers = Headers(scope=scope)
+        with self._services.tracing.request(headers, scope["path"]) as span:
+            await self._answer(scope, headers, receive, send, span)
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send, span: Span | None) -> None:
+        services = self._services
         request_id = scope.get("headroom.request_id") or uuid.uuid4().hex
         trace = Trace(
             self._dialect,
@@ -84,7 +94,9 @@ class ProviderRoute:
                 answered = 200 <= trace.status < 300 and not trace.cache
                 charged = answered or (trace.sent and trace.status == _CLIENT_CLOSED)
                 services.admission.settle(trace.ticket, trace.billed, charged=charged)
-            services.recorder.record(trace.outcome())
+            outcome = trace.outcome()
+            services.recorder.record(outcome)
+            ended(span, outcome)
 
 
 async def exchange(request: Incoming, send: Send, trace: Trace, services: Services) -> None:
@@ -121,7 +133,8 @@ async def forward(request: Incoming, call: Call, send: Send, trace: Trace, servi
     forwarded, offered = body.wire, None
     trace.skip_reason = skip_reason(call, caller, trace)
     if not trace.skip_reason:
-        forwarded, offered = await smaller(call, body, caller, trace, services)
+        with services.tracing.span("compression"):
+            forwarded, offered = await smaller(call, body, caller, trace, services)
     trace.overhead_ms = 1000 * (time.perf_counter() - received)
 
     way = trace.way
@@ -133,16 +146,18 @@ async def forward(request: Incoming, call: Call, send: Send, trace: Trace, servi
     async def ask(content: bytes) -> httpx.Response:
         trace.sent = True
         wanted = ask_of(request.scope, dialect.name, outgoing, content, model=call.model, stream=call.stream)
-        return await way.send(wanted, dialect, caller, services.admission, services.upstream)
+        with services.tracing.provider(way.backend.kind, call.model):
+            return await way.send(wanted, dialect, caller, services.admission, services.upstream)
 
     response = await ask(forwarded)
     try:
         trace.status = response.status_code
         headers = response_headers(response) + trace.headers()
-        if offered:
-            first = await follow(response, headers, send, Rounds(offered, forwarded, ask, trace, services))
-        else:
-            first = await metered(response, headers, send, trace)
+        with services.tracing.span("answer"):
+            if offered:
+                first = await follow(response, headers, send, Rounds(offered, forwarded, ask, trace, services))
+            else:
+                first = await metered(response, headers, send, trace)
         trace.complete = True
         trace.ttfb_ms = 1000 * (first - received)
     finally:
@@ -152,8 +167,9 @@ async def forward(request: Incoming, call: Call, send: Send, trace: Trace, servi
 async def looked_up(request: Incoming, call: Call, address: str, trace: Trace, services: Services) -> tuple[Question | None, Hit | None]:
     """The request as the cache knows it, and the answer given before; whatever fails is a miss."""
     try:
-        asked = await question(request, call, trace.caller, trace.dialect, services, trace.treatment.cache, address)
-        return asked, await asked.known(services, trace) if asked else None
+        with services.tracing.span("cache"):
+            asked = await question(request, call, trace.caller, trace.dialect, services, trace.treatment.cache, address)
+            return asked, await asked.known(services, trace) if asked else None
     except Exception:  # fence: the cache fails open
         _log.exception("request %s is not looked up in the cache", trace.request_id)
         return None, None
@@ -223,7 +239,8 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
 async def within_window(request: Asking, trace: Trace, services: Services, timeout_s: float) -> bytes:
     """The bytes to forward for a conversation that may have outgrown its model."""
     try:
-        fit = await fitted(services, request, timeout_s)
+        with services.tracing.span("context"):
+            fit = await fitted(services, request, timeout_s)
     except Exception:  # fence: what is compressed already goes out
         _log.exception("request %s is forwarded without looking at its model's window", trace.request_id)
         trace.results = [*trace.results, Compressed(None, reason="context_failed")]

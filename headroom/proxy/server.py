@@ -69,6 +69,7 @@ def create_app(services: Services) -> FastAPI:
         await services.admission.close()
         await services.store.close()
         await services.recorder.close()
+        await services.tracing.close()
 
     app = FastAPI(
         title="Headroom",

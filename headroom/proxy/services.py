@@ -20,6 +20,7 @@ from headroom.proxy.retrievals import Retrievals
 from headroom.proxy.rollout import Rollout
 from headroom.proxy.routing import Backends
 from headroom.proxy.similar import LocalNeighbours, Neighbours, Similar
+from headroom.proxy.tracing import Tracing, open_tracing
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
 from headroom.stats.book import Book
@@ -46,6 +47,7 @@ class Services:
     holdout: HeldOut
     similar: Similar
     learning: Learning | None = None
+    tracing: Tracing = field(default_factory=Tracing)
     embed: Embed = field(default_factory=NoEmbed)
     prune: Prune = field(default_factory=NoPrune)
     flights: Flights = field(default_factory=Flights)
@@ -83,6 +85,7 @@ def open_services(
         holdout=HeldOut(threaded, settings.stats.holdout),
         learning=open_learning(store, settings),
         admission=Admission(settings, threaded),
+        tracing=open_tracing(settings.tracing),
         embed=embed,
         prune=prune or NoPrune(),
         similar=Similar(settings, embed, threaded, neighbours or LocalNeighbours(settings, store)),

@@ -31,6 +31,7 @@ from headroom.settings.sections import (
     StatsSettings,
     StoreSettings,
     TelemetrySettings,
+    TracingSettings,
     UpstreamSettings,
 )
 from headroom.settings.tree import Settings
@@ -51,6 +52,7 @@ __all__ = [
     "StatsSettings",
     "StoreSettings",
     "TelemetrySettings",
+    "TracingSettings",
     "UpstreamSettings",
     "environment",
     "export",

@@ -359,6 +359,20 @@ class TelemetrySettings(Section):
     )
 
 
+class TracingSettings(Section):
+    endpoint: str = field(
+        "",
+        "OTLP endpoint (HTTP) that takes traces, without /v1/traces; empty: none are made. Needs headroom[otel]",
+        env="OTEL_EXPORTER_OTLP_ENDPOINT",
+        pattern=r"^($|https?://.)",
+        repr=False,
+    )
+    service: str = field("headroom", "name of the service in traces", env="OTEL_SERVICE_NAME", min_length=1)
+    sample: float = field(
+        1.0, "share of the requests that are traced, where the client's own trace does not say", env="HEADROOM_TRACE_SAMPLE", ge=0, le=1
+    )
+
+
 class ClientSettings(Section):
     """For commands that talk to a running Headroom, and where the tools they set up keep their files."""
 

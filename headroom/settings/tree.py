@@ -21,6 +21,7 @@ from headroom.settings.sections import (
     StatsSettings,
     StoreSettings,
     TelemetrySettings,
+    TracingSettings,
     UpstreamSettings,
 )
 
@@ -55,6 +56,7 @@ class Settings(Section):
     limits: LimitsSettings = LimitsSettings()
     stats: StatsSettings = StatsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    tracing: TracingSettings = TracingSettings()
     client: ClientSettings = ClientSettings()
 
     @property
