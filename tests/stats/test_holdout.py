@@ -20,19 +20,20 @@ def name(number: int) -> str:
 
 
 def counted(seed: int, effect: float, conversations: int, share: float) -> Tally:
-    """Conversations of one to twelve turns that send all they said again, each about as dear as its subject is."""
+    """Conversations of one to eleven turns that send all they said again, each about as dear as its subject is."""
     draw = random.Random(seed)
     total: Tally = Counter()
     (pattern,) = outcomes(1, 3)
     row = row_of(pattern, bundled()) | {"cost_method": "billed"}
     for _ in range(conversations):
-        conversation, dear, chars = name(draw.getrandbits(64)), draw.lognormvariate(0, 0.5), 0
+        conversation, dear, chars, sent, cost = name(draw.getrandbits(64)), draw.lognormvariate(0, 0.5), 0, 0, 0
         arm = arm_of(b"key", conversation, share)
-        for turn in range(1, draw.randrange(2, 13)):
+        for _ in range(draw.randrange(1, 12)):
             chars += int(draw.lognormvariate(9, 1))
-            cost = round(chars * 750 * dear * draw.lognormvariate(0, 0.1) * (1 - effect if arm == "treated" else 1))
-            more = {"arm": arm, "conversation": conversation, "turns": turn, "chars": chars, "cost_nanousd": cost}
-            total.update({key: value for key, value in tally(row | more).items() if key.startswith("arm/")})
+            sent += chars
+            cost += round(chars * 750 * dear * draw.lognormvariate(0, 0.1) * (1 - effect if arm == "treated" else 1))
+        more = {"arm": arm, "conversation": conversation, "turns": 1, "chars": sent, "cost_nanousd": cost}  # sums are all that counts
+        total.update({key: value for key, value in tally(row | more).items() if key.startswith("arm/")})
     return total
 
 
