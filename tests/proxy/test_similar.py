@@ -218,6 +218,23 @@ def test_settings_turn_it_off_or_want_more_likeness(provider: Provider, tmp_path
         assert said(ask(url, "How can I close the main valve?")) == "miss"
 
 
+def test_a_policy_turns_it_off_or_wants_more_likeness(provider: Provider, tmp_path: Path, embed: ProcessEmbed) -> None:
+    with semantic(provider, tmp_path, embed) as url:
+        ask(url, FIRST)
+        learned(url, 1)
+    file = tmp_path / "policies.yaml"
+    cases = (
+        ("semantic: on", OTHER, 1, "hit-semantic"),
+        ("threshold: 0.999", OTHER, 1, "miss"),
+        ("semantic: off", "How can I close the main valve?", 2, "miss"),
+    )
+    for rule, text, known, expected in cases:
+        file.write_text(f"rules: [{{name: here, match: {{route: /v1/messages}}, set: {{cache: {{{rule}}}}}}}]")
+        with semantic(provider, tmp_path, embed, policies=file) as url:
+            learned(url, known)
+            assert said(ask(url, text)) == expected
+
+
 def test_it_outlives_the_process_and_is_shared(provider: Provider, tmp_path: Path, embed: ProcessEmbed) -> None:
     with semantic(provider, tmp_path, embed) as url:
         ask(url, FIRST)
