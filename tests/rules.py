@@ -8,7 +8,7 @@ from typing import Any
 
 def broken(messages: Sequence[dict[str, Any]], dialect: str) -> list[str]:
     """Every rule that does not hold, in words; empty for a conversation that would be taken."""
-    return list(_anthropic(messages) if dialect == "anthropic" else _openai(messages))
+    return list(_RULES[dialect](messages))
 
 
 def _anthropic(messages: Sequence[dict[str, Any]]) -> Sequence[str]:
@@ -57,3 +57,32 @@ def _openai(messages: Sequence[dict[str, Any]]) -> Sequence[str]:
     if open_calls:
         found.append("calls without results at the end")
     return found
+
+
+def _responses(items: Sequence[dict[str, Any]]) -> Sequence[str]:
+    found = []
+    called: list[str] = []
+    answered: list[str] = []
+    for number, item in enumerate(items):
+        kind = item.get("type", "message")
+        following = items[number + 1] if number + 1 < len(items) else {}
+        if kind == "reasoning" and not (following.get("type", "").endswith("_call") or following.get("role") == "assistant"):
+            found.append(f"item {number}: reasoning without what it led to")
+        if kind.endswith("_call"):
+            called.append(item["call_id"])
+            if "needs" in item and (not number or items[number - 1].get("id") != item["needs"]):
+                found.append(f"item {number}: a call without its reasoning")
+        if kind.endswith("_call_output"):
+            answered.append(item["call_id"])
+            if item["call_id"] not in called:
+                found.append(f"item {number}: a result without its call")
+        for block in item["content"] if isinstance(item.get("content"), list) else ():
+            wanted = "output_text" if item["role"] == "assistant" else "input_text"
+            if block["type"] != wanted:
+                found.append(f"item {number}: a block of type {block['type']}")
+    if sorted(called) != sorted(answered):
+        found.append(f"calls {called}, results {answered}")
+    return found
+
+
+_RULES = {"anthropic": _anthropic, "openai": _openai, "openai_responses": _responses}

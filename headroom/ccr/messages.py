@@ -43,8 +43,8 @@ def _texts(message: Any, calls: dict[str, str]) -> Iterator[tuple[str, str, bool
         elif isinstance(node, dict):
             answered = next((str(node[key]) for key in _ANSWERS if node.get(key)), answered)
             _note(node, calls)
-            if isinstance(node.get("input"), dict):
-                yield json.dumps(node["input"], ensure_ascii=False), "", True
+            if (given := node.get("input")) and isinstance(given, dict | str):
+                yield given if isinstance(given, str) else json.dumps(given, ensure_ascii=False), "", True
             for key, value in node.items():
                 if key in _TEXTS and isinstance(value, str):
                     yield value, "" if key == "arguments" else answered, key == "arguments"

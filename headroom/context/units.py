@@ -1,6 +1,7 @@
 """Which messages can only leave together, and which may not leave at all.
 
-A unit is a tool call with all its results, a user's message with the answer that followed at once, or a single message.
+A unit is a tool call with all its results and the reasoning that led to it, a user's message with the answer that followed at
+once, or a single message.
 Leaving out whole units keeps every call with its results. Sans-I/O.
 """
 
@@ -54,10 +55,11 @@ def _end(messages: Sequence[Message], start: int, last_answer: dict[int, int]) -
     first = messages[start]
     if first.role == "user" and first.spoken and start + 1 < len(messages):
         answer = messages[start + 1]
-        return start + 2 if answer.side == "assistant" and not answer.calls else start + 1
+        return start + 2 if answer.side == "assistant" and not answer.calls and not answer.leads else start + 1
     end = position = start
     while position <= end:  # what stands between a call and its results goes with them
-        end = max(end, last_answer.get(position, position))
+        end = max(end, last_answer.get(position, position), position + messages[position].leads)
+        end = min(end, len(messages) - 1)
         position += 1
     return end + 1
 

@@ -24,7 +24,8 @@ class View:
     """`messages` as they would be forwarded without a cut, with the `tokens` of each and the message it `came` from.
 
     More than one comes from the same where an earlier answer read something back: what the client never saw is put
-    back. `sources` are numbers of `came`, ascending. `beside` are the tokens of everything but messages.
+    back. `sources` are numbers of `came`, ascending. `beside` are the tokens of everything but messages. `partial` says that
+    the provider knows more messages than these.
     """
 
     call: Call
@@ -34,6 +35,7 @@ class View:
     came_text: str
     came: tuple[Message, ...]
     sources: tuple[int, ...]
+    partial: bool = False
 
     @property
     def total(self) -> int:
@@ -68,7 +70,7 @@ def view(forwarded: Call, came: Call, added: Sequence[wire.Edit], count: Count) 
     if len(sources) != len(now.messages):
         return None
     tokens = tuple(_tokens(message, count) for message in now.messages)
-    return View(forwarded, now.messages, tokens, sum(map(count, now.beside)), came.text, then.messages, sources)
+    return View(forwarded, now.messages, tokens, sum(map(count, now.beside)), came.text, then.messages, sources, then.partial)
 
 
 def _became(text: str, message: Message, added: Sequence[wire.Edit]) -> int:

@@ -94,16 +94,17 @@ def _edits(message: Message, new: Mapping[int, str], before: Sequence[str], behi
         yield wire.Edit(literal.start, literal.end, wire.quote(value))
     if tail is None or not (before or behind):
         return
-    first, last = "".join(f"{_block(text)}," for text in before), "".join(f",{_block(text)}" for text in behind)
+    kind = message.block
+    first, last = "".join(f"{_block(text, kind)}," for text in before), "".join(f",{_block(text, kind)}" for text in behind)
     if isinstance(tail, wire.Arr):
         yield wire.Edit(tail[0].start, tail[0].start, first)
         yield wire.Edit(tail[-1].end, tail[-1].end, last)
     elif tail.strip():
-        yield wire.Edit(tail.start, tail.start, f'[{first}{{"type":"text","text":')
+        yield wire.Edit(tail.start, tail.start, f'[{first}{{"type":"{kind}","text":')
         yield wire.Edit(tail.end, tail.end, f"}}{last}]")
     else:  # an API takes no empty block of text
-        yield wire.Edit(tail.start, tail.end, f"[{','.join(map(_block, (*before, *behind)))}]")
+        yield wire.Edit(tail.start, tail.end, f"[{','.join(_block(text, kind) for text in (*before, *behind))}]")
 
 
-def _block(text: str) -> str:
-    return f'{{"type":"text","text":{wire.quote(text)}}}'
+def _block(text: str, kind: str) -> str:
+    return f'{{"type":"{kind}","text":{wire.quote(text)}}}'

@@ -18,7 +18,7 @@ from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, 
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Segment, Turn, Usage
 
-_TEXTS = ("input_text", "output_text")
+TEXTS = ("input_text", "output_text")
 # what a tool's call is called where it has no name, and where its arguments stand:
 _CALLS = {
     "function_call": ("", "arguments"),
@@ -50,10 +50,10 @@ class OpenAIResponses(Dialect):
         if isinstance(call.body.get("input"), wire.Str):
             yield call.body["input"]
         for item in _items(call):
-            yield from text_parts(item.get("content"), _TEXTS)
-            if arguments := _arguments(call, item):
-                yield arguments
-            yield from _results(item)
+            yield from text_parts(item.get("content"), TEXTS)
+            if asked := arguments(call, item):
+                yield asked
+            yield from results(item)
 
     def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
         return openai_error(status, message)
@@ -84,26 +84,31 @@ def _items(call: Call) -> list[dict[str, Any]]:
     return given if isinstance(given, list) else []
 
 
-def _kind(item: dict[str, Any]) -> str:
+def kind(item: dict[str, Any]) -> str:
     """The type of an item; a message need not name its own."""
     return word(item.get("type")) or ("message" if "role" in item else "")
 
 
-def _arguments(call: Call, item: dict[str, Any]) -> str:
+def tool(item: dict[str, Any]) -> str:
+    """The name of the tool that an item calls."""
+    return word(item.get("name")) or _CALLS.get(kind(item), (kind(item).removesuffix("_call"), ""))[0]
+
+
+def arguments(call: Call, item: dict[str, Any]) -> str:
     """The arguments of a tool's call as they stand there, empty for other items."""
-    given = item.get(_CALLS[_kind(item)][1]) if _kind(item) in _CALLS else None
+    given = item.get(_CALLS[kind(item)][1]) if kind(item) in _CALLS else None
     if isinstance(given, wire.Obj):
         return call.text[given.start : given.end]
     return given if isinstance(given, wire.Str) else ""
 
 
-def _results(item: dict[str, Any]) -> Iterator[wire.Str]:
+def results(item: dict[str, Any]) -> Iterator[wire.Str]:
     """The texts of a tool's result."""
-    if _kind(item) not in _OUTPUTS:
+    if kind(item) not in _OUTPUTS:
         return
     output = item.get("output")
-    yield from text_parts(output, _TEXTS)
-    if _kind(item) == "shell_call_output":
+    yield from text_parts(output, TEXTS)
+    if kind(item) == "shell_call_output":
         for part in output if isinstance(output, list) else ():
             streams = (part.get("stdout"), part.get("stderr")) if isinstance(part, dict) else ()
             yield from (stream for stream in streams if isinstance(stream, wire.Str))
@@ -116,36 +121,35 @@ def _walk(call: Call) -> Iterator[Segment | Turn]:
         yield from walk.hear([given])
         yield walk.end_turn((given.start, given.end), "append")
     for item, following in pairwise([*_items(call), {}]):
-        kind = _kind(item)
-        if kind == "message":
+        what = kind(item)
+        if what == "message":
             yield from _message(item, walk)
-        elif kind in _CALLS:
-            tool = word(item.get("name")) or _CALLS[kind][0]
-            walk.calls[word(item.get("call_id"))] = tool, _arguments(call, item)
+        elif what in _CALLS:
+            walk.calls[word(item.get("call_id"))] = tool(item), arguments(call, item)
             walk.called_by(item.get("caller"), word(item.get("call_id")))
-        elif kind in _OUTPUTS:
-            yield from _output(item, walk, last=_kind(following) not in _OUTPUTS)
+        elif what in _OUTPUTS:
+            yield from _output(item, walk, last=kind(following) not in _OUTPUTS)
 
 
 def _message(item: dict[str, Any], walk: Walk) -> Iterator[Segment | Turn]:
     content = item.get("content")
     if item.get("role") == "assistant":
-        walk.say("\n".join(text_parts(content, _TEXTS)))
+        walk.say("\n".join(text_parts(content, TEXTS)))
     elif item.get("role") == "user":
-        yield from walk.hear(list(text_parts(content, _TEXTS)))
+        yield from walk.hear(list(text_parts(content, TEXTS)))
         yield from end_of_content(content, walk, "input_text")
 
 
 def _output(item: dict[str, Any], walk: Walk, *, last: bool) -> Iterator[Segment | Turn]:
     """A result; behind the last of several ends a turn, but the output of a shell has a limit of its own and is not added to."""
-    kind, texts = _kind(item), list(_results(item))
-    call_id = word(item.get(_OUTPUTS[kind]))
+    what, texts = kind(item), list(results(item))
+    call_id = word(item.get(_OUTPUTS[what]))
     walk.calls.setdefault(call_id, (word(item.get("name")), ""))  # the call itself may stand in an earlier request
     walk.called_by(item.get("caller"), call_id)
-    failed = kind == "apply_patch_call_output" and item.get("status") == "failed"
+    failed = what == "apply_patch_call_output" and item.get("status") == "failed"
     for text in texts:
         yield walk.result(text, call_id, failed)
     if last:
-        if texts and kind != "shell_call_output" and call_id not in walk.programs:
+        if texts and what != "shell_call_output" and call_id not in walk.programs:
             yield walk.end_turn((texts[-1].start, texts[-1].end), "append")
         walk.say("")

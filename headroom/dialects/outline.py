@@ -1,6 +1,6 @@
 """A conversation as a row of messages: who speaks, what a model reads, which tool calls are made and answered.
 
-What context management needs to know of a wire format, for the formats whose body holds `messages`.
+What context management needs to know of a wire format. The items of OpenAI Responses are messages here, each one of its own.
 Shapes it does not know are read as far as they can be; nothing here raises over them.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from headroom.dialects import openai_chat, wire
+from headroom.dialects import openai_chat, openai_responses, wire
 from headroom.dialects.base import text_parts, word
 from headroom.model import Call
 
@@ -23,6 +23,7 @@ _IMAGES = frozenset(("image", "image_url", "input_image"))
 _FILES = frozenset(("file", "input_file", "input_audio"))
 _ASKING = frozenset(("user", "system", "developer"))
 _MOST_BEGINNINGS = 16
+_ELSEWHERE = ("previous_response_id", "conversation")  # keys that stand for messages which the provider keeps
 _CACHE_MARK = "cache_control"  # moves from turn to turn without changing what a model reads
 
 
@@ -38,9 +39,11 @@ class Asked(NamedTuple):
 class Message:
     """One message, at `start`..`end` of the body's text.
 
-    `texts` are what a model reads in it, `slots` those of them that a tool returned to it, `spoken` says that a user's
-    own words are in it and no tool's. `other_tokens` is what cannot be read as text, estimated. `tail` is the content at
-    whose end a text may be added, if there is any: the last result's where there is nothing but results.
+    `texts` are what a model reads in it, `slots` those of them that a tool returned to it. `answers` are the ids of the calls
+    whose results are in it, also of tools that the provider runs: a program that calls tools ends behind their results.
+    `spoken` says that a user's own words are in it and no tool's. `other_tokens` is what cannot be read as text, estimated.
+    `tail` is the content at whose end a text may be added, if there is any: the last result's where there is nothing but
+    results; `block` is the type of such a text. `leads` says that the API takes it only with the message behind it.
     """
 
     role: str
@@ -55,6 +58,8 @@ class Message:
     spoken: bool = False
     other_tokens: int = 0
     tail: wire.Str | wire.Arr | None = None
+    block: str = "text"
+    leads: bool = False
 
     @property
     def side(self) -> str:
@@ -64,10 +69,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The messages of a call, and the texts beside them that a model reads: system prompt and tools."""
+    """The messages of a call, and the texts beside them that a model reads: system prompt and tools.
+
+    `partial` says that the provider knows messages before them, which are not in the body.
+    """
 
     messages: tuple[Message, ...]
     beside: tuple[str, ...]
+    partial: bool = False
 
 
 def outline(call: Call) -> Outline | None:
@@ -77,9 +86,15 @@ def outline(call: Call) -> Outline | None:
         return None
     beside = [call.text[value.start : value.end] for key in ("tools", "functions") if isinstance(value := call.body.get(key), wire.Arr)]
     programs: set[str] = set()
-    return Outline(
-        tuple(read(call, message, programs) for message in call.body["messages"]), (*text_parts(call.body.get("system")), *beside)
-    )
+    messages = tuple(read(call, message, programs) for message in rows(call))
+    told = [text for key in ("system", "instructions") for text in text_parts(call.body.get(key))]
+    return Outline(messages, (*told, *beside), any(call.body.get(key) for key in _ELSEWHERE))
+
+
+def rows(call: Call) -> Sequence[Any]:
+    """The messages of a call as they stand in its body; an input that is one text is one message."""
+    given = call.body.get("input" if call.dialect == "openai_responses" else "messages")
+    return [given] if isinstance(given, wire.Str) else given or ()
 
 
 def read_again(call: Call, body: bytes) -> Call:
@@ -94,7 +109,7 @@ def chain(call: Call, salt: str) -> list[str]:
     """For each message a hash over `salt`, itself and all before it, the same however cache marks move."""
     state = hashlib.sha256(salt.encode("utf-8", "surrogatepass"))
     found = []
-    for message in call.body["messages"]:
+    for message in rows(call):
         for piece in _pieces(message):
             state.update(piece.encode("utf-8", "surrogatepass"))
         found.append(state.hexdigest())
@@ -159,7 +174,7 @@ def _anthropic(call: Call, message: wire.Obj, programs: set[str]) -> Message:
         match word(block.get("type")):
             case "text":
                 pass
-            case "tool_use":
+            case "tool_use" | "server_tool_use":
                 calls.append(Asked(word(block.get("id")), word(block.get("name")), _json(call, block.get("input"))))
                 texts.append(calls[-1].arguments)
                 if isinstance(block.get("caller"), dict) and block["caller"].get("type") != "direct":
@@ -174,7 +189,7 @@ def _anthropic(call: Call, message: wire.Obj, programs: set[str]) -> Message:
                 texts.append(word(block.get("thinking")))
             case _:
                 other += _other(block)
-    answers = tuple(word(block.get("tool_use_id")) for block in results)
+    answers = tuple(word(block.get("tool_use_id")) for block in _blocks(content) if word(block.get("type")).endswith("tool_result"))
     return Message(
         role=role,
         start=message.start,
@@ -231,6 +246,61 @@ def _openai(call: Call, message: wire.Obj, programs: set[str]) -> Message:
     )
 
 
+def _responses(call: Call, item: wire.Obj | wire.Str, programs: set[str]) -> Message:
+    """An item of OpenAI Responses. What is no message, no call, no result and no reasoning is kept like an instruction."""
+    if isinstance(item, wire.Str):
+        return Message("user", item.start, item.end, item, texts=(item,), spoken=True)
+    kind = openai_responses.kind(item)
+    id = word(item.get("call_id")) or word(item.get("id"))
+    if kind == "message":
+        return _responses_message(item)
+    if kind.endswith("_call_output"):
+        return _responses_result(item, id, programs)
+    if kind.endswith("_call"):
+        asked = Asked(id, openai_responses.tool(item), openai_responses.arguments(call, item))
+        if isinstance(caller := item.get("caller"), dict) and caller.get("type") != "direct":
+            programs.add(id)
+        known = bool(asked.arguments)
+        return Message(
+            "assistant", item.start, item.end, None, (asked.arguments,), calls=(asked,), other_tokens=0 if known else _other(item)
+        )
+    if kind == "reasoning":
+        summary = tuple(text_parts(item.get("summary"), ("summary_text",)))
+        return Message("assistant", item.start, item.end, None, summary, other_tokens=_other(item), leads=True)
+    return Message("", item.start, item.end, None, other_tokens=_other(item))
+
+
+def _responses_message(item: wire.Obj) -> Message:
+    content, role = item.get("content"), word(item.get("role"))
+    texts = tuple(text_parts(content, openai_responses.TEXTS))
+    other = sum(_other(block) for block in _blocks(content) if word(block.get("type")) not in openai_responses.TEXTS)
+    spoken = role == "user" and (any(text.strip() for text in texts) or other > 0)
+    tail = content if role == "user" and _holds(content) else None
+    return Message(role, item.start, item.end, content, texts, spoken=spoken, other_tokens=other, tail=tail, block="input_text")
+
+
+def _responses_result(item: wire.Obj, id: str, programs: set[str]) -> Message:
+    output = item.get("output")
+    if isinstance(caller := item.get("caller"), dict) and caller.get("type") != "direct":
+        programs.add(id)
+    texts = tuple(openai_responses.results(item))
+    read = id not in programs
+    other = sum(_other(block) for block in _blocks(output) if word(block.get("type")) not in openai_responses.TEXTS)
+    return Message(
+        role="tool",
+        start=item.start,
+        end=item.end,
+        content=output,
+        texts=texts,
+        slots=texts if read else (),
+        answers=(id,),
+        failed=item.get("status") == "failed",
+        other_tokens=other,
+        tail=output if read and _holds(output) and openai_responses.kind(item) != "shell_call_output" else None,
+        block="input_text",
+    )
+
+
 def _blocks(content: Any) -> list[wire.Obj]:
     return [block for block in content if isinstance(block, wire.Obj)] if isinstance(content, list) else []
 
@@ -248,4 +318,8 @@ def _json(call: Call, value: Any) -> str:
     return call.text[value.start : value.end] if isinstance(value, wire.Obj | wire.Arr) else word(value)
 
 
-_READERS: Mapping[str, Callable[[Call, wire.Obj, set[str]], Message]] = {"anthropic": _anthropic, "openai": _openai}
+_READERS: Mapping[str, Callable[[Call, Any, set[str]], Message]] = {
+    "anthropic": _anthropic,
+    "openai": _openai,
+    "openai_responses": _responses,
+}

@@ -36,6 +36,7 @@ from headroom.settings import ContextSettings
 DEADLINE = "context_deadline"
 STORE_UNAVAILABLE = "context_store_unavailable"
 UNSUPPORTED = "context_unsupported"
+PARTIAL = "context_kept_by_provider"  # some of the messages are not in the request
 SCORER = "context_scorer_"  # and why it gave no vectors
 RECALL = "context_recall_"  # and why nothing was looked for in what left
 
@@ -118,7 +119,7 @@ def within(
 
 def answer_tokens(call: Call) -> int | None:
     """How long an answer the request allows."""
-    for key in ("max_completion_tokens", "max_tokens"):
+    for key in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
         value = word(call.body.get(key))
         if value.isdecimal():
             return int(value[:9])
@@ -157,6 +158,8 @@ async def _fitted(services: Services, request: Asking, timeout_s: float) -> Fit:
         return Fit(request.body, reasons=[UNSUPPORTED])
     if seen.total <= free.least:
         return Fit(request.body)
+    if seen.partial:
+        return Fit(request.body, reasons=[PARTIAL] if seen.total > free.trigger else [])
     keys = await offload(large, chain, request.call, f"context:{scope}:{request.salt}")
     cuts = _cuts(seen, await services.replay.lookup(scope, _ends(seen, keys), {}))
     cut, reasons = cuts[-1] if cuts else Cut(0), [free.reason] if free.reason else []

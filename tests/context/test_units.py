@@ -9,7 +9,7 @@ import pytest
 
 from headroom.context.units import Unit, protections, units
 from headroom.dialects.outline import Message, outline
-from tests.context.agents import agent, answer, call_of, calls, user
+from tests.context.agents import agent, answer, call_of, calls, seen, user
 
 
 def read(dialect: str, messages: list[dict[str, Any]]) -> tuple[Message, ...]:
@@ -81,3 +81,21 @@ def test_what_came_from_one_message_leaves_as_one() -> None:
     assert units(read("anthropic", talk), [0, 1, 1, 1, 2]) == [Unit(0, 1), Unit(1, 4), Unit(4, 5)]
     put_into = [*calls("openai", ("a", "read", {}, "1"), ("b", "headroom_retrieve", {}, "2")), *user("z")]
     assert units(read("openai", put_into), [0, 0, 1, 2]) == [Unit(0, 3), Unit(3, 4)]
+
+
+def test_a_program_of_the_provider_ends_behind_the_calls_it_made() -> None:
+    """Its calls are answered by the user, and its own result stands in the assistant's next message."""
+    program = {"type": "server_tool_use", "id": "srv", "name": "code_execution", "input": {"code": "rows()"}}
+    call = {"type": "tool_use", "id": "t", "name": "rows", "input": {}, "caller": {"type": "code_execution_20250825", "tool_id": "srv"}}
+    done = {"type": "code_execution_tool_result", "tool_use_id": "srv", "content": {"type": "code_execution_result", "stdout": "3"}}
+    talk = [
+        *user("Count them."),
+        {"role": "assistant", "content": [program, call]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "many rows"}]},
+        {"role": "assistant", "content": [done, {"type": "text", "text": "Three."}]},
+        *user("Thanks."),
+    ]
+    read = seen("anthropic", talk)
+    assert [(unit.start, unit.end) for unit in units(read.messages)] == [(0, 1), (1, 4), (4, 5)]
+    assert read.messages[2].slots == ()  # a program reads it, so it is not made smaller
+    assert read.messages[2].tail is None

@@ -23,7 +23,7 @@ from headroom.proxy.embed import NoEmbed
 from headroom.settings import Settings
 from headroom.tokens import counter
 from tests.provider import WAIT_S, Provider
-from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, serving, settings_for
+from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, responses_turns, serving, settings_for
 from tests.proxy.test_servers import started
 from tests.rules import broken
 
@@ -349,3 +349,34 @@ def test_a_token_budget_that_is_none_is_refused(provider: Provider, tmp_path: Pa
     with serving(settings_for(provider, tmp_path)) as url:
         reply = HTTP.post(f"{url}/v1/compress", json={"model": "m", "messages": openai_turns(1), "token_budget": budget})
     assert (reply.status_code, reply.json()["error"]["type"]) == (400, "invalid_request")
+
+
+def test_openai_responses(provider: Provider, tmp_path: Path) -> None:
+    items, before, moved = responses_turns(16), [], 0
+    with serving(small(provider, tmp_path)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
+        for end in range(1, len(items) + 1):
+            if end < len(items) and items[end].get("type") != "reasoning" and items[end].get("role") != "assistant":
+                continue
+            client.responses.create(model="stand-in", input=items[:end], store=False, max_output_tokens=64)  # type: ignore[arg-type]
+            sent = provider.requests[-1].json["input"]
+            assert not broken(sent, "openai_responses")
+            assert counter().count(json.dumps(sent)) <= 1.3 * WINDOW
+            moved += sent[: len(before)] != before
+            before = sent
+        gaps = [hash for hash in marker.hashes(json.dumps(sent)) if "earlier messages" in json.dumps(sent).split(hash)[0][-500:]]
+        left = json.loads(HTTP.get(f"{url}/v1/retrieve/{gaps[0]}").json()["original_content"])
+    assert 1 <= moved <= 10
+    assert any(items[at : at + len(left)] == left for at in range(len(items)))
+
+
+def test_messages_that_the_provider_keeps_are_left_alone(provider: Provider, tmp_path: Path) -> None:
+    with serving(small(provider, tmp_path)) as url:
+        for items in (responses_turns(1), responses_turns(16)):
+            body = {"model": "stand-in", "max_output_tokens": 64, "previous_response_id": "resp_1", "input": items}
+            reply = HTTP.post(f"{url}/v1/responses", json=body).raise_for_status()
+            assert "intelligent_context" not in reply.headers.get("x-headroom-transforms", "")
+            assert len(provider.requests[-1].json["input"]) == len(items)
+        after = stats_of(url, 2)["skip_reasons"]
+    assert after.get("context_kept_by_provider") == 1
+    assert not any(name.startswith("context_unsupported") for name in after)
