@@ -70,6 +70,7 @@ class Update:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self.tables: dict[str, pa.Table] = {}
+        self._known: dict[str, pa.Table | None] = {}
 
     def write(self) -> None:
         """Raises OSError."""
@@ -82,9 +83,11 @@ class Update:
         for day in {day_of(hour) for hour in hours}:
             if self._is_lost(path_of("hourly", day)):
                 hours |= set(hours_kept(self._folder, day))
-        for hour in sorted(hours):
-            self._replace("hourly", day_of(hour), hour, hour + HOUR_US, bounded(aggregate(rows_of(self._folder, hour)), hour))
         days = {day_of(hour) for hour in hours}
+        for day in sorted(days):
+            of_day = sorted(hour for hour in hours if day_of(hour) == day)
+            found = [bounded(aggregate(rows_of(self._folder, hour)), hour) for hour in of_day]
+            self._replace("hourly", day, of_day, pa.concat_tables(found))
         for month in {day.replace(day=1) for day in days}:
             if self._is_lost(path_of("daily", month)):
                 days |= {day for day in days_kept(self._folder, "hourly") if day.replace(day=1) == month}
@@ -102,28 +105,38 @@ class Update:
 
     def _is_lost(self, path: str) -> bool:
         """Whether a file is there and cannot be read: then all of it is counted anew."""
-        return path in self._folder.files(path.rpartition("/")[0]) and self._folder.read(path) is None
+        return self._read(path) is None and path in self._folder.files(path.rpartition("/")[0])
 
     def _collect(self, series: Series, start: date, end: date, below: Series) -> None:
         """One bucket from the series below it."""
         first, last = begins(start), begins(end)
         paths = dict.fromkeys(path_of(below, start + timedelta(days=n)) for n in range((end - start).days))
         found = pa.concat_tables([ROLLUP.empty_table(), *(_between(self._table(path), first, last) for path in paths)])
-        self._replace(series, start, first, last, merged(found, first))
+        self._replace(series, start, [first], merged(found, first))
 
-    def _replace(self, series: Series, bucket: date, first: int, last: int, found: pa.Table) -> None:
+    def _replace(self, series: Series, bucket: date, begin: Sequence[int], found: pa.Table) -> None:
+        """The groups of some buckets of one file, which begin at these microseconds, in order; tables are in the order of time."""
         path = path_of(series, bucket)
         old = self._table(path)
         micros = old.column("timestamp").cast(pa.int64())
-        kept = old.filter(pc.or_(pc.less(micros, first), pc.greater_equal(micros, last)))
-        self.tables[path] = pa.concat_tables([kept, found]).sort_by("timestamp")
+        before, until = (pc.sum(less).as_py() or 0 for less in (pc.less(micros, begin[0]), pc.less_equal(micros, begin[-1])))
+        among = old.slice(before, until - before)
+        among = among.filter(pc.invert(pc.is_in(micros.slice(before, until - before), pa.array(begin, pa.int64()))))
+        found = pa.concat_tables([among, found]).sort_by("timestamp") if len(among) else found
+        self.tables[path] = pa.concat_tables([old.slice(0, before), found, old.slice(until)])
 
     def _table(self, path: str) -> pa.Table:
         """As it will be; empty where there is none."""
         if path in self.tables:
             return self.tables[path]
-        found = self._folder.read(path)
+        found = self._read(path)
         return ROLLUP.empty_table() if found is None else as_rollup(found)
+
+    def _read(self, path: str) -> pa.Table | None:
+        """Each file once; None for one that is not there or cannot be read."""
+        if path not in self._known:
+            self._known[path] = self._folder.read(path)
+        return self._known[path]
 
     def lifetime(self) -> Tally:
         """Everything that was ever counted."""
