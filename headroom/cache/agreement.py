@@ -66,9 +66,14 @@ def _asked(a: Reading, b: Reading) -> str:
     acts = {a.act.rstrip("?"), b.act.rstrip("?")}
     if len(acts) > 1 and not acts <= _SAME_ACTS:
         return "act"
-    if len(acts) > 1 and any(r.act == "what" and r.aux not in ("is", "are", "") for r in (a, b)):
+    if len(acts) > 1 and any((r.act == "what" and r.aux not in ("is", "are", "")) or _definite(r) for r in (a, b)):
         return "act"
     return "mood" if not a.act and {a.mood, b.mood} == {"?", "."} else ""
+
+
+def _definite(one: Reading) -> bool:
+    """Whether it asks about the one that is meant, which to explain is more than to say what it is."""
+    return bool(one.words) and one.words[0].article == "the"
 
 
 def _compared(a: Reading, b: Reading) -> str:
@@ -91,23 +96,23 @@ def _compared(a: Reading, b: Reading) -> str:
             return "words"
     if not _auxiliaries(a, b, generic):
         return "words"
-    first = a.act.rstrip("?") in ("what", "define", "who")
+    task = a.act == b.act == "how to"
     for place, (x, y) in enumerate(zip(a.words, b.words, strict=True)):
-        if x.article != y.article and place not in generic and not _articles(x, y, at_first=first and place == 0):
+        if x.article != y.article and place not in generic and not _articles(x, y, task):
             return "words"
     return ""
 
 
-def _articles(x: Word, y: Word, at_first: bool) -> bool:
-    """`a list` and `list` are the same; `the time` and `time`, asked what they are, are not."""
+def _articles(x: Word, y: Word, task: bool) -> bool:
+    """Where one asks how to do something, `close the valve` and `close valve` are the same; elsewhere `the time` and `time` are not."""
     pair = {x.article, y.article}
-    if pair <= {"a", "an"}:
-        return True
-    return not at_first and "" in pair
+    return pair <= {"a", "an"} or (task and "" in pair)
 
 
 def _kind_from(one: Sequence[Word], other: Sequence[Word], place: int) -> int | None:
     """Where `a black hole` or `black holes` begins, which mean any of that kind; None when the word at `place` differs otherwise."""
+    if {"many", "much"} & {word.text for word in one[:place]}:
+        return None
     x, y = one[place].text, other[place].text
     single, plural = (x, y) if len(x) < len(y) else (y, x)
     forms = {f"{single}s", f"{single}es", f"{single[:-1]}ies" if single.endswith("y") else ""}
@@ -116,7 +121,8 @@ def _kind_from(one: Sequence[Word], other: Sequence[Word], place: int) -> int | 
     singles, plurals = (one, other) if x == single else (other, one)
     for start in range(place, max(-1, place - 3), -1):
         if singles[start].article or plurals[start].article:
-            return start if singles[start].article in ("a", "an") and not plurals[start].article else None
+            kind = singles[start].article in ("a", "an") and not plurals[start].article
+            return start if kind and singles[start].text not in lexicon.JUDGING else None
     return None
 
 

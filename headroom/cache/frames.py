@@ -40,7 +40,7 @@ EXPLAINING = re.compile(
 DOING = re.compile(
     r"^(?:(?:can|could|would|will) you|i (?:want|need|would like) you to|i am asking you to|your task is to|would you mind) (?=(\w+) )"
 )
-_PEOPLE = r"(?:i|you|we|one|someone|somebody|people|anyone|a person|a beginner)"
+_PEOPLE = r"(?:i|you|we|one)"
 _WAY = (
     r"(?:way|ways|method|methods|approach|procedure|process|technique|techniques|steps|instructions|means|trick)"
     r"(?: (?:in which|by which|that|for|i|you|we|one|can|should|could|use|take|follow|need to))*"
@@ -68,6 +68,10 @@ WAYS = _rules(
     (r"^how (?:can|could|would) (.+?) be (\S+)(?: (.*))?$", "\x04\\2 \\1 \\3"),
 )
 WHAT = _rules(
+    (
+        r"^(?:what is|what are|tell me|give me|list|name|state|explain|describe|outline)?(?: ?the)? ?(?:main |key )?differences? between ",
+        "\x06what the difference between ",
+    ),
     (r"^(?:what does|what do) (.+) (?:mean|stand for)$", "\x06meaning \\1"),
     (r"^what (?:is|are) (?:meant by|the meaning of) ", "\x06meaning "),
     (r"^what (?:is|are) (?:the definition of|a definition of) ", "\x06define "),
@@ -88,15 +92,11 @@ WHAT = _rules(
         r"^(?:how does|what makes|what distinguishes) (.+?) (?:differ from|different from|from) (.+)$",
         "\x06what the difference between \\1 and \\2",
     ),
-    (
-        r"^(?:what is|what are|tell me|give me|list|name|state|explain|describe|outline)?(?: ?the)? ?(?:main |key )?differences? between ",
-        "\x06what the difference between ",
-    ),
     (r"^(?:which|what) (?:city|town) (is|was) (the capital .+)$", "\x06what \\1 \\2"),
     (r"^(?:what|which) (is|are|was|were) ", "\x06what \\1 "),
-    (r"^(?:name|state|identify|specify) (?=the |a |an |some |all )", "\x06what is "),
+    (r"^(?:name|state|identify|specify) (?=the |all )", "\x06what is "),
     (
-        r"^(?:give|tell|provide|show|send|offer|supply)(?: me| us)?(?: with)? (?:the name of |the names of )?(?=the |some |all )",
+        r"^(?:give|tell|provide)(?: me| us)?(?: with)? (?:the name of |the names of )?(?=the |some |all )",
         "\x06what is ",
     ),
     (r"^list (?=the |all |some )", "\x06what are "),

@@ -242,6 +242,9 @@ want need live exist look read perceive reason function operate do come get go b
 
 OF_A_PERSON = frozenset(["feel", "look", "seem", "sound", "know"])  # "how do I ..." and "how do we ..." are two questions
 
+# "what is a good book" wants one, "what are good books" several
+JUDGING = words("good great nice cheap healthy cool popular safe easy quick better interesting famous common fun simple decent top useful")
+
 # lower case in one wording and a capital or capitals in the other: the same thing all the same
 ANY_CASE = words(
     """

@@ -214,7 +214,7 @@ def _how(changed: str, text: str) -> tuple[str, str]:
     verb, _, rest = changed[1:].partition(" ")
     if " you " in f" {text} " and (verb in lexicon.OF_THE_MODEL or not rest or {"you", "your", "yourself", "me", "my"} & set(rest.split())):
         return "", text
-    if verb in lexicon.AUXILIARIES or (verb in lexicon.OF_A_PERSON and not text.startswith("how to ")):
+    if verb in lexicon.AUXILIARIES or (not text.startswith("how to ") and (verb in lexicon.OF_A_PERSON or not rest)):
         return "", text
     return "how to", f"{verb} {rest}".strip()
 

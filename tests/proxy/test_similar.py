@@ -289,3 +289,22 @@ def test_without_a_model_only_equal_requests_are_answered(provider: Provider, tm
             assert time.monotonic() < until
             time.sleep(0.01)
         assert "hf download" in check["status"]
+
+
+def test_rules_turn_it_off_or_want_more_likeness(provider: Provider, tmp_path: Path, embed: ProcessEmbed) -> None:
+    file = tmp_path / "policies.yaml"
+    file.write_text(
+        "rules: [{name: strict, match: {model: strict}, set: {cache: {threshold: 0.999}}}, "
+        "{name: never, match: {model: never}, set: {cache: {semantic: false}}}, "
+        "{name: anyway, match: {model: always}, set: {cache: {semantic: true}}}]"
+    )
+    expected = {"strict": "miss", "never": "miss", "always": "hit-semantic", "m": "hit-semantic"}
+    with semantic(provider, tmp_path / "other", embed, policies=file) as url:
+        for model in expected:
+            ask(url, FIRST, model=model)
+        learned(url, len(expected) - 1)
+        assert {model: said(ask(url, "How can I close the main valve?", model=model)) for model in expected} == expected
+    with semantic(provider, tmp_path / "other", embed, {"semantic": False}, policies=file) as url:
+        answers = (said(ask(url, FIRST + blanks, model="always")) for blanks in map(" ".__mul__, range(1, 500)))  # until the log is read
+        assert "hit-semantic" in answers
+        assert said(ask(url, "How could I close the main valve?", model="m")) == "miss"
