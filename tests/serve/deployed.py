@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import ray
 from ray import serve
 from ray.serve.context import _get_global_client
-from ray.serve.schema import ServeDeploySchema
+from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 from ray.util import list_named_actors
 
 from serve_app.app import build
@@ -110,7 +110,8 @@ class Deployed:
         address = urlsplit(self.url)
         http = {"host": address.hostname, "port": address.port}
         config = {"proxy_location": "HeadOnly", "http_options": http, "applications": [application]}
-        _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config), _blocking=True)
+        _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
+        until(lambda: NAME in (running := serve.status().applications) and running[NAME].status == ApplicationStatus.RUNNING)
         await_ready(self.url)
 
     def delete(self) -> None:
