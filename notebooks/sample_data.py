@@ -22,13 +22,14 @@ import pyarrow as pa
 
 from headroom.model import Outcome, Usage
 from headroom.stats import rollups
-from headroom.stats.arrow import ROWS, Group, aggregate, rollup_of
+from headroom.stats.arrow import ROWS
 from headroom.stats.parquet import Folder
 from headroom.stats.places import Places
 from headroom.stats.prices import bundled
 from headroom.stats.rows import Row, row_of
 from headroom.stats.series import SERIES, begin_of, day_of
 from headroom.stats.summary import Summary, brief, labels_of, newest, replace
+from headroom.stats.sums import Group, aggregate, groups_of, rollup_of
 from headroom.stats.tally import HOUR_US, Tally, total_of
 
 SONNET, OPUS, HAIKU = ("anthropic", "claude-sonnet-4-5"), ("anthropic", "claude-opus-4-5"), ("anthropic", "claude-haiku-4-5")
@@ -202,7 +203,7 @@ def write(folder: Path, made: list[Outcome], row_days: int = 30) -> None:
     table = pa.Table.from_pylist(rows, schema=ROWS)
     places, files = Places(folder, str(folder)), Folder(str(folder))
     places.journal.mkdir(parents=True, exist_ok=True)
-    hourly = aggregate(table)
+    hourly = groups_of(aggregate(table))
     for series in SERIES:
         groups: dict[Group, Tally] = {}
         for (hour, dimensions), one in hourly.items():

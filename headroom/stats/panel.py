@@ -9,6 +9,7 @@ from typing import Any
 
 from headroom.errors import InvalidRequest
 from headroom.stats.board import PLAIN, SPLITS, Board, Wish
+from headroom.stats.holdout import measured
 from headroom.stats.ledger import Query
 from headroom.stats.report import query_of
 from headroom.stats.series import SERIES, Series, begin_of, begins, day_of
@@ -56,6 +57,7 @@ def panel(board: Board, wish: Wish) -> dict[str, Any]:
         "skipped": _counts(total, "skip"),
         "degraded": _counts(total, "degraded"),
         "cached_as": _counts(total, "cached_as"),
+        "measured": _measured(total),
     }
 
 
@@ -160,16 +162,25 @@ def _transforms(total: Tally) -> list[dict[str, Any]]:
     """What made texts smaller; the time is that of every text looked at, also of those that stayed."""
     texts, tokens = by_name(total, "transform"), by_name(total, "transform_tokens")
     spent, timed = by_name(total, "transform_us"), by_name(total, "transform_timed")
+    back = by_name(total, "retrieved")
     rows = [
         {
             "name": name,
             "texts": texts.get(name, 0),
             "tokens_saved": tokens.get(name, 0),
+            "read_back": back.get(name, 0),
             "average_ms": round(spent[name] / 1000 / timed[name], 3) if timed.get(name) else None,
         }
         for name in {*texts, *tokens}
     ]
     return sorted(rows, key=lambda row: (-row["tokens_saved"], row["name"]))
+
+
+def _measured(total: Tally) -> dict[str, Any] | None:
+    """What the holdout shows, percent of the bill without us with its interval; None where none runs or too little was seen."""
+    found = measured(total)
+    share = found["measured"]["savings_pct"]
+    return share and {**share, "held_out": found["holdout"]["requests"], "treated": found["treated"]["requests"]}
 
 
 def _counts(total: Tally, kind: str) -> list[dict[str, Any]]:

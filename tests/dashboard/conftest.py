@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from notebooks import sample_data
-from tests.provider import Provider
+from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import serving, settings_for
 
+expect.set_options(timeout=1000 * WAIT_S)
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

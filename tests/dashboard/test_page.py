@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.provider import Provider
+from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import HTTP, anthropic_turns, asking, serving, settings_for
 
 _MOST_BYTES = 300_000
@@ -35,7 +35,7 @@ def visiting(browser: Browser, url: str, *, dark: bool = False, size: Any = None
     context = browser.new_context(
         viewport=size or _WIDE, color_scheme="dark" if dark else "light", reduced_motion="reduce" if still else "no-preference"
     )
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(1000 * WAIT_S)
     visit = Visit(context.new_page())
     visit.page.goto(url)
     yield visit
@@ -49,7 +49,7 @@ def test_from_nothing_to_the_first_request_without_a_reload(browser: Browser, pr
         expect(page.get_by_text(f"ANTHROPIC_BASE_URL={url} claude")).to_be_visible()
         ask = asking(anthropic_turns(1)) | {"model": "claude-sonnet-4-5"}
         HTTP.post(f"{url}/v1/messages", json=ask).raise_for_status()
-        expect(page.get_by_role("heading", name="Saved in the last 30 days")).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("heading", name="Saved in the last 30 days")).to_be_visible()
         expect(page.locator(".recent tbody tr")).to_have_count(1)
         expect(page.locator(".recent")).to_contain_text("claude-sonnet-4-5")
     assert visit.complaints == []
@@ -64,6 +64,8 @@ def test_a_year_is_shown_with_little(browser: Browser, year: str) -> None:
         data = HTTP.get(f"{year}/dashboard/data?by=weekly").json()
         assert shown == f"${data['total']['saved']:,.2f}"
         assert visit.page.locator(".sources tbody tr").count() == 5
+        if found := data["measured"]:
+            expect(visit.page.locator(".measured")).to_contain_text(f"{found['value']:.1f} %".replace("-", "\N{MINUS SIGN}"))
         files = sum(len(HTTP.get(asked).content) for asked in visit.urls if "/data" not in asked)
     assert files < _MOST_BYTES
     assert visit.complaints == []

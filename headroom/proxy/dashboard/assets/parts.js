@@ -44,7 +44,7 @@ function Bar({ share, color = "--c1" }) {
 }
 
 export function Hero({ data, words }) {
-  const { total, series, lifetime } = data;
+  const { total, series, lifetime, measured } = data;
   const most = Math.max(total.counterfactual, total.cost) || 1;
   const since = lifetime.cost;
   const chart = {
@@ -64,6 +64,7 @@ export function Hero({ data, words }) {
         <dt>without</dt><dd><span class="bill hollow"><i style=${{ width: `${(100 * total.counterfactual) / most}%` }}></i></span><b>${usd(total.counterfactual)}</b></dd>
         <dt>billed</dt><dd><span class="bill"><i style=${{ width: `${(100 * total.cost) / most}%` }}></i></span><b>${usd(total.cost)}</b></dd>
       </dl>
+      ${measured && html`<p class="measured">Measured against ${short(measured.held_out)} requests held out: <b>${percent(measured.value, 100)}</b>, between ${percent(measured.ci95_low, 100)} and ${percent(measured.ci95_high, 100)} with 95 % confidence.</p>`}
       <p class="fine">An estimate, signed: tokens taken out, priced as the provider billed their part of the prompt.
         ${total.unpriced > 0 && html` ${whole(total.unpriced)} requests to models without a known price are not in it.`}
         ${since && html` Since the beginning: <b>${usd(since.total_saved_usd)}</b> of ${usd(since.without_headroom_usd)}.`}</p>
@@ -135,10 +136,10 @@ function Transforms({ rows, color = () => "" }) {
   const most = Math.max(...rows.map((row) => row.tokens_saved), 1);
   if (!rows.length) return html`<p class="none">Nothing was made smaller here.</p>`;
   return html`<div class="scroll" tabindex="0" role="group" aria-label="What was made smaller"><table class="data">
-    <thead><tr><th scope="col">transform</th><th scope="col" class="n">texts</th><th scope="col" class="n">tokens left out</th><th scope="col" class="n">ms each</th><th scope="col"><span class="away">share</span></th></tr></thead>
+    <thead><tr><th scope="col">transform</th><th scope="col" class="n">texts</th><th scope="col" class="n">left out</th><th scope="col" class="n"><abbr title="originals that models read back">back</abbr></th><th scope="col" class="n">ms each</th><th scope="col"><span class="away">share</span></th></tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${row.name}><th scope="row">${color(row.name, false) && html`<i class="swatch" style=${{ background: `var(${color(row.name, false)})` }}></i>`}${row.name}</th>
       <td class="n">${short(row.texts)}</td><td class=${`n ${tone(row.tokens_saved)}`}>${short(row.tokens_saved)}</td>
-      <td class="n">${row.average_ms === null ? "\u2013" : row.average_ms.toFixed(1)}</td><td class="wide"><${Bar} share=${row.tokens_saved / most} /></td></tr>`)}</tbody></table></div>`;
+      <td class="n">${short(row.read_back)}</td><td class="n">${row.average_ms === null ? "\u2013" : row.average_ms.toFixed(1)}</td><td class="wide"><${Bar} share=${row.tokens_saved / most} /></td></tr>`)}</tbody></table></div>`;
 }
 
 export function Smaller({ data }) {
@@ -163,7 +164,7 @@ export function Tiers({ data, health }) {
     ["ledger", dropped ? "bad" : "good", dropped ? `${whole(dropped)} requests are in no ledger` : "every request is in it"],
   ];
   return html`<${Section} id="tiers" title="Tiers" note="now, and what went on without one">
-    <ul class="lights">${lights.map(([name, state, text]) => html`<li key=${name} class=${state}><i aria-hidden="true"></i><b>${name}</b><span>${text}</span></li>`)}</ul>
+    <ul class="lights">${lights.map(([name, state, text]) => html`<li key=${name} class=${state}><i aria-hidden="true"></i><b>${name.replaceAll("_", " ")}</b><span>${text}</span></li>`)}</ul>
     ${data.degraded.length
       ? html`<table class="data"><thead><tr><th scope="col">went on without</th><th scope="col">because</th><th scope="col" class="n">times</th></tr></thead>
           <tbody>${data.degraded.map(({ name, count }) => {
