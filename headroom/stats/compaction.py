@@ -87,7 +87,7 @@ class Compaction:
         """Without rows of hours that were counted and whose rows are gone: counted anew the hour would lose them."""
         begin, oldest = hours_of(table), begins(self._first_day(now))
         late = [hour for hour in pc.unique(begin).to_pylist() if hour < oldest]
-        gone = [hour for hour in late if len(rollups.table(self._folder, "hourly", hour, hour + HOUR_US, {}))]
+        gone = [hour for hour in late if any(map(len, rollups.tables(self._folder, "hourly", hour, hour + HOUR_US, {})))]
         if not gone:
             return table
         kept = table.filter(pc.invert(pc.is_in(begin, pa.array(gone, pa.int64()))))

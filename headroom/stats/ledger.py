@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from headroom.stats import journal
@@ -98,7 +99,7 @@ class Ledger:
         from headroom.stats.parquet import Folder
 
         folder = Folder(self._places.url)
-        return rollups.total(rollups.table(folder, *span, query.where) for span in spans(query.first, query.last))
+        return rollups.total(found for span in spans(query.first, query.last) for found in rollups.tables(folder, *span, query.where))
 
     def labels(self) -> list[str]:
         """Models that have a label of their own in metrics."""
@@ -151,7 +152,7 @@ class Ledger:
     def board(self, wish: Wish) -> Board:
         """What a dashboard shows; whole tables are counted by Arrow, never one by one."""
         from headroom.stats import rollups
-        from headroom.stats.board import board_of
+        from headroom.stats.board import Board, board_of
         from headroom.stats.parquet import Folder
         from headroom.stats.sums import rollup_of
 
@@ -159,9 +160,10 @@ class Ledger:
         with self._steady() as beyond:
             key = (self._summary[0], wish.series, wish.split, query.first, query.last, tuple(sorted(query.where.items())))
             if key not in self._boards:
-                table = rollups.table(Folder(self._places.url), wish.series, query.first, query.last, query.where)
+                tables = rollups.tables(Folder(self._places.url), wish.series, query.first, query.last, query.where)
+                found = reduce(Board.plus, (board_of(table, wish.split) for table in tables), Board())
                 newer = {old: found for old, found in self._boards.items() if old[0] == key[0]}
-                self._boards = dict(list(newer.items())[1 - _KEPT :]) | {key: board_of(table, wish.split)}
+                self._boards = dict(list(newer.items())[1 - _KEPT :]) | {key: found}
             groups: Groups = {}
             for at, one in _beyond(beyond, wish.series, query):
                 groups.setdefault(at, Tally()).update(one)

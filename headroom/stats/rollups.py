@@ -176,10 +176,11 @@ def bounded(table: pa.Table, hour: int) -> pa.Table:
     return pa.concat_tables([ordered.slice(0, _MOST_GROUPS), rare])
 
 
-def table(folder: Folder, series: Series, first: int, last: int, where: Mapping[str, str]) -> pa.Table:
-    """The buckets that begin in a stretch of time, microseconds, its end excluded, and have the named dimensions."""
-    found = (_where(one, where) for one in _tables(folder, series, first, last))
-    return pa.concat_tables([ROLLUP.empty_table(), *found])
+def tables(folder: Folder, series: Series, first: int, last: int, where: Mapping[str, str]) -> Iterator[pa.Table]:
+    """The buckets that begin in a stretch of time, microseconds, its end excluded, and have the named dimensions; a file at a time."""
+    for day in days_kept(folder, series):
+        if begins(day) < last and begins(day + _SPANS[series]) > first and (found := folder.read(path_of(series, day))) is not None:
+            yield _where(_between(as_rollup(found), first, last), where)
 
 
 def sums(folder: Folder, path: str, where: Mapping[str, str], figures: Sequence[str]) -> dict[int, Tally]:
@@ -197,12 +198,6 @@ def _where(table: pa.Table, where: Mapping[str, str]) -> pa.Table:
     for name, value in where.items():
         table = table.filter(pc.equal(table.column(name), value))
     return table
-
-
-def _tables(folder: Folder, series: Series, first: int, last: int) -> Iterator[pa.Table]:
-    for day in days_kept(folder, series):
-        if begins(day) < last and begins(day + _SPANS[series]) > first and (found := folder.read(path_of(series, day))) is not None:
-            yield _between(as_rollup(found), first, last)
 
 
 def days_kept(folder: Folder, series: Series) -> list[date]:
