@@ -1,4 +1,5 @@
-"""Amazon Bedrock: Anthropic Messages natively (InvokeModel, InvokeModelWithResponseStream, CountTokens), signed with SigV4.
+"""Amazon Bedrock: Anthropic Messages natively (InvokeModel, InvokeModelWithResponseStream, CountTokens), and OpenAI Chat Completions
+over Converse; signed with SigV4.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html
 """
@@ -14,7 +15,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from headroom.backends.base import COUNT, MESSAGES, Ask, HeaderList, Outgoing, Plain, Reader, changed, said
+from headroom.backends import converse
+from headroom.backends.base import CHAT, COUNT, MESSAGES, Ask, HeaderList, Outgoing, Plain, Reader, changed, said
+from headroom.backends.converse_stream import ConverseStream
 from headroom.backends.eventstream import EVENT_STREAM, MessagesStream
 from headroom.errors import SettingsError, UpstreamUnreachable
 from headroom.settings import variable
@@ -40,7 +43,7 @@ _PROFILES: Mapping[str, str] = {
 class Bedrock(Plain):
     kind: ClassVar[str] = "bedrock"
     foreign: ClassVar[bool] = True
-    takes: ClassVar[frozenset[str]] = frozenset((MESSAGES, COUNT))
+    takes: ClassVar[frozenset[str]] = frozenset((MESSAGES, COUNT, CHAT))
 
     def __post_init__(self) -> None:
         self._bearer = variable(self.spec.key or _BEARER).strip()
@@ -75,12 +78,15 @@ class Bedrock(Plain):
         model = self.model(ask.model)
         headers = [(name, value) for name, value in ask.headers if name in _PASSED]
         headers.append((b"content-type", b"application/json"))
+        if ask.stream:
+            headers.append((b"accept", EVENT_STREAM.encode()))
+        if ask.dialect == CHAT:
+            chat = json.dumps(converse.request(said(ask.text.encode())), separators=(",", ":")).encode()
+            return self._to(model, "converse-stream" if ask.stream else "converse", headers, chat)
         body = self._body(ask).encode()
         if ask.dialect == COUNT:
             counted = {"input": {"invokeModel": {"body": base64.b64encode(body).decode()}}}
             return self._to(_PROFILE.sub("", model), "count-tokens", headers, json.dumps(counted).encode())
-        if ask.stream:
-            headers.append((b"accept", EVENT_STREAM.encode()))
         return self._to(model, "invoke-with-response-stream" if ask.stream else "invoke", headers, body)
 
     def _to(self, model: str, operation: str, headers: HeaderList, body: bytes) -> Outgoing:
@@ -117,6 +123,11 @@ class Bedrock(Plain):
     def reader(self, ask: Ask, content_type: str) -> Reader | None:
         if ask.dialect == COUNT:
             return _Count()
+        if ask.dialect == CHAT and ask.stream:
+            options = said(ask.text.encode()).get("stream_options")
+            return ConverseStream(ask.model, usage_asked=isinstance(options, dict) and options.get("include_usage") is True)
+        if ask.dialect == CHAT:
+            return converse.Whole(ask.model)
         return MessagesStream() if content_type.startswith(EVENT_STREAM) else None
 
     def message(self, body: bytes) -> str | None:
