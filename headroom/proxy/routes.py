@@ -126,6 +126,7 @@ def _health_routes(router: APIRouter, services: Services) -> None:
                 "optimize": settings.optimize,
                 "cache": settings.cache.enabled,
                 "fidelity": settings.compression.fidelity,
+                "backend": settings.backends.use or "by_route",
                 "rate_limit": settings.limits.rate_limit,
             },
         }

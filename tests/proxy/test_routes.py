@@ -27,7 +27,8 @@ def test_health(proxy: str) -> None:
     assert health["status"] == "healthy"
     assert health["ready"] is True
     assert health["checks"]["compressor"] == {"enabled": True, "ready": True, "status": "ready"}
-    assert health["config"] == {"optimize": True, "fidelity": "reversible", "cache": True, "rate_limit": False}
+    config = {"optimize": True, "fidelity": "reversible", "cache": True, "rate_limit": False, "backend": "by_route"}
+    assert health["config"] == config
     assert HTTP.get(f"{proxy}/livez").json() == {"status": "alive"}
     assert HTTP.get(f"{proxy}/readyz").status_code == 200
     assert HTTP.head(proxy).status_code == 200
