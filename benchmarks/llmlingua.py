@@ -56,7 +56,8 @@ def directory_of(options: argparse.Namespace, place: Path) -> Path:
         return found
     from tests.lingua_models import SIZES, make
 
-    return make(place, options.family, many(108), None if options.tiny else SIZES[options.family])
+    size = SIZES[options.family] | ({"num_hidden_layers": options.layers} if options.layers else {})
+    return make(place, options.family, many(108), None if options.tiny else size)
 
 
 def main() -> None:
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?")
     parser.add_argument("--family", default="bert-base-multilingual-cased", choices=("bert-base-multilingual-cased", "xlm-roberta-large"))
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--layers", type=int, help="of the random weights, if not as many as published")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--sentences", type=int, default=24, help="of a text, on average; 24 are about 600 tokens")
     parser.add_argument("--runs", type=int, default=3)

@@ -137,6 +137,40 @@ class StatsArgs(DeploymentArgs):
     tier: TierArgs = TierArgs(budget_s=10.0, failures=3, probe_after_s=2.0)
 
 
+class LLMLinguaArgs(DeploymentArgs):
+    """The application of the model that leaves words out; none of its replicas is kept while nobody asks.
+
+    A target of the requests that fill a batch, so that batches fill before replicas are added.
+    """
+
+    scales: ClassVar[Autoscaling | None] = Autoscaling(
+        min_replicas=0,
+        initial_replicas=0,
+        max_replicas=2,
+        target_ongoing_requests=16,
+        upscale_delay_s=2,
+        downscale_delay_s=300,
+        downscale_to_zero_delay_s=900,
+    )
+
+    settings: Settings = Settings()
+    max_ongoing_requests: PositiveInt = 64
+    max_queued_requests: int = Field(default=32, ge=-1)
+    graceful_shutdown_timeout_s: NonNegativeFloat = 10.0
+
+    def resolved(self) -> Settings:
+        """The settings, as those of the other application. Raises SettingsError."""
+        return resolve(self.settings)
+
+
+class LLMLinguaTierArgs(TierArgs):
+    """How requests deal with the application of that name; used where `settings.llmlingua.enabled`."""
+
+    application: str = "llmlingua"
+    budget_s: PositiveFloat = 0.3
+    failures: PositiveInt = 3
+
+
 class AppArgs(_Args):
     """The application."""
 
@@ -144,6 +178,7 @@ class AppArgs(_Args):
     ingress: IngressArgs = IngressArgs()
     compressor: CompressorArgs = CompressorArgs()
     scorer: ScorerArgs | None = None  # without it texts are compared by their words alone
+    llmlingua: LLMLinguaTierArgs = LLMLinguaTierArgs()
     stats: StatsArgs | None = StatsArgs()  # without it each node has a ledger of its own
 
     @model_validator(mode="after")
@@ -158,8 +193,12 @@ class AppArgs(_Args):
 
         Who may reach Serve is not known here, therefore `access.callers: auto` means credential.
         """
-        said = {path: value for path, _ in fields() if (value := _said(self.settings, path)) is not None}
-        return load(said).model_copy(update={"host": "0.0.0.0"})
+        return resolve(self.settings).model_copy(update={"host": "0.0.0.0"})
+
+
+def resolve(settings: Settings) -> Settings:
+    """What was said in the YAML over environment over config.toml over default. Raises SettingsError."""
+    return load({path: value for path, _ in fields() if (value := _said(settings, path)) is not None})
 
 
 def _said(settings: BaseModel, path: tuple[str, ...]) -> Any:

@@ -5,19 +5,23 @@ The application is built in the replica; nothing of it is pickled.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from headroom.model import JobResult
 from headroom.proxy.embed import Embed, NoEmbed
+from headroom.proxy.prune import NoPrune, Prune
 from headroom.proxy.server import create_app
 from headroom.proxy.services import open_services
 from headroom.settings import Settings
-from serve_app.args import AppArgs, TierArgs
+from serve_app.args import AppArgs, LLMLinguaTierArgs, TierArgs
 from serve_app.compressor import RemoteCompress
+from serve_app.llmlingua import NAME, PruneTier, RemotePrune
 from serve_app.logs import join_serve_logs
 from serve_app.scorer import NoModel, RemoteEmbed
 from serve_app.stats import RemoteLedger, RemoteRecorder
@@ -31,6 +35,15 @@ def tier(name: str, handle: DeploymentHandle[Any], args: TierArgs, method: str =
     """The way to a deployment. By reference: the other transport of handles refuses messages above 4 MB."""
     remote = cast(Remote[Any, Any], handle.options(_by_reference=True, method_name=method).remote)
     return Tier(name, remote, Breaker(args.failures, args.probe_after_s), args.budget_s)
+
+
+def llmlingua_tier(args: LLMLinguaTierArgs) -> PruneTier:
+    """The way to an application that need not be there yet. Blocks; raises LookupError where Serve does not answer."""
+    try:
+        handle = serve.get_deployment_handle(NAME, app_name=args.application, _check_exists=False)
+    except RayServeException as failure:
+        raise LookupError(f"{args.application} cannot be looked for: {failure}") from None
+    return tier(NAME, handle, args)
 
 
 def remote_ledger(handle: DeploymentHandle[Any], args: TierArgs) -> RemoteLedger:
@@ -57,7 +70,10 @@ class Ingress:
         if scorer and args.scorer:
             embed = RemoteEmbed(tier("Scorer", scorer, args.scorer.tier), settings.scoring.cache_entries, args.scorer.pinged)
         recorder = RemoteRecorder(settings, remote_ledger(stats, args.stats.tier)) if stats and args.stats else None
-        self._services = open_services(settings, compress, embed, recorder)
+        prune: Prune = NoPrune()
+        if settings.llmlingua.enabled:
+            prune = RemotePrune(functools.partial(llmlingua_tier, args.llmlingua))
+        self._services = open_services(settings, compress, embed, recorder, prune)
         self._configured = False
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

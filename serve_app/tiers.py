@@ -88,14 +88,14 @@ class Tier(Generic[Q, R]):
         self._name = name
         self._remote = remote
         self._breaker = breaker
-        self._budget_s = budget_s
+        self.budget_s = budget_s
 
     async def __call__(self, request: Q, timeout_s: float) -> R:
         """Raises Degraded; its reason is a `Reason`."""
         if not self._breaker.admit():
             raise Degraded("breaker_open")
         try:
-            async with asyncio.timeout(min(timeout_s, self._budget_s)):
+            async with asyncio.timeout(min(timeout_s, self.budget_s)):
                 answer = await self._twice(request)
         except asyncio.CancelledError:
             self._breaker.abandoned()

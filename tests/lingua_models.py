@@ -9,21 +9,9 @@ from typing import Any, Literal
 Family = Literal["bert-base-multilingual-cased", "xlm-roberta-large"]
 FAMILIES: tuple[Family, ...] = ("bert-base-multilingual-cased", "xlm-roberta-large")
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-SIZES: dict[Family, dict[str, int]] = {  # of the published models
-    "bert-base-multilingual-cased": {
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "intermediate_size": 3072,
-        "vocab_size": 119_547,
-    },
-    "xlm-roberta-large": {
-        "hidden_size": 1024,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "intermediate_size": 4096,
-        "vocab_size": 250_002,
-    },
+SIZES: dict[Family, dict[str, int]] = {  # of the published models, but for their vocabularies
+    "bert-base-multilingual-cased": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
+    "xlm-roberta-large": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
 }
 
 

@@ -15,7 +15,7 @@ from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from headroom.errors import SettingsError
 from headroom.settings import Settings
-from serve_app.args import AppArgs, ScorerArgs
+from serve_app.args import AppArgs, LLMLinguaArgs, ScorerArgs
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 NAMES = [path.stem for path in CONFIGS]
@@ -27,9 +27,9 @@ def raw(path: Path) -> dict[str, Any]:
     return config
 
 
-def application(path: Path) -> ServeApplicationSchema:
-    (only,) = ServeDeploySchema.model_validate(raw(path)).applications
-    return only
+def application(path: Path, name: str = "headroom") -> ServeApplicationSchema:
+    (found,) = [app for app in ServeDeploySchema.model_validate(raw(path)).applications if app.name == name]
+    return found
 
 
 def named(name: str) -> AppArgs:
@@ -45,8 +45,8 @@ def _no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=NAMES)
 def test_the_builder_takes_it(path: Path) -> None:
-    config = application(path)
-    assert isinstance(call_user_app_builder_with_args_if_necessary(import_attr(config.import_path), config.args), Application)
+    for config in ServeDeploySchema.model_validate(raw(path)).applications:
+        assert isinstance(call_user_app_builder_with_args_if_necessary(import_attr(config.import_path), config.args), Application)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=NAMES)
@@ -55,7 +55,23 @@ def test_every_key_means_something(path: Path) -> None:
     config, schema = raw(path), ServeDeploySchema.model_validate(raw(path))
     assert set(config) <= set(ServeDeploySchema.model_fields)
     assert set(config["http_options"]) <= set(type(schema.http_options).model_fields)
-    assert set(config["applications"][0]) <= set(ServeApplicationSchema.model_fields)
+    for app in config["applications"]:
+        assert set(app) <= set(ServeApplicationSchema.model_fields)
+
+
+@pytest.mark.parametrize("name", ["prod", "gpu"])
+def test_the_model_of_prose_is_an_application_of_its_own(name: str) -> None:
+    config = application(CONFIGS[NAMES.index(name)], "llmlingua")
+    args = LLMLinguaArgs.model_validate(config.args)
+    options = args.options()
+    scaling = options["autoscaling_config"]
+    assert config.route_prefix is None
+    assert named(name).llmlingua.application == config.name
+    assert 0 < options["ray_actor_options"]["num_gpus"] <= 1
+    assert args.settings.llmlingua.memory_fraction <= options["ray_actor_options"]["num_gpus"]
+    assert scaling["min_replicas"] == scaling["initial_replicas"] == (0 if name == "prod" else 1)
+    assert options["max_queued_requests"] == 32
+    assert named(name).resolved().llmlingua.enabled == (name == "gpu")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=NAMES)

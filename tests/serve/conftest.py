@@ -69,6 +69,13 @@ def unscored(_deployed: Deployed, provider: Provider) -> Deployed:
 
 
 @pytest.fixture
+def lingual(_deployed: Deployed, provider: Provider) -> Deployed:
+    """The application, which asks another one for what a model makes of prose."""
+    _deployed.ensure(llmlingua=True)
+    return _deployed
+
+
+@pytest.fixture
 def hasty(_deployed: Deployed, provider: Provider) -> Deployed:
     """The same, with a short deadline for compression and a breaker that opens and probes soon."""
     _deployed.ensure(deadline_ms=400, tier={"failures": 2, "probe_after_s": 0.2})

@@ -31,6 +31,7 @@ def cluster() -> Iterator[str]:
     """The URL of Serve on a new local cluster with CPUs enough for everything."""
     ray.init(
         num_cpus=8,
+        num_gpus=2,  # logical
         object_store_memory=200_000_000,
         include_dashboard=False,
         log_to_driver=False,
@@ -63,9 +64,10 @@ class Deployed:
         tier: dict[str, float] | None = None,
         ingress: dict[str, int] | None = None,
         model: str = "",
+        llmlingua: bool = False,
     ) -> None:
         """Deploy with these options, unless that is what runs; with a Scorer when there is a `model`."""
-        args = self._described(deadline_ms, tier, ingress, model)
+        args = self._described(deadline_ms, tier, ingress, model, llmlingua=llmlingua)
         if args != self._args:
             self._run(args)
 
@@ -76,6 +78,7 @@ class Deployed:
         ingress: dict[str, int] | None = None,
         model: str = "",
         store: str = "",
+        llmlingua: bool = False,
     ) -> AppArgs:
         replicas: dict[str, Any] = {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.1}, "graceful_shutdown_timeout_s": 0.5}
         return AppArgs.model_validate(
@@ -89,6 +92,7 @@ class Deployed:
                     "compression": {"deadline_ms": deadline_ms},
                     "scoring": {"model": model or "off"},
                     "stats": {"compact_s": 1},
+                    "llmlingua": {"enabled": llmlingua, "rate": 0.5, "deadline_ms": 60_000},
                     "context": {
                         "default_window": 100_000_000,
                         "windows": "tiny=6000",
@@ -97,6 +101,7 @@ class Deployed:
                 "ingress": replicas | (ingress or {}),
                 "compressor": replicas | {"tier": tier or {}},
                 "scorer": replicas | {"num_replicas": 1} if model else None,
+                "llmlingua": {"budget_s": 1, "failures": 1000},
                 "stats": replicas | {"num_replicas": 1},
             }
         )
