@@ -187,9 +187,9 @@ class Proxy:
     async def ask(self, format: str, body: Mapping[str, Any], key: str) -> Sequence[str]:
         """The reasons of one request. Callers with different keys share nothing."""
         reply = (await self.client.post(ROUTES[format], json=body, headers={"x-api-key": key})).raise_for_status()
-        self.cut = any(name in reply.headers.get("x-headroom-transforms", "") for name in (ByImportance.name, OldestFirst.name))
         while (outcome := await self.outcomes.get()).request_id != reply.headers["x-headroom-request-id"]:
             pass
+        self.cut = any(made.endswith((ByImportance.name, OldestFirst.name)) for made in outcome.transforms)
         return outcome.reasons
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 TOOL_NAME = "headroom_retrieve"  # the tool that redeems a hash; MCP clients put a prefix before it
 HASH = re.compile(r"\bhash=([0-9a-f]{16})\b")
+_REPEATED = re.compile(r"^\[lines (\d{1,9})-(\d{1,9}) are the same as lines \d{1,9}-\d{1,9} of .{2,300}\]$", re.MULTILINE)
+_REVISED = re.compile(r"\[the JSON of .{1,300} above, complete, with these differences; original hash=[0-9a-f]{16}\]")
 
 
 def hashes(text: str) -> Iterator[str]:
@@ -43,6 +45,21 @@ def repeated(own: tuple[int, int], other: tuple[int, int], name: str, hash: str)
     """
     source = f" of {name} above" if name else " of it"
     return f"[lines {own[0]}-{own[1]} are the same as lines {other[0]}-{other[1]}{source}{f'; original hash={hash}' if hash else ''}]"
+
+
+def repeated_lines(text: str) -> list[tuple[int, int]]:
+    """The runs of lines (first and last, from 1) that a text says stand earlier in the same request."""
+    return [(int(match[1]), int(match[2])) for match in _REPEATED.finditer(text)]
+
+
+def refers_to_object(text: str) -> bool:
+    """Whether a text tells an object by how it differs from one that stands earlier in the same request."""
+    return _REVISED.match(text) is not None
+
+
+def refers(text: str) -> bool:
+    """Whether a text is not complete without one that stands earlier in the same request."""
+    return refers_to_object(text) or _REPEATED.search(text) is not None
 
 
 def revised(name: str, hash: str) -> str:

@@ -13,10 +13,10 @@ from headroom.ccr import marker
 from headroom.context.cut import Cut, decode, encode, ranges
 from headroom.context.fit import TOO_MUCH_PROTECTED, Choice, Fitted, State, next_cut
 from headroom.context.rolling_window import OldestFirst
-from headroom.context.view import apply, fits_view, size
+from headroom.context.view import apply, fits_view, size, view
 from headroom.context.windows import Room
 from headroom.model import Compressed, content_hash
-from tests.context.agents import agent, answer, calls, count, seen, user
+from tests.context.agents import agent, answer, call_of, calls, count, seen, user
 from tests.rules import broken
 
 
@@ -145,3 +145,42 @@ def test_a_cut_of_another_conversation_is_none_of_ours() -> None:
 def test_ranges() -> None:
     assert ranges([3, 1, 2, 7]) == [(1, 4), (7, 8)]
     assert ranges([]) == []
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_a_reference_to_what_left_gives_way_to_what_it_stands_for(dialect: str) -> None:
+    rows = "\n".join(f"row {n}: value {n * n}" for n in range(60))
+    state = json.dumps({"ticket": "T" * 80, "notes": ["n"] * 30, "open": True})
+    talk = [
+        *user("Go."),
+        *calls(dialect, ("a", "read", {}, rows), ("b", "state", {}, state)),
+        *answer("So."),
+        *user("Again?"),
+        *calls(dialect, ("c", "read", {}, rows), ("d", "state", {}, state)),
+        *calls(dialect, ("e", "read", {}, rows)),
+        *user("And?"),
+    ]
+    references = {
+        "c": marker.repeated((1, 60), (1, 60), "read()", content_hash(rows)),
+        "d": marker.revised("state()", content_hash(state)),
+        "e": marker.repeated((1, 60), (1, 60), "read()", content_hash(rows)),
+    }
+    forwarded = json.loads(json.dumps(talk))
+    for message in forwarded:
+        for block in message["content"] if dialect == "anthropic" and isinstance(message["content"], list) else [message]:
+            id = block.get("tool_use_id") or block.get("tool_call_id")
+            block["content"] = references.get(id, block.get("content"))
+            if block["content"] is None:
+                del block["content"]
+    read = view(call_of(dialect, forwarded), call_of(dialect, talk), (), count)
+    assert read is not None
+    room = Room(10**6, 10**6, 0, 0)
+    nothing = next_cut(read, Cut(0), {}, room, 1, Leaving(2), count).cut
+    made = next_cut(read, Cut(0), {}, room, 1, Leaving(1), count)
+    assert nothing is not None
+    assert nothing.smaller == ()
+    assert made.cut is not None
+    assert sorted(item.text for item in made.cut.smaller) == sorted((rows, state))  # the last one points at rows, whole again
+    assert len(json.loads(apply(read, made.cut, {}))["messages"]) < len(forwarded)
+    assert references["e"] in json.dumps(json.loads(apply(read, made.cut, {})))
+    assert {original.text for original in made.originals} >= {rows, state}
