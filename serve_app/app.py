@@ -8,11 +8,12 @@ from ray import serve
 from ray.serve import Application
 
 from headroom.proxy.routing import Backends
-from headroom.settings import ScoringSettings
+from headroom.settings import ScoringSettings, Settings
 from serve_app.args import AppArgs, ScorerArgs
 from serve_app.compressor import Compressor
 from serve_app.ingress import Ingress
 from serve_app.scorer import Scorer
+from serve_app.semantic_cache import SemanticCache
 from serve_app.stats import Stats
 
 
@@ -27,8 +28,16 @@ def build(args: AppArgs) -> Application:
         args,
         compressor.bind(settings, args.compressor.max_ongoing_requests),
         _scorer(args.scorer, settings.scoring),
+        _semantic_cache(args, settings),
         serve.deployment(name="Stats", **args.stats.options())(Stats).bind(settings) if args.stats else None,
     )
+
+
+def _semantic_cache(args: AppArgs, settings: Settings) -> Application | None:
+    """None where nothing gives it vectors."""
+    if args.semantic_cache is None or args.scorer is None or not settings.scoring.enabled or not settings.cache.enabled:
+        return None
+    return serve.deployment(name="SemanticCache", **args.semantic_cache.options())(SemanticCache).bind(settings)
 
 
 def _scorer(args: ScorerArgs | None, scoring: ScoringSettings) -> Application | None:

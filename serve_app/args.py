@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
-from ray.serve.config import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from ray.serve.schema import RayActorOptionsSchema
 
 from headroom.settings import Settings, fields, load
@@ -21,6 +21,9 @@ _ELSEWHERE = {
     ("compression", "processes"): "compressor.num_replicas",
     ("access", "admin_key"): "HEADROOM_ADMIN_KEY in the environment, because Ray shows and logs args",
 }
+
+
+_BY_SESSION = "ray.serve.experimental.consistent_hash_router:ConsistentHashRouter"
 
 
 class _Args(BaseModel):
@@ -127,6 +130,26 @@ class ScorerArgs(DeploymentArgs):
         return self.autoscaling is None or self.autoscaling.min_replicas > 0
 
 
+class SemanticCacheArgs(DeploymentArgs):
+    """Looks up in memory, a millisecond a question; goes down slowly, because a new replica has the whole index to load."""
+
+    scales: ClassVar[Autoscaling | None] = Autoscaling(
+        min_replicas=1, initial_replicas=1, max_replicas=4, target_ongoing_requests=16, upscale_delay_s=15, downscale_delay_s=1800
+    )
+
+    routing: Literal["namespace", "any"] = "namespace"  # the same namespace to the same replica, or to any
+    max_ongoing_requests: PositiveInt = 64
+    max_queued_requests: int = Field(default=128, ge=-1)
+    graceful_shutdown_timeout_s: NonNegativeFloat = 30.0
+    tier: TierArgs = TierArgs(budget_s=1.0, failures=20, probe_after_s=2.0)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `Deployment.options`."""
+        if self.routing == "any":
+            return super().options()
+        return super().options() | {"request_router_config": RequestRouterConfig.model_validate({"request_router_class": _BY_SESSION})}
+
+
 class StatsArgs(DeploymentArgs):
     """Keeps the ledger: one replica, which writes what it is given and answers from memory."""
 
@@ -179,6 +202,7 @@ class AppArgs(_Args):
     compressor: CompressorArgs = CompressorArgs()
     scorer: ScorerArgs | None = None  # without it texts are compared by their words alone
     llmlingua: LLMLinguaTierArgs = LLMLinguaTierArgs()
+    semantic_cache: SemanticCacheArgs | None = None  # without it, and with a scorer, each ingress holds the index itself
     stats: StatsArgs | None = StatsArgs()  # without it each node has a ledger of its own
 
     @model_validator(mode="after")

@@ -13,17 +13,20 @@ from ray import serve
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from headroom.cache.semantic import Found
 from headroom.model import JobResult
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.prune import NoPrune, Prune
 from headroom.proxy.server import create_app
 from headroom.proxy.services import open_services
+from headroom.proxy.similar import Neighbours
 from headroom.settings import Settings
 from serve_app.args import AppArgs, LLMLinguaTierArgs, TierArgs
 from serve_app.compressor import RemoteCompress
 from serve_app.llmlingua import NAME, PruneTier, RemotePrune
 from serve_app.logs import join_serve_logs
 from serve_app.scorer import NoModel, RemoteEmbed
+from serve_app.semantic_cache import RemoteNeighbours, by_namespace
 from serve_app.stats import RemoteLedger, RemoteRecorder
 from serve_app.tiers import Breaker, Remote, Tier
 
@@ -54,7 +57,7 @@ def remote_ledger(handle: DeploymentHandle[Any], args: TierArgs) -> RemoteLedger
 @serve.ingress()
 class Ingress:
     """The deployment. `compressor` takes a `Job` and answers with its `JobResult`; `scorer`, if there is one, takes texts,
-    `stats` the batches of an outbox."""
+    `semantic_cache` a `Query`, `stats` the batches of an outbox."""
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Ingress:
         args: AppArgs,
         compressor: DeploymentHandle[JobResult],
         scorer: DeploymentHandle[Vectors | NoModel] | None,
+        semantic_cache: DeploymentHandle[Found | None] | None,
         stats: DeploymentHandle[Any] | None,
     ) -> None:
         join_serve_logs()
@@ -73,7 +77,12 @@ class Ingress:
         prune: Prune = NoPrune()
         if settings.llmlingua.enabled:
             prune = RemotePrune(functools.partial(llmlingua_tier, args.llmlingua))
-        self._services = open_services(settings, compress, embed, recorder, prune)
+        neighbours: Neighbours | None = None
+        if semantic_cache and args.semantic_cache:
+            limits = args.semantic_cache.tier
+            breaker = Breaker(limits.failures, limits.probe_after_s)
+            neighbours = RemoteNeighbours(Tier("SemanticCache", by_namespace(semantic_cache), breaker, limits.budget_s))
+        self._services = open_services(settings, compress, embed, recorder, prune, neighbours)
         self._configured = False
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

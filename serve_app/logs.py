@@ -14,4 +14,5 @@ def join_serve_logs() -> None:
     for name in ("headroom", "serve_app"):
         logger = logging.getLogger(name)
         logger.handlers = serve.handlers
+        logger.setLevel(serve.level)
         logger.propagate = False

@@ -54,6 +54,10 @@ class Follower:
         """Whether the end of the log was reached once."""
         return self._reached.is_set()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 

@@ -15,7 +15,7 @@ from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from headroom.errors import SettingsError
 from headroom.settings import Settings
-from serve_app.args import AppArgs, LLMLinguaArgs, ScorerArgs
+from serve_app.args import AppArgs, LLMLinguaArgs, ScorerArgs, SemanticCacheArgs
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 NAMES = [path.stem for path in CONFIGS]
@@ -78,7 +78,8 @@ def test_the_model_of_prose_is_an_application_of_its_own(name: str) -> None:
 def test_it_fits_two_cores(path: Path) -> None:
     args = AppArgs.model_validate(application(path).args)
     needed = 0.0
-    for deployment in filter(None, (args.ingress, args.compressor, args.scorer or ScorerArgs(num_replicas=1), args.stats)):
+    optional = (args.scorer or ScorerArgs(num_replicas=1), args.semantic_cache, args.stats)
+    for deployment in filter(None, (args.ingress, args.compressor, *optional)):
         scale = deployment.autoscaling
         replicas = scale.min_replicas if scale else deployment.num_replicas or 1
         needed += replicas * (deployment.ray_actor_options.num_cpus or 0)
@@ -165,6 +166,14 @@ def test_the_scorer_scales_unless_told_otherwise() -> None:
     assert fixed.options()["num_replicas"] == 2
     assert "autoscaling_config" not in fixed.options()
     assert AppArgs().scorer is None
+
+
+def test_the_semantic_cache_routes_by_namespace_unless_told_otherwise() -> None:
+    args = named("prod").semantic_cache
+    assert args is not None
+    assert "ConsistentHashRouter" in str(args.options()["request_router_config"].request_router_class)
+    assert "request_router_config" not in SemanticCacheArgs(routing="any").options()
+    assert AppArgs().semantic_cache is None
 
 
 def test_on_one_machine_the_scorer_starts_when_it_is_needed() -> None:

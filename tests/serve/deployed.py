@@ -65,9 +65,10 @@ class Deployed:
         ingress: dict[str, int] | None = None,
         model: str = "",
         llmlingua: bool = False,
+        semantic: dict[str, Any] | None = None,
     ) -> None:
-        """Deploy with these options, unless that is what runs; with a Scorer when there is a `model`."""
-        args = self._described(deadline_ms, tier, ingress, model, llmlingua=llmlingua)
+        """Deploy with these options, unless that is what runs; with a Scorer when there is a `model`, and `semantic` a SemanticCache."""
+        args = self._described(deadline_ms, tier, ingress, model, llmlingua=llmlingua, semantic=semantic)
         if args != self._args:
             self._run(args)
 
@@ -79,6 +80,7 @@ class Deployed:
         model: str = "",
         store: str = "",
         llmlingua: bool = False,
+        semantic: dict[str, Any] | None = None,
     ) -> AppArgs:
         replicas: dict[str, Any] = {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0.1}, "graceful_shutdown_timeout_s": 0.5}
         return AppArgs.model_validate(
@@ -93,6 +95,7 @@ class Deployed:
                     "scoring": {"model": model or "off"},
                     "stats": {"compact_s": 1},
                     "llmlingua": {"enabled": llmlingua, "rate": 0.5, "deadline_ms": 60_000},
+                    "cache": {"lookup_ms": 5000, "snapshot_every": 4},  # a busy machine is slow
                     "context": {
                         "default_window": 100_000_000,
                         "windows": "tiny=6000",
@@ -102,6 +105,7 @@ class Deployed:
                 "compressor": replicas | {"tier": tier or {}},
                 "scorer": replicas | {"num_replicas": 1} if model else None,
                 "llmlingua": {"budget_s": 1, "failures": 1000},
+                "semantic_cache": replicas | {"num_replicas": None} | semantic if semantic else None,
                 "stats": replicas | {"num_replicas": 1},
             }
         )
