@@ -158,7 +158,7 @@ def test_ids_that_come_twice_are_counted(tmp_path: Path) -> None:
 
 
 def _outputs(out: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in out.glob("part-*")}
+    return {file.name: file.read_bytes() for file in out.glob("part-*.jsonl")}
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ expect.set_options(timeout=1000 * WAIT_S)
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as the system has it."""
+    """Chromium as the system has it. Not for longer: while Playwright is there, no other test can run an event loop."""
     found = next(filter(None, map(shutil.which, _BROWSERS)), None)
     assert found, f"none of {', '.join(_BROWSERS)} is installed (Debian and Ubuntu: apt-get install chromium)"
     with sync_playwright() as playwright:
