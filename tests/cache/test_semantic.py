@@ -273,7 +273,9 @@ class TestSnapshot:
     def test_a_damaged_file_is_not_used(self, tmp_path: Path, seal: Seal) -> None:
         snapshot.save(filled(rows(400)), tmp_path, seal)
         whole = (tmp_path / snapshot.NAME).read_bytes()
-        for damaged in (whole[:-9], whole[:100], b"", b"\0" * 64, whole[: len(whole) // 2] + b"x" + whole[len(whole) // 2 + 1 :]):
+        middle = len(whole) // 2
+        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        for damaged in (whole[:-9], whole[:100], b"", b"\0" * 64, flipped):
             (tmp_path / snapshot.NAME).write_bytes(damaged)
             index = SemanticIndex(BOUNDS, clock=lambda: 0.0)
             assert not snapshot.load(index, tmp_path, seal)

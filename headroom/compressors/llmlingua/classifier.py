@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headroom.compressors.llmlingua.chunks import batches
 from headroom.errors import ModelUnavailable
 from headroom.model import PrunerSpec
 
@@ -150,6 +149,8 @@ class Classifier:
     def probabilities(self, pieces: Sequence[Ints], until: float | None = None) -> list[Floats]:
         """For each piece (framed ids) the probability of every id, float32. Raises TimeoutError when `until` (monotonic) has passed."""
         import torch
+
+        from headroom.compressors.llmlingua.chunks import batches  # needs numpy, which the proxy itself does without
 
         started = time.perf_counter()
         places: list[int] = []
