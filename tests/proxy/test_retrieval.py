@@ -336,6 +336,20 @@ def test_what_was_read_is_put_back_by_another_server(provider: Provider, tmp_pat
     assert ("call", "r1") in client.told(bodies(provider)[3])
 
 
+def test_what_another_caller_read_is_not_put_back(provider: Provider, tmp_path: Path, client: Client, stream: bool) -> None:
+    """Not even for one who sends the same conversation, its answer included."""
+    dictate(provider, client, stream, (Say("Look. "), read()), (Say("Done."),), (Say("x"),), (Say("y"),))
+    messages = client.opening(DATA)
+    with serving(settings_for(provider, tmp_path, access={"callers": "credential"})) as url:
+        messages = [*messages, *client.ask(url, messages, stream, key="owner").sent_back, {"role": "user", "content": "And now?"}]
+        client.ask(url, messages, stream, key="owner")
+        client.ask(url, messages, stream, key="stranger")
+    owners, strangers = (client.told(body) for body in bodies(provider)[2:])
+    assert ("call", "r1") in owners
+    assert ("result", f"r1: {DATA}") in owners
+    assert not any(kind in ("call", "result") and "r1" in text for kind, text in strangers)
+
+
 def test_an_answer_that_the_client_changed_goes_without(proxy: str, provider: Provider, client: Client) -> None:
     dictate(provider, client, True, (Say("Look. "), read()), (Say("Done."),), (Say("x"),))
     messages = client.opening(DATA, "What is changed?")
