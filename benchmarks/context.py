@@ -37,7 +37,8 @@ from headroom.context.intelligent import ByImportance
 from headroom.context.rolling_window import OldestFirst
 from headroom.conversation import by_key
 from headroom.errors import StoreUnavailable
-from headroom.model import Compressed, Job, JobResult, Outcome
+from headroom.model import Compressed, Job, JobResult
+from headroom.outcome import Outcome
 from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.replay import Replay

@@ -27,7 +27,7 @@ import httpx
 import uvicorn
 
 from headroom.limits.budget import slot_of
-from headroom.model import Usage
+from headroom.outcome import Usage
 from headroom.settings import Settings
 from headroom.stats.prices import cost, dollars, nano
 from headroom.store import open_store

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from headroom.integrations.asgi import HeadroomMiddleware
     from headroom.integrations.sdk import with_headroom
     from headroom.library import CompressResult, compress
-    from headroom.model import Outcome
+    from headroom.outcome import Outcome
     from headroom.settings import Settings
 
 __all__ = ["CompressResult", "HeadroomMiddleware", "Outcome", "Settings", "compress", "with_headroom"]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from headroom.model import Outcome, Usage
+from headroom.outcome import Outcome, Usage
 from headroom.stats import rollups
 from headroom.stats.arrow import ROWS
 from headroom.stats.parquet import Folder

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 from headroom.dialects import wire
 from headroom.dialects.base import Dialect, Walk, end_of_content, read_call, text_parts, token_count, word
-from headroom.model import Call, Segment, Turn, Usage
+from headroom.model import Call, Segment, Turn
+from headroom.outcome import Usage
 
 _KINDS = {
     400: "invalid_request_error",

@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Literal, Protocol
 from headroom.ccr.marker import TOOL_NAME
 from headroom.dialects import wire
 from headroom.errors import InvalidRequest
-from headroom.model import Call, Compressed, Segment, Turn, Usage
+from headroom.model import Call, Compressed, Segment, Turn
+from headroom.outcome import Usage
 from headroom.sections import Section, head_of_output, sections
 
 _END = (-1, -1)  # the part behind the last character of a string

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from headroom.dialects import wire
 from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, read_call, text_parts, token_count, word
-from headroom.model import Call, Segment, Turn, Usage
+from headroom.model import Call, Segment, Turn
+from headroom.outcome import Usage
 
 RESULTS = ("tool", "function")
 _BY_NAME = "function "  # in front of the name that stands for the id of a call

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 from headroom.dialects import wire
 from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, read_body, text_parts, token_count, word
 from headroom.errors import InvalidRequest
-from headroom.model import Call, Segment, Turn, Usage
+from headroom.model import Call, Segment, Turn
+from headroom.outcome import Usage
 
 TEXTS = ("input_text", "output_text")
 # what a tool's call is called where it has no name, and where its arguments stand:

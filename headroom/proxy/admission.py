@@ -27,7 +27,8 @@ from headroom.grants import Allowance, Grant
 from headroom.limits import keys, teams
 from headroom.limits.budget import Alert, Budget, Budgets, Reservation
 from headroom.limits.rate import Rate, Rates
-from headroom.model import LOCAL, Call, Caller, Usage
+from headroom.model import LOCAL, Call, Caller
+from headroom.outcome import Usage
 from headroom.proxy.alerts import Alerts
 from headroom.proxy.identity import Tokens
 from headroom.settings import Settings, variable

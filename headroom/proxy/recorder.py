@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from headroom.errors import StoreUnavailable
-from headroom.model import Outcome
+from headroom.outcome import Outcome
 from headroom.stats.book import View
 from headroom.stats.costing import Usual
 from headroom.stats.ledger import Buckets, Query

@@ -21,7 +21,7 @@ from headroom.backends.base import HeaderList
 from headroom.dialects import Dialect
 from headroom.encodings import Decoder
 from headroom.errors import HeadroomError
-from headroom.model import Usage
+from headroom.outcome import Usage
 from headroom.proxy.body import ClientGone
 from headroom.sse import EventReader
 

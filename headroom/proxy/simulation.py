@@ -10,7 +10,8 @@ from typing import Any
 
 from headroom import waste
 from headroom.dialects.base import word
-from headroom.model import Call, Usage
+from headroom.model import Call
+from headroom.outcome import Usage
 from headroom.stats import prices
 from headroom.tokens import Estimate
 

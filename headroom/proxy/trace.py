@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from headroom.backends.base import HeaderList
 from headroom.dialects import Dialect
-from headroom.model import Caller, Compressed, Fidelity, Outcome, Usage
+from headroom.model import Caller, Compressed, Fidelity
+from headroom.outcome import Outcome, Usage
 from headroom.policies import Treatment
 from headroom.proxy.admission import ANONYMOUS, Ticket
 from headroom.proxy.relay import Meter

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from headroom.model import Outcome
+from headroom.outcome import Outcome
 from headroom.settings import TracingSettings
 
 if TYPE_CHECKING:

@@ -18,14 +18,13 @@ from pydantic.fields import FieldInfo
 
 from headroom.errors import SettingsError
 from headroom.settings.backends import BackendRoute, BackendSpec, BackendsSettings
+from headroom.settings.callers import AccessSettings, LimitsSettings
 from headroom.settings.parts import user_path
 from headroom.settings.sections import (
-    AccessSettings,
     CacheSettings,
     ClientSettings,
     CompressionSettings,
     ContextSettings,
-    LimitsSettings,
     LLMLinguaSettings,
     ScoringSettings,
     StatsSettings,

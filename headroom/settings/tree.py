@@ -8,14 +8,13 @@ from typing import Literal
 
 from headroom.model import Policy
 from headroom.settings.backends import BackendsSettings
+from headroom.settings.callers import AccessSettings, LimitsSettings
 from headroom.settings.parts import Section, UserPath, field
 from headroom.settings.sections import (
-    AccessSettings,
     CacheSettings,
     ClientSettings,
     CompressionSettings,
     ContextSettings,
-    LimitsSettings,
     LLMLinguaSettings,
     ScoringSettings,
     StatsSettings,

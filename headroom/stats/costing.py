@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from headroom.model import Outcome, Usage
+from headroom.outcome import Outcome, Usage
 from headroom.stats.prices import NOTHING, Prices, Prompt, prompt_of
 
 Method = Literal["billed", "estimated", "unpriced", "not_billed"]

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from headroom.errors import SettingsError
-from headroom.model import Usage
+from headroom.outcome import Usage
 
 NANO = 1_000_000_000  # nanodollars in a dollar
 _PER = 1_000_000  # tokens that a price is for

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from headroom.model import Outcome
+from headroom.outcome import Outcome
 from headroom.stats.costing import POSITION, Usual, cost_of
 from headroom.stats.prices import Prices
 

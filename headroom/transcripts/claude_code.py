@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from headroom.model import Usage
+from headroom.outcome import Usage
 from headroom.transcripts.conversation import MESSAGES, Conversation, Problem, Turn, anthropic_body, is_sound, strings
 from headroom.transcripts.tools import called, definitions
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headroom.model import Usage
+from headroom.outcome import Usage
 from headroom.transcripts.claude_code import time_of
 from headroom.transcripts.conversation import RESPONSES, Conversation, Problem, Turn, strings
 from headroom.transcripts.tools import arguments, called, definitions

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import httpx
 
-from headroom.model import Outcome
+from headroom.outcome import Outcome
 from headroom.proxy.processes import WorkerProcesses
 from headroom.proxy.recorder import Statistics
 from headroom.proxy.server import create_app

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT, OPENAI_RESPONSES, Dialect, dialect_of
 from headroom.dialects.base import TOO_MANY_VALUES, splice, understood
 from headroom.errors import InvalidRequest
-from headroom.model import Call, Compressed, Segment, Usage
+from headroom.model import Call, Compressed, Segment
+from headroom.outcome import Usage
 
 _TEXT = st.text(max_size=12)
 _BLOCK = st.fixed_dictionaries({"type": st.just("text"), "text": _TEXT}, optional={"cache_control": st.just({"type": "ephemeral"})})

@@ -10,7 +10,8 @@ import pytest
 from headroom.dialects import OPENAI_CHAT, OPENAI_RESPONSES, dialect_of, read_any
 from headroom.dialects.base import splice
 from headroom.errors import InvalidRequest
-from headroom.model import Compressed, Segment, Turn, Usage
+from headroom.model import Compressed, Segment, Turn
+from headroom.outcome import Usage
 
 USER = {"role": "user", "content": "Which node is full?"}
 SAID = {

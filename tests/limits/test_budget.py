@@ -10,7 +10,7 @@ import pytest
 
 from headroom.errors import RateLimited, StoreUnavailable
 from headroom.limits.budget import Alert, Budget, Budgets, end_of, slot_of
-from headroom.model import Usage
+from headroom.outcome import Usage
 from headroom.stats.prices import NANO, cost, nano
 from tests.limits.test_rate import Clock, Counted
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from headroom.model import Outcome
+from headroom.outcome import Outcome
 from headroom.proxy.server import create_app
 from headroom.proxy.services import open_services
 from headroom.proxy.upstream import Upstream

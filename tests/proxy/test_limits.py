@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from headroom.limits.budget import slot_of
-from headroom.model import Usage
+from headroom.outcome import Usage
 from headroom.settings import Settings
 from headroom.stats.prices import NANO, cost
 from headroom.store import open_store

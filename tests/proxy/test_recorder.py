@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headroom.errors import SettingsError, StoreUnavailable
-from headroom.model import Outcome, Usage
+from headroom.outcome import Outcome, Usage
 from headroom.proxy.processes import WorkerProcesses
 from headroom.proxy.recorder import Recorder
 from headroom.proxy.services import open_recorder, open_services

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headroom.ccr.marker import TOOL_NAME
-from headroom.model import Usage
+from headroom.outcome import Usage
 from tests.proxy.faces import body_of
 from tests.proxy.memory import Memory
 from tests.scripted import OUTPUT, Anthropic, Chat, Say, Use

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from headroom.model import Outcome, Usage
+from headroom.outcome import Outcome, Usage
 from headroom.stats.prices import bundled
 from headroom.stats.rows import Row, row_of
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from headroom import worker
 from headroom.conversation import read_conversation
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT
-from headroom.model import Outcome, Policy, Usage
+from headroom.model import Policy
+from headroom.outcome import Outcome, Usage
 from headroom.proxy.taken import taken
 from headroom.settings import Settings
 from headroom.stats.costing import Usual, cost_of, taken_out

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.errors import SettingsError
-from headroom.model import Usage
+from headroom.outcome import Usage
 from headroom.stats.prices import NANO, Prices, bundled, cost, dollars, nano
 
 KNOWN = [
