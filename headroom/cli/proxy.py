@@ -32,12 +32,11 @@ def command(config: Path | None, while_used: Path | None, **flags: Any) -> None:
         if (failure.name or "").startswith("headroom"):
             raise
         raise SettingsError(f"{failure.name} is not installed: pip install 'headroom[proxy]'") from None
-    console(stderr=True).print(banner(settings))
     if while_used:
         from headroom.cli.lease import end_when_unused
 
         end_when_unused(while_used)
-    run(settings)
+    run(settings, lambda: console(stderr=True).print(banner(settings)))
 
 
 def listening(settings: Settings) -> Settings:

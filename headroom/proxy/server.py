@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -108,10 +108,14 @@ def embedded_app(settings: Settings) -> FastAPI:
     return create_app(open_services(settings, WorkerProcesses(settings), embedded_embed(settings), prune=prune))
 
 
-def run(settings: Settings) -> None:
-    """Serve until interrupted; blocks. Several workers share the store and the ledger."""
+def run(settings: Settings, announce: Callable[[], None] = lambda: None) -> None:
+    """Serve until interrupted; blocks. `announce` is called when nothing of the settings stands in the way any more.
+
+    Several workers share the store and the ledger. Raises SettingsError.
+    """
     logging.getLogger("uvicorn.error").addFilter(BrokenStreams())
     app: FastAPI | str = embedded_app(settings)
+    announce()
     if settings.workers > 1:
         export(settings)
         app = "headroom.proxy.server:app"
