@@ -68,13 +68,15 @@ export function Chart({ kind, at, by, lines, format, label, height = 220, extra 
   const box = useRef(null);
   const tip = useRef(null);
   const plot = useRef(null);
+  const stand = useRef(null); // the moment the arrow keys have reached; it stays while the figures change under it
   const now = useRef({});
-  now.current = { kind, at, by, lines, format, extra };
+  now.current = { kind, at, by, lines, format, extra, stand };
   const shape = `${kind}|${by}|${lines.map((line) => line.name + line.color).join("|")}`;
 
   useEffect(() => {
     const options = setup(kind, now, tip.current, box.current, height);
     plot.current = new window.uPlot(options, table(now.current), box.current);
+    point();
     const watch = new ResizeObserver(([entry]) => plot.current.setSize({ width: Math.max(120, entry.contentRect.width), height }));
     watch.observe(box.current);
     const recolor = () => plot.current.redraw(false);
@@ -86,18 +88,34 @@ export function Chart({ kind, at, by, lines, format, label, height = 220, extra 
       plot.current = null;
     };
   }, [shape]);
-  useEffect(() => plot.current?.setData(table(now.current)), [at, lines]);
+  useEffect(() => {
+    plot.current?.setData(table(now.current));
+    point();
+  }, [at, lines]);
 
+  const point = () => {
+    const u = plot.current;
+    if (u && stand.current !== null) u.setCursor({ left: u.valToPos(stand.current + 1, "x"), top: 10 });
+  };
   const step = (event) => {
     const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (!move || !at.length) return;
     event.preventDefault();
-    const u = plot.current;
-    const index = Math.min(Math.max((u.cursor.idx ?? (move < 0 ? at.length : -1)) + move, 0), at.length - 1);
-    u.setCursor({ left: u.valToPos(at[index] + 1, "x"), top: 10 });
+    const from = stand.current === null ? (plot.current.cursor.idx ?? (move < 0 ? at.length : -1)) : bucketAt(at, stand.current);
+    stand.current = at[Math.min(Math.max(from + move, 0), at.length - 1)];
+    point();
   };
-  return html`<div class="chart" ref=${box} role="img" aria-label=${label} tabindex="0" onKeyDown=${step}
-    onBlur=${() => plot.current?.setCursor({ left: -10, top: -10 })}><div class="tip" ref=${tip} aria-live="polite"></div></div>`;
+  const leave = () => {
+    stand.current = null;
+    plot.current?.setCursor({ left: -10, top: -10 });
+  };
+  return html`<div class="chart" ref=${box} role="img" aria-label=${label} tabindex="0" onKeyDown=${step} onBlur=${leave}
+    onPointerMove=${() => (stand.current = null)}><div class="tip" ref=${tip} aria-live="polite"></div></div>`;
+}
+
+/** The index of the bucket that holds a moment; -1 before the first. */
+function bucketAt(at, moment) {
+  return at.findLastIndex((start) => start <= moment);
 }
 
 function table({ kind, at, by, lines }) {
@@ -144,13 +162,9 @@ function setup(kind, now, tip, box, height) {
 }
 
 /** The tooltip of the bucket under the cursor. Built of text nodes: names come from requests. */
-function show(u, { at, by, lines, format, extra }, tip) {
+function show(u, { at, by, lines, format, extra, stand }, tip) {
   const left = u.cursor.left;
-  let index = -1;
-  if (left >= 0 && at.length) {
-    const value = u.posToVal(left, "x");
-    index = at.findLastIndex((moment) => moment <= value);
-  }
+  const index = left < 0 ? -1 : bucketAt(at, stand.current ?? u.posToVal(left, "x"));
   tip.hidden = index < 0;
   if (index < 0) return;
   const row = (name, text, color) => {
