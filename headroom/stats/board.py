@@ -19,8 +19,6 @@ from headroom.stats.tally import DIMENSIONS, FIGURES, TIMES, Tally
 
 TRANSFORM = "transform"
 SPLITS = (*DIMENSIONS, TRANSFORM)
-PLAIN = "plain_tokens"  # prompt tokens billed at the plain price: neither read from the provider's cache nor written to it
-_BESIDE = ("anthropic", "bedrock", "vertex_ai")  # providers that count cached tokens beside `input_tokens`
 _OVER_TIME = (*TIMES, "transform_tokens")  # details that are wanted of every bucket
 
 
@@ -63,8 +61,8 @@ def board_of(table: pa.Table, split: str) -> Board:
     """The board of rows of a rollup; `split` is one of SPLITS."""
     if not len(table):
         return Board()
-    table = table.append_column(PLAIN, _plain(table)).append_column("at", table.column("timestamp").cast(pa.int64()))
-    figures = [*FIGURES, PLAIN]
+    table = table.append_column("at", table.column("timestamp").cast(pa.int64()))
+    figures = list(FIGURES)
     board = Board()
     board.total.update({name: pc.sum(table.column(name)).as_py() or 0 for name in figures})
     board.buckets = {at: found for (at,), found in _grouped(table, ["at"], figures)}
@@ -80,14 +78,6 @@ def board_of(table: pa.Table, split: str) -> Board:
         if split == TRANSFORM and kind == "transform_tokens":
             board.split[at, rest] = Tally(tokens_saved=value)
     return board
-
-
-def _plain(table: pa.Table) -> Any:
-    """Some providers count cached tokens in `input_tokens`, others beside it. Clouds of both are nearly always asked for Claude."""
-    given = table.column("input_tokens")
-    cached = pc.add(table.column("cache_read_tokens"), table.column("cache_write_tokens"))
-    beside = pc.is_in(table.column("provider"), pa.array(sorted(_BESIDE)))
-    return pc.if_else(beside, given, pc.max_element_wise(pc.subtract(given, cached), 0))
 
 
 def _grouped(table: pa.Table, keys: list[str], figures: list[str]) -> Iterable[tuple[Any, Tally]]:

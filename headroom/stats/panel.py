@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from headroom.errors import InvalidRequest
-from headroom.stats.board import PLAIN, SPLITS, Board, Wish
+from headroom.stats.board import SPLITS, Board, Wish
 from headroom.stats.holdout import measured
 from headroom.stats.ledger import Query
 from headroom.stats.report import query_of
 from headroom.stats.series import SERIES, Series, begin_of, begins, day_of
-from headroom.stats.tally import DIMENSIONS, HOUR_US, TIMES, Tally, by_name, distribution, dollars, figures_ms, percentile
+from headroom.stats.tally import DIMENSIONS, HOUR_US, PLAIN, TIMES, Tally, by_name, distribution, dollars, figures_ms, percentile
 
 _MOST_HOURS = 62 * 24
 _MOST_NAMES = 100  # of one dimension; the rest is added up as "other"

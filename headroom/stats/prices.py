@@ -25,7 +25,7 @@ from headroom.outcome import Usage
 
 NANO = 1_000_000_000  # nanodollars in a dollar
 _PER = 1_000_000  # tokens that a price is for
-_BESIDE = frozenset({"anthropic"})  # dialects that count cached tokens beside `input_tokens`, not in it
+BESIDE = frozenset({"anthropic"})  # dialects that count cached tokens beside `input_tokens`, not in it
 _NAMES = 1000  # names whose price is remembered: callers choose them
 
 Steps = tuple[tuple[int, Decimal], ...]  # dollars per million tokens for prompts of more tokens than the first figure, ascending
@@ -61,7 +61,7 @@ def prompt_of(dialect: str, usage: Usage) -> Prompt:
     read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
     hour = min(written, usage.cache_write_1h_tokens or 0)
     plain = usage.input_tokens or 0
-    if dialect not in _BESIDE:
+    if dialect not in BESIDE:
         plain = max(0, plain - read - written)
     return Prompt(plain, read, written - hour, hour)
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headroom.stats.arrow import ROLLUP, hours_of
+from headroom.stats.prices import BESIDE
 from headroom.stats.rows import SCHEMA_VERSION
 from headroom.stats.tally import (
     ARM_FIGURES,
@@ -26,6 +27,7 @@ from headroom.stats.tally import (
     GROUP_OF,
     GROUPS,
     LISTS,
+    PLAIN,
     RATIO_EDGES,
     TIMES,
     Tally,
@@ -153,6 +155,10 @@ def _counted(table: pa.Table) -> dict[str, Any]:
     }
     counted = {name: flag.cast(pa.int64()) for name, flag in flags.items()}
     counted["ratio_ppm"] = pc.if_else(pc.greater(before, 0), ratio, 0)
+    given = _filled(table.column("input_tokens"))
+    cached = pc.add(_filled(table.column("cache_read_tokens")), _filled(table.column("cache_write_tokens")))
+    beside = pc.is_in(_filled(table.column("dialect")), pa.array(sorted(BESIDE)))
+    counted[PLAIN] = pc.if_else(beside, given, pc.max_element_wise(pc.subtract(given, cached), 0))
     assert set(counted) == set(COUNTED)
     return counted
 

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from headroom.stats.prices import BESIDE
 from headroom.stats.rows import Row
 
 Tally = Counter[str]
@@ -52,7 +53,8 @@ BY_PROVIDER = ("cache_read_tokens", "cache_write_tokens", "cache_bust", "cost_na
 _MOST_MODELS = 500
 DEFAULT_POLICY = "default"  # what a request is counted under that no rule matched
 FLAGS = ("cache_bust", "holdout", "shadow")  # figures that count the rows where it holds
-COUNTED = ("requests", "failed", "rate_limited", "cached", "uncompressed", "billed", "estimated", "unpriced", "ratio_ppm")
+PLAIN = "plain_tokens"  # of a prompt, billed at the plain price: neither read from the provider's cache nor written to it
+COUNTED = ("requests", "failed", "rate_limited", "cached", "uncompressed", "billed", "estimated", "unpriced", "ratio_ppm", PLAIN)
 FIGURES = (*COUNTED, *FLAGS, *COPIED)
 LISTS = {  # kind -> column
     "skip": "reasons",
@@ -83,6 +85,8 @@ def tally(row: Row) -> Tally:
         found[name] = int(bool(row[name]))
     for name in COPIED:
         found[name] = row[name] or 0
+    given, cached = row["input_tokens"] or 0, (row["cache_read_tokens"] or 0) + (row["cache_write_tokens"] or 0)
+    found[PLAIN] = given if row["dialect"] in BESIDE else max(0, given - cached)
     if before > 0:
         found["ratio_ppm"] = 1_000_000 * after // before
         found[f"ratio/{sum(100 * after > edge * before for edge in RATIO_EDGES)}"] += 1

@@ -12,11 +12,11 @@ from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-from headroom.stats.board import PLAIN, Board, Wish
+from headroom.stats.board import Board, Wish
 from headroom.stats.ledger import Query
 from headroom.stats.report import percent
 from headroom.stats.series import begins
-from headroom.stats.tally import Tally, by_name, figures_ms
+from headroom.stats.tally import PLAIN, Tally, by_name, figures_ms
 
 SCHEMA_VERSION = 1
 _PROVIDERS = ("anthropic", "openai", "azure", "bedrock", "openrouter", "vertex_ai")  # others are counted together

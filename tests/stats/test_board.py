@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
-from headroom.stats.board import PLAIN, SPLITS, Board, Wish
+import pytest
+
+from headroom.outcome import Usage
+from headroom.stats.board import SPLITS, Board, Wish
 from headroom.stats.book import Book
 from headroom.stats.ledger import Query
 from headroom.stats.places import Places
 from headroom.stats.prices import bundled
 from headroom.stats.rows import row_of
 from headroom.stats.series import SERIES, begin_of
-from headroom.stats.tally import DIMENSIONS, FIGURES, HOUR_US, Tally, dimensions, tally
+from headroom.stats.tally import DIMENSIONS, FIGURES, HOUR_US, PLAIN, Tally, dimensions, tally
 from tests.stats.made import START, outcomes
 
 DAY_US = 24 * HOUR_US
@@ -36,7 +40,7 @@ def test_a_board_counts_every_request_once_before_and_after_compaction(tmp_path:
     found += [{split: book.board(Wish(series=name, split=split)) for split in SPLITS} for name in SERIES]
     for boards, name in zip(found, (*SERIES, *SERIES), strict=True):
         one = boards["team"]
-        assert +Tally({**one.total, PLAIN: 0}) == +everything
+        assert +one.total == +everything
         assert one.by["provider"]["anthropic"][PLAIN] == plain > one.by["provider"]["openai"][PLAIN] > 0
         assert {at: bucket["requests"] for at, bucket in one.buckets.items()} == Counter(
             begin_of(name, row["timestamp"] // HOUR_US * HOUR_US) for row in rows
@@ -48,6 +52,25 @@ def test_a_board_counts_every_request_once_before_and_after_compaction(tmp_path:
             assert by_name == Counter(dimensions(row)[number] for row in rows)
             assert sum(board["saved_nanousd"] for board in boards[dimension].split.values()) == everything["saved_nanousd"]
         assert sum(board["tokens_saved"] for board in boards["transform"].split.values()) == everything["transform_tokens/log"]
+    book.close()
+
+
+@pytest.mark.parametrize("provider", ["bedrock", "vertex_ai", "azure", "openrouter"])
+def test_what_is_plain_follows_the_dialect_whoever_serves_it(provider: str, tmp_path: Path) -> None:
+    """Messages count cached tokens beside `input_tokens`, chat completions in it; clouds serve both."""
+    usage = Usage(1000, 10, 600, 100)
+    made = next(outcomes(1))
+    rows = [
+        row_of(dataclasses.replace(made, request_id=dialect, provider=provider, dialect=dialect, usage=usage), bundled())
+        for dialect in ("anthropic", "openai_chat", "openai_responses")
+    ]
+    book = Book(Places(tmp_path, str(tmp_path)), 36_500, tmp_path / "savings.json")
+    book.start()
+    book.append(rows)
+    waiting = book.board(Wish()).total[PLAIN]
+    book.seal()
+    assert book.compact(START + 7200)
+    assert waiting == book.board(Wish()).total[PLAIN] == 1000 + 300 + 300
     book.close()
 
 
