@@ -32,7 +32,8 @@ from rich.table import Table
 
 from benchmarks import corpus
 from headroom import worker
-from headroom.context.fit import TOO_MUCH_PROTECTED
+from headroom.context.choice import Outgrown
+from headroom.context.fit import TOO_MUCH_PROTECTED, Fitted
 from headroom.context.intelligent import ByImportance
 from headroom.context.rolling_window import OldestFirst
 from headroom.conversation import by_key
@@ -118,6 +119,9 @@ class Inline:
         self._store.put_originals(job.scope, worker.originals(job.segments, done.compressed))
         self._store.put_results(by_key(job, done))
         return done
+
+    async def cut(self, outgrown: Outgrown, timeout_s: float) -> Fitted:
+        return self._worker.cut(outgrown)
 
     async def start(self) -> None:
         return

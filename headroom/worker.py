@@ -18,6 +18,8 @@ from pathlib import Path
 
 from headroom import pipeline, tokens, waste
 from headroom.ccr import messages, recall, retrieve
+from headroom.context.choice import Outgrown, chosen
+from headroom.context.fit import Fitted
 from headroom.conversation import NOTHING
 from headroom.errors import HeadroomError, StoreUnavailable
 from headroom.learning import Learning
@@ -75,6 +77,17 @@ class Worker:
         at_hand = {result.hash: plan for plan, result in zip(plans, compressed, strict=True) if result.text is not None}
         recalled = self._recall(job, dict(zip(keys, compressed, strict=True)), at_hand, counter)
         return JobResult(tuple(compressed), counted, tuple(recalled), waste_of(job.segments) if job.lineage else ())
+
+    def cut(self, outgrown: Outgrown) -> Fitted:
+        """What leaves a conversation. Its originals are stored and not sent back; where they cannot be, nothing leaves."""
+        counter = tokens.Once(tokens.counter(outgrown.model, self._vocabulary_dir), (), self._counting)
+        made = chosen(outgrown, counter.count)
+        try:
+            self._store.put_originals(outgrown.scope, made.originals)
+        except StoreUnavailable as failure:
+            _log.warning("originals could not be stored, nothing leaves: %s", failure)
+            return Fitted(None, reason=STORE_UNAVAILABLE)
+        return dataclasses.replace(made, originals=())
 
     def _advised(self, job: Job) -> tuple[Segment, ...]:
         """The segments of a job, each with what was learned about such outputs before the conversation began."""

@@ -11,7 +11,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+from headroom.context.choice import Outgrown
+from headroom.context.fit import Fitted
 from headroom.learning import open_learning
 from headroom.model import Job, JobResult, Policy
 from headroom.proxy.compress import Compress, Degraded
@@ -24,6 +27,8 @@ from serve_app.tiers import Tier
 
 _PING_TIMEOUT_S = 30.0
 _PING_PAUSE_S = 1.0
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 
 class Compressor:
@@ -40,7 +45,11 @@ class Compressor:
         settle()
 
     async def __call__(self, job: Job) -> JobResult:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, job)
+        return await self._threaded(self._worker.run, job)
+
+    async def cut(self, outgrown: Outgrown) -> Fitted:
+        """What leaves a conversation that no longer fits its model."""
+        return await self._threaded(self._worker.cut, outgrown)
 
     async def check_health(self) -> None:
         """Raises when a job hangs or a small one fails; Serve then replaces this replica."""
@@ -49,12 +58,15 @@ class Compressor:
             raise RuntimeError(f"a job has not ended after {HARD_LIMIT_S:.0f} s")
         await asyncio.to_thread(self._worker.run, self._check)
 
-    def _timed(self, job: Job) -> JobResult:
-        self._began[id(job)] = time.monotonic()
+    async def _threaded(self, work: Callable[[Q], R], asked: Q) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work, asked)
+
+    def _timed(self, work: Callable[[Q], R], asked: Q) -> R:
+        self._began[id(asked)] = time.monotonic()
         try:
-            return self._worker.run(job)
+            return work(asked)
         finally:
-            del self._began[id(job)]
+            del self._began[id(asked)]
 
 
 class RemoteCompress(Compress):
@@ -63,10 +75,12 @@ class RemoteCompress(Compress):
     def __init__(
         self,
         tier: Tier[Job, JobResult],
+        cutting: Tier[Outgrown, Fitted],
         policy: Policy,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._tier = tier
+        self._cutting = cutting
         self._policy = policy
         self._pause = pause
         self._ready = False
@@ -88,6 +102,9 @@ class RemoteCompress(Compress):
         done = await self._tier(job, timeout_s)
         self._ready = True
         return done
+
+    async def cut(self, outgrown: Outgrown, timeout_s: float) -> Fitted:
+        return await self._cutting(outgrown, timeout_s)
 
     async def _until_ready(self) -> None:
         while not self._ready:

@@ -14,7 +14,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from headroom.cache.semantic import Found
-from headroom.model import JobResult
+from headroom.model import JobResult, Policy
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.prune import NoPrune, Prune
 from headroom.proxy.server import create_app
@@ -49,6 +49,11 @@ def llmlingua_tier(args: LLMLinguaTierArgs) -> PruneTier:
     return tier(NAME, handle, args)
 
 
+def remote_compress(handle: DeploymentHandle[JobResult], args: TierArgs, policy: Policy) -> RemoteCompress:
+    """A breaker for each method: a conversation too long to be cut in time must not keep texts from being compressed."""
+    return RemoteCompress(tier("Compressor", handle, args), tier("Compressor", handle, args, "cut"), policy)
+
+
 def remote_ledger(handle: DeploymentHandle[Any], args: TierArgs) -> RemoteLedger:
     """A breaker for each method: what is asked must not keep rows from being delivered."""
     return RemoteLedger(tier("Stats", handle, args, "put"), tier("Stats", handle, args, "ask"), args.budget_s)
@@ -69,7 +74,7 @@ class Ingress:
         stats: DeploymentHandle[Any] | None,
     ) -> None:
         join_serve_logs()
-        compress = RemoteCompress(tier("Compressor", compressor, args.compressor.tier), settings.compression.policy)
+        compress = remote_compress(compressor, args.compressor.tier, settings.compression.policy)
         embed: Embed = NoEmbed()
         if scorer and args.scorer:
             embed = RemoteEmbed(tier("Scorer", scorer, args.scorer.tier), settings.scoring.cache_entries, args.scorer.pinged)

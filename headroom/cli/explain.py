@@ -58,24 +58,19 @@ def _call(body: Mapping[str, Any]) -> Call:
 
 
 def _decided(seen: View, room: Room, settings: Settings, count: Count) -> tuple[list[Unit], list[Score], Cut | None, str]:
+    from headroom.context.choice import Outgrown, chosen, scores
     from headroom.context.cut import Cut
-    from headroom.context.fit import Strategy, next_cut
-    from headroom.context.intelligent import ByImportance, about_now, factors, said, to_embed
+    from headroom.context.fit import next_cut
     from headroom.context.rolling_window import OldestFirst
     from headroom.context.units import units
-    from headroom.scoring import importance
 
-    found, context = units(seen.messages, seen.sources), settings.context
-    told, now = said(seen, found, {}), about_now(seen)
-    scores = importance.combined(factors(told, importance.word_similarity(to_embed(told), now)))
-    totals = [score.total for score in scores] if context.scoring else importance.recency(len(found))
-    strategy: Strategy = OldestFirst()
-    if context.intelligent:
-        strategy = ByImportance(totals, context.compress_first, told, "\n".join(now), count)
+    context, turns = settings.context, settings.context.protect_turns
+    asked = Outgrown(seen, Cut(0), {}, room, turns, {}, scoring=context.scoring, compress_first=context.compress_first)
+    found, told = units(seen.messages, seen.sources), scores(asked)
     if seen.total <= room.trigger:
-        return found, scores, None, ""
-    made = next_cut(seen, Cut(0), {}, room, context.protect_turns, strategy, count)
-    return found, scores, made.cut, made.reason
+        return found, told, None, ""
+    made = chosen(asked, count) if context.intelligent else next_cut(seen, Cut(0), {}, room, turns, OldestFirst(), count)
+    return found, told, made.cut, made.reason
 
 
 def _scores(seen: View, units: list[Unit], scores: list[Score], cut: Cut) -> None:

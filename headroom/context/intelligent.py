@@ -8,7 +8,7 @@ protected does not fit by itself, its tools' texts become smaller too, the oldes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,7 +38,7 @@ class Said:
     advice: tuple[Advice, ...] = ()
 
 
-def said(seen: View, found: Sequence[Unit], advice: dict[int, list[Advice]]) -> list[Said]:
+def said(seen: View, found: Sequence[Unit], advice: Mapping[int, Sequence[Advice]]) -> list[Said]:
     """One per unit; `advice` is by number of the message as it came."""
     told = []
     for unit in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headroom.ccr.recall import HEAD
 from headroom.context.cut import Cut
@@ -40,6 +40,12 @@ class View:
     @property
     def total(self) -> int:
         return self.beside + sum(self.tokens)
+
+    def bare(self) -> View:
+        """The same without what only writing it needs, so that little is sent to another process."""
+        call = Call(self.call.dialect, b"")
+        messages, came = (tuple(replace(m, content=None, tail=None) for m in some) for some in (self.messages, self.came))
+        return replace(self, call=call, messages=messages, came=came)
 
     def slot(self, message: int, slot: int) -> str:
         """A tool's text as it came."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from headroom.context.choice import Outgrown
+from headroom.context.fit import Fitted
 from headroom.model import Job, JobResult
 
 
@@ -18,6 +20,9 @@ class Degraded(Exception):
 class Compress(Protocol):
     async def __call__(self, job: Job, timeout_s: float) -> JobResult:
         """Raises Degraded when there is no result in time."""
+
+    async def cut(self, outgrown: Outgrown, timeout_s: float) -> Fitted:
+        """What leaves a conversation, its originals stored. Raises Degraded as well."""
 
     @property
     def ready(self) -> bool: ...

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headroom import tokens
+from headroom import tokens, worker
+from headroom.context.choice import Outgrown
 from headroom.context.cut import VERSION, Cut, decode, encode
-from headroom.context.fit import Strategy, next_cut, originals
-from headroom.context.intelligent import ByImportance, Said, about_now, factors, said, to_embed
+from headroom.context.fit import Fitted, next_cut, originals
+from headroom.context.intelligent import ByImportance, about_now, said, to_embed
 from headroom.context.rolling_window import OldestFirst
 from headroom.context.units import units
 from headroom.context.view import Blocks, Count, View, apply, fits_view, size, view
@@ -39,6 +41,10 @@ UNSUPPORTED = "context_unsupported"
 PARTIAL = "context_kept_by_provider"  # some of the messages are not in the request
 SCORER = "context_scorer_"  # and why it gave no vectors
 RECALL = "context_recall_"  # and why nothing was looked for in what left
+CHOICE = "context_choice_"  # and why the oldest left, not what matters least
+
+
+_FOR_CHOICE = 0.75  # of the time there is, that it may take to choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ class Fit:
     @property
     def degraded(self) -> tuple[tuple[str, str], ...]:
         """The tiers that did not answer, each with its reason."""
-        tiers = ((SCORER, "scorer"), (RECALL, "compressor"))
+        tiers = ((SCORER, "scorer"), (RECALL, "compressor"), (CHOICE, "compressor"))
         return tuple((tier, reason.removeprefix(what)) for reason in self.reasons for what, tier in tiers if reason.startswith(what))
 
     @property
@@ -185,14 +191,59 @@ async def _next(
     services: Services, request: Asking, seen: View, before: Cut, blocks: Blocks, key: str, timeout_s: float, count: Count
 ) -> tuple[Cut, Sequence[str]]:
     """The cut that stands after this request, ours or the one somebody else was first to make; and reasons."""
-    strategy, reasons = await _strategy(services, request, seen, timeout_s / 2, count)
-    turns = services.settings.context.protect_turns
-    made = await asyncio.to_thread(next_cut, seen, before, blocks, request.room, turns, strategy, count)
+    settings, reasons = services.settings.context, list[str]()
+    made: Fitted | None = None
+    if settings.intelligent:
+        made, reasons = await _by_importance(services, request, seen, before, blocks, timeout_s)
+    if made is None:
+        made = await asyncio.to_thread(next_cut, seen, before, blocks, request.room, settings.protect_turns, OldestFirst(), count)
+        await services.store.put_originals(request.caller.scope, made.originals)
     if made.cut is None:
         return before, [made.reason]
-    await services.store.put_originals(request.caller.scope, made.originals)
     stands = await services.replay.first({key: encode(made.cut)})
     return decode(stands[key]) or made.cut, reasons
+
+
+async def _by_importance(
+    services: Services, request: Asking, seen: View, before: Cut, blocks: Blocks, timeout_s: float
+) -> tuple[Fitted | None, list[str]]:
+    """The choice of a compressor, None where it made none; and why it is not there or knew less than it could."""
+    settings = services.settings.context
+    until = time.monotonic() + _FOR_CHOICE * timeout_s
+    large, advice, near, reasons = len(request.body), request.advice(seen), None, list[str]()
+    if settings.scoring:
+        near, reasons = await _near(services, seen, timeout_s / 2)
+    asked = Outgrown(
+        view=await offload(large, seen.bare),
+        before=before,
+        blocks=blocks,
+        room=request.room,
+        turns=settings.protect_turns,
+        advice=advice,
+        near=near,
+        scoring=settings.scoring,
+        compress_first=settings.compress_first,
+        model=request.call.model,
+        scope=request.caller.scope,
+    )
+    try:
+        made = await services.compress.cut(asked, until - time.monotonic())
+    except Degraded as degraded:
+        return None, [*reasons, f"{CHOICE}{degraded.reason}"]
+    if made.reason == worker.STORE_UNAVAILABLE:
+        raise StoreUnavailable("a compressor could not write to it")
+    return made, reasons
+
+
+async def _near(services: Services, seen: View, timeout_s: float) -> tuple[Sequence[float] | None, list[str]]:
+    """How near each unit is by meaning to what the conversation is about now; None with the reason where nobody knows."""
+    told = await asyncio.to_thread(said, seen, units(seen.messages, seen.sources), {})
+    texts, now = to_embed(told), about_now(seen)
+    try:
+        vectors = await services.embed([*texts, *now], timeout_s)
+    except Degraded as degraded:
+        return None, [f"{SCORER}{degraded.reason}"]
+    return await asyncio.to_thread(importance.similarity, vectors[: len(texts)], vectors[len(texts) :]), []
 
 
 def _view(request: Asking, count: Count) -> View | None:
@@ -210,27 +261,3 @@ def _cuts(seen: View, known: Mapping[str, Compressed]) -> list[Cut]:
     """Those that were made on the way here, in order."""
     found = [cut for result in known.values() if (cut := decode(result)) is not None and fits_view(seen, cut)]
     return sorted(found, key=lambda cut: cut.messages)
-
-
-async def _strategy(services: Services, request: Asking, seen: View, timeout_s: float, count: Count) -> tuple[Strategy, list[str]]:
-    """What chooses, and why it knows less than it could."""
-    settings = services.settings.context
-    if not settings.intelligent:
-        return OldestFirst(), []
-    told = await asyncio.to_thread(said, seen, units(seen.messages, seen.sources), request.advice(seen))
-    now = about_now(seen)
-    if not settings.scoring:
-        return ByImportance(importance.recency(len(told)), settings.compress_first, told, "\n".join(now), count), []
-    near, reasons = await _similarity(services, told, now, timeout_s)
-    scores = await asyncio.to_thread(lambda: [score.total for score in importance.combined(factors(told, near))])
-    return ByImportance(scores, settings.compress_first, told, "\n".join(now), count), reasons
-
-
-async def _similarity(services: Services, told: Sequence[Said], now: Sequence[str], timeout_s: float) -> tuple[Sequence[float], list[str]]:
-    """How near each unit is to what the conversation is about now: by meaning, or else by words and with a reason."""
-    texts = to_embed(told)
-    try:
-        vectors = await services.embed([*texts, *now], timeout_s)
-    except Degraded as degraded:
-        return await asyncio.to_thread(importance.word_similarity, texts, now), [f"{SCORER}{degraded.reason}"]
-    return await asyncio.to_thread(importance.similarity, vectors[: len(texts)], vectors[len(texts) :]), []

@@ -11,11 +11,15 @@ import asyncio
 import functools
 import gc
 import logging
+from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_process
 
+from headroom.context.choice import Outgrown
+from headroom.context.fit import Fitted
 from headroom.learning import open_learning
 from headroom.model import Job, JobResult, Policy, Segment
 from headroom.proxy.compress import Degraded
@@ -26,6 +30,8 @@ from headroom.worker import Worker
 HARD_LIMIT_S = 60.0  # a process still busy with one job after this is killed
 _RETRY_S = 1.0  # after a process that did not start
 _log = logging.getLogger(__name__)
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 
 def settle() -> None:
@@ -50,6 +56,11 @@ def run_job(job: Job, settings: Settings) -> JobResult:
     return _worker(settings).run(job)
 
 
+def run_cut(outgrown: Outgrown, settings: Settings) -> Fitted:
+    """The same for a conversation that no longer fits."""
+    return _worker(settings).cut(outgrown)
+
+
 def warm_up_job(policy: Policy) -> Job:
     """A small job that loads everything a worker needs and shows that it works."""
     text = "[" + ",".join(f'{{"id":{n},"name":"warm-up","state":"ok"}}' for n in range(100)) + "]"
@@ -62,7 +73,7 @@ class WorkerProcesses:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.compression.processes)
-        self._tasks: set[asyncio.Task[JobResult]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._warming: asyncio.Task[None] | None = None
         self._ready = False
 
@@ -80,8 +91,14 @@ class WorkerProcesses:
         await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def __call__(self, job: Job, timeout_s: float) -> JobResult:
+        return await self._asked(run_job, job, timeout_s)
+
+    async def cut(self, outgrown: Outgrown, timeout_s: float) -> Fitted:
+        return await self._asked(run_cut, outgrown, timeout_s)
+
+    async def _asked(self, function: Callable[[Q, Settings], R], asked: Q, timeout_s: float) -> R:
         began = asyncio.Event()
-        task = self._spawn(job, began)
+        task = self._spawn(function, asked, began)
         try:
             await asyncio.wait({task}, timeout=timeout_s)
         finally:
@@ -97,27 +114,27 @@ class WorkerProcesses:
     async def _warm_up(self) -> None:
         """Ready is who has done a job; tried until it succeeds."""
         while not self._ready:
-            await asyncio.wait({self._spawn(warm_up_job(self._settings.compression.policy), asyncio.Event())})
+            await asyncio.wait({self._spawn(run_job, warm_up_job(self._settings.compression.policy), asyncio.Event())})
             if not self._ready:
                 await asyncio.sleep(_RETRY_S)
 
-    def _spawn(self, job: Job, began: asyncio.Event) -> asyncio.Task[JobResult]:
-        task = asyncio.create_task(self._run(job, began))
+    def _spawn(self, function: Callable[[Q, Settings], R], asked: Q, began: asyncio.Event) -> asyncio.Task[R]:
+        task = asyncio.create_task(self._run(function, asked, began))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
 
-    def _finished(self, task: asyncio.Task[JobResult]) -> None:
+    def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()):
             _log.warning("compression gave no result: %r", failure)
 
-    async def _run(self, job: Job, began: asyncio.Event) -> JobResult:
+    async def _run(self, function: Callable[[Q, Settings], R], asked: Q, began: asyncio.Event) -> R:
         async with self._slots:
             began.set()
             try:
                 with anyio.fail_after(HARD_LIMIT_S):
-                    result = await anyio.to_process.run_sync(run_job, job, self._settings, cancellable=True)
+                    result = await anyio.to_process.run_sync(function, asked, self._settings, cancellable=True)
             except TimeoutError:
                 raise Degraded("hard_limit") from None
             except anyio.BrokenWorkerProcess:

@@ -16,6 +16,8 @@ import httpx
 
 from headroom import worker
 from headroom.cache.exact import ExactCache
+from headroom.context.choice import Outgrown
+from headroom.context.fit import Fitted
 from headroom.learning import open_learning
 from headroom.model import Job, JobResult
 from headroom.proxy.compress import Compress
@@ -53,6 +55,9 @@ class Inline:
     async def __call__(self, job: Job, timeout_s: float) -> JobResult:
         self.jobs.append(job)
         return await asyncio.to_thread(worker.run, job, self._store)
+
+    async def cut(self, outgrown: Outgrown, timeout_s: float) -> Fitted:
+        return await asyncio.to_thread(worker.Worker(self._store).cut, outgrown)
 
     async def start(self) -> None:
         return

@@ -16,6 +16,8 @@ import openai
 import pytest
 
 from headroom.ccr import marker
+from headroom.context.choice import Outgrown
+from headroom.context.fit import Fitted
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT
 from headroom.model import content_hash
 from headroom.proxy.compress import Degraded
@@ -23,7 +25,7 @@ from headroom.proxy.embed import NoEmbed
 from headroom.settings import Settings
 from headroom.tokens import counter
 from tests.provider import WAIT_S, Provider
-from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, responses_turns, serving, settings_for
+from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, responses_turns, serving, settings_for
 from tests.proxy.test_servers import started
 from tests.rules import broken
 
@@ -107,7 +109,8 @@ def test_what_left_is_redeemed_from_other_processes_after_a_restart(
         with started(provider, tmp_path, *command) as (url, _):
             client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
             for _ in range(3):  # whichever process answers
-                client.chat.completions.create(model="stand-in", messages=talk)  # type: ignore[arg-type]
+                reply = client.chat.completions.with_raw_response.create(model="stand-in", messages=talk)  # type: ignore[arg-type]
+                assert "intelligent_context" in reply.headers["x-headroom-transforms"]
             body = provider.requests[-1].body.decode()
             gap = next(hash for hash in marker.hashes(body) if "earlier messages" in body.split(hash)[0][-500:])
             left = json.loads(HTTP.get(f"{url}/v1/retrieve/{gap}").raise_for_status().json()["original_content"])
@@ -273,6 +276,26 @@ def test_without_a_scorer_words_decide_and_the_reason_is_told(provider: Provider
         assert skip(url, provider, "openai", openai_turns(24)) == "context_scorer_deadline"
         assert stats_of(url, 1)["degraded"] == {"scorer:deadline": 1}
     assert size(provider.requests[-1].json["messages"]) <= WINDOW
+
+
+class Undecided(Inline):
+    """A compressor that cannot say what leaves."""
+
+    async def cut(self, outgrown: Outgrown, timeout_s: float) -> Fitted:
+        raise Degraded("deadline")
+
+
+def test_without_a_compressor_the_oldest_leave_and_the_reason_is_told(provider: Provider, tmp_path: Path) -> None:
+    settings = small(provider, tmp_path)
+    with serving(settings, Undecided(settings)) as url:
+        assert skip(url, provider, "openai", openai_turns(24)) == "context_choice_deadline"
+        assert stats_of(url, 1)["degraded"]["compressor:deadline"] == 1
+    sent = provider.requests[-1].json["messages"]
+    assert size(sent) <= WINDOW
+    assert not broken(sent, "openai")
+    with serving(settings) as url:
+        assert skip(url, provider, "openai", openai_turns(24)) == ""
+    assert provider.requests[-1].json["messages"] == sent, "the cut moved when the compressor was back"
 
 
 def test_what_a_turn_asks_of_what_left_comes_back_at_its_end(provider: Provider, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from headroom.ccr import marker
+from headroom.context.choice import Outgrown
+from headroom.context.fit import Fitted
 from headroom.model import Job, JobResult
 from headroom.proxy.compress import Degraded
 from headroom.settings import Settings
@@ -109,6 +111,9 @@ class Stuck:
         finally:
             self.left.set()
         raise AssertionError
+
+    async def cut(self, outgrown: Outgrown, timeout_s: float) -> Fitted:
+        raise Degraded(self.reason)
 
     async def start(self) -> None:
         return

@@ -201,18 +201,18 @@ def outgrown(number: int) -> dict[str, Any]:
 def test_conversations_that_outgrow_their_model_are_answered_whatever_happens_to_the_scorer(scored: Deployed, provider: Provider) -> None:
     killed = threading.Event()
 
-    def ask(number: int) -> int:
+    def ask(number: int) -> tuple[int, bool]:
         request = outgrown(number)
         if number >= 4:
             killed.wait(WAIT_S)
         answer = httpx.post(f"{scored.url}/v1/messages", json=request, headers={"x-api-key": "key-a"}, timeout=WAIT_S)
-        return answer.status_code
+        return answer.status_code, "intelligent_context" in answer.headers["x-headroom-transforms"]
 
     with ThreadPoolExecutor(8) as threads:
         answers = threads.map(ask, range(16))
         until(lambda: len(provider.requests) >= 2)
         assert scored.kill("Scorer")
         killed.set()
-        assert set(answers) == {200}
+        assert set(answers) == {(200, True)}
     assert len(provider.requests) == 16
     assert all(len(request.body) < len(json.dumps(outgrown(0))) * 0.8 for request in provider.requests), "one was not cut"

@@ -190,7 +190,7 @@ def ready_after(handle: Handle) -> tuple[RemoteCompress, Callable[[], int]]:
         nonlocal pauses
         pauses += 1
 
-    return RemoteCompress(tier(handle, Breaker(99, 10)), Policy(), pause), lambda: pauses
+    return RemoteCompress(tier(handle, Breaker(99, 10)), tier(handle), Policy(), pause), lambda: pauses
 
 
 def test_ready_once_a_job_came_back() -> None:
