@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 from notebooks import sample_data
 
 NOTEBOOKS = sorted(Path(sample_data.__file__).parent.glob("*.ipynb"))
+REQUESTS = 1500
 PLOTS = {"asked_again": 4, "capacity": 4, "latency": 4, "prompt_cache": 4, "savings": 4}  # at least
 
 
 @pytest.fixture(scope="module")
 def stats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("company") / "stats"
-    sample_data.write(folder, sample_data.outcomes(2500, 200, time.time()), row_days=21)
+    sample_data.write(folder, sample_data.outcomes(REQUESTS, 120, time.time()), row_days=14)
     return folder
 
 
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[KernelManager]:
+    """One for all notebooks: to start it and to import what they draw with takes longer than most of them."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(NOTEBOOKS[0].parent))
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_it_runs(file: Path, stats: Path) -> None:
+def test_it_runs(file: Path, stats: Path, kernel: KernelManager) -> None:
     book = nbformat.read(file, as_version=4)
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in book.cells), "outputs are not kept in git"
     (parameters,) = (cell for cell in book.cells if "parameters" in cell.metadata.get("tags", ()))
     assert '"~/.headroom/stats"' in parameters.source
     parameters.source = parameters.source.replace('"~/.headroom/stats"', repr(str(stats)))
-    NotebookClient(book, timeout=100, resources={"metadata": {"path": str(file.parent)}}).execute()
+    book.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # nothing of the one before
+    NotebookClient(book, timeout=300, km=kernel).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
     warned = [output.text for output in outputs if output.output_type == "stream" and "Warning" in output.text]
     assert warned == []
@@ -47,9 +60,9 @@ def test_the_sample_is_a_ledger_as_headroom_writes_it(stats: Path) -> None:
     from headroom.stats.places import Places
     from headroom.stats.series import SERIES
 
-    book = Book(Places(stats, str(stats)), 21, stats / "savings.json")
+    book = Book(Places(stats, str(stats)), 14, stats / "savings.json")
     total = book.look().total
-    assert total["requests"] == 2500
+    assert total["requests"] == REQUESTS
     assert 0 < total["saved_nanousd"] < total["counterfactual_nanousd"]
     for series in SERIES:
         board = book.board(Wish(series=series))
