@@ -46,8 +46,10 @@ class Folder:
         if replaces:
             table = table.replace_schema_metadata({_REPLACES: "\n".join(replaces)})
         if self._local is None:
+            whole = pa.BufferOutputStream()  # an upload ends with what was written so far, whatever goes wrong meanwhile
+            pq.write_table(table, whole, compression="zstd")
             with self._files.open_output_stream(path) as stream:
-                pq.write_table(table, stream, compression="zstd")
+                stream.write(whole.getvalue())
             return
         target = self._local / path
         target.parent.mkdir(parents=True, exist_ok=True)
