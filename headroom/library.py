@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from headroom import worker
-from headroom.conversation import by_key, read_conversation
+from headroom.conversation import Conversation, by_key, read_conversation
 from headroom.dialects import DIALECTS, Dialect, dialect_of
 from headroom.dialects.base import read_call, splice, understood
 from headroom.errors import InvalidRequest
-from headroom.model import LOCAL, Call
+from headroom.model import LOCAL, Call, Job, JobResult, Policy
 from headroom.settings import Settings, load
 from headroom.store import Store, open_store
 
@@ -106,24 +106,40 @@ class CallResult:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that was read and understood, and the job that makes it smaller."""
+
+    call: Call
+    talk: Conversation
+    job: Job
+
+    @classmethod
+    def of(cls, dialect: Dialect, call: Call, policy: Policy, *, count: bool = True) -> Prepared:
+        talk = read_conversation(dialect, call, policy, LOCAL.scope)
+        return cls(call, talk, talk.job({}, call.model, tuple(dialect.texts(call)) if count else ()))
+
+    def finished(self, done: JobResult) -> CallResult:
+        """The call with what came of the job."""
+        found = by_key(self.job, done)
+        results, recalled = self.talk.results(found), self.talk.recalled(found)
+        changed = [result for result in (*results, *recalled) if result.text is not None]
+        before = sum(done.counted or ())
+        return CallResult(
+            body=splice(self.call, self.talk.segments, results, self.talk.turns, recalled),
+            tokens_before=before,
+            tokens_after=before - sum(result.tokens_saved for result in changed) if self.job.count else 0,
+            transforms=tuple(result.label for result in changed),
+            hashes=tuple(dict.fromkeys(result.hash for result in changed if result.hash)),
+            reasons=tuple(result.reason for result in results if result.reason),
+        )
+
+
 def compress_call(dialect: Dialect, call: Call, store: Store | None, settings: Settings | None, *, count: bool = True) -> CallResult:
     """Make a call smaller that was read and understood. Raises StoreUnavailable, SettingsError."""
     settings = settings or _settings()
-    talk = read_conversation(dialect, call, settings.compression.policy, LOCAL.scope)
-    job = talk.job({}, call.model, tuple(dialect.texts(call)) if count else ())
-    done = worker.run(job, store or _store(settings), settings.vocabulary_dir)
-    found = by_key(job, done)
-    results, recalled = talk.results(found), talk.recalled(found)
-    changed = [result for result in (*results, *recalled) if result.text is not None]
-    before = sum(done.counted or ())
-    return CallResult(
-        body=splice(call, talk.segments, results, talk.turns, recalled),
-        tokens_before=before,
-        tokens_after=before - sum(result.tokens_saved for result in changed) if count else 0,
-        transforms=tuple(result.label for result in changed),
-        hashes=tuple(dict.fromkeys(result.hash for result in changed if result.hash)),
-        reasons=tuple(result.reason for result in results if result.reason),
-    )
+    prepared = Prepared.of(dialect, call, settings.compression.policy, count=count)
+    return prepared.finished(worker.run(prepared.job, store or _store(settings), settings.vocabulary_dir))
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from headroom.compressors import COMPRESSORS, fold, json_delta, numbered
 from headroom.compressors.base import Compressor, Parsed
 from headroom.compressors.prose_units import split
 from headroom.content import detect
-from headroom.model import Compressed, Passage, Policy, Pruned, Repeat, Segment, content_hash
+from headroom.model import Compressed, Job, Passage, Policy, Pruned, Repeat, Segment, content_hash
 from headroom.scoring import bm25, toin
 from headroom.scoring.base import Scorer
 
@@ -29,6 +29,7 @@ _MUCH_SHORTER = 0.75  # of the tokens; what has to be put together from two plac
 _MOSTLY = 0.6  # of the lines; a text repeated that far is best referred to, whatever else could be left out
 REPEAT = "repeat"  # the label of what refers to an earlier text
 PRUNED = "llmlingua"  # the label of a text that a model left words out of
+_MOSTLY_EARLIER = 0.5  # of the lines; such a text is referred to, so a model is not asked for it
 _MOST_PRUNED = 400_000  # characters of a text that a model is given
 _log = logging.getLogger(__name__)
 
@@ -192,6 +193,18 @@ def passage(segment: Segment, *, rate: float, threshold: float, min_tokens: int)
     if kind != "prose":
         return None
     return Passage(segment.text, "\n".join(filter(None, (segment.question, segment.intent))), rate, threshold)
+
+
+def passages(job: Job, *, rate: float, threshold: float, min_tokens: int) -> list[Passage | None]:
+    """What a model that leaves words out is given of each segment; None where the policy does not want it, or most stands earlier."""
+    if not (job.policy.llmlingua and job.policy.fidelity == "reversible"):
+        return [None] * len(job.segments)
+    rate = job.policy.llmlingua_rate or rate
+    found = [passage(segment, rate=rate, threshold=threshold, min_tokens=min_tokens) for segment in job.segments]
+    for place, (segment, runs) in enumerate(zip(job.segments, job.repeats, strict=False)):
+        if runs and sum(run.end - run.start for run in runs) > _MOSTLY_EARLIER * (segment.text.count("\n") + 1):
+            found[place] = None
+    return found
 
 
 def prune(item: Plan, result: Compressed, pruned: Pruned, counter: tokens.Counter) -> Compressed:

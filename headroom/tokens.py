@@ -85,16 +85,16 @@ class Once:
     """What another counter says, asked once for each text; for one thread.
 
     Of `texts` an exact one is asked at once, on a thread of `pool`: an encoder lets other threads go on,
-    so where a processor is free they cost whoever asks later no time.
+    so where a processor is free they cost whoever asks later no time. Without a pool they are counted when they are asked for.
     """
 
-    def __init__(self, counter: Counter, texts: Iterable[str], pool: Executor) -> None:
+    def __init__(self, counter: Counter, texts: Iterable[str], pool: Executor | None) -> None:
         self.name, self.exact = counter.name, counter.exact
         self._counter = counter
         self._known: dict[str, int] = {}
         self._ahead: Sequence[str] = list(dict.fromkeys(texts))
         self._counts: Future[list[int]] | None = None
-        if isinstance(counter, Exact) and sum(map(len, self._ahead)) >= _WORTH_A_THREAD:
+        if pool and isinstance(counter, Exact) and sum(map(len, self._ahead)) >= _WORTH_A_THREAD:
             self._counts = pool.submit(counter.count_all, self._ahead)
 
     def count(self, text: str) -> int:

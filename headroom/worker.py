@@ -40,17 +40,18 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Does jobs against one store, on any number of threads. Keeps the units of recent originals in memory.
 
-    With `learning` it follows what was learned from earlier traffic, and adds to it.
+    With `learning` it follows what was learned from earlier traffic, and adds to it. `ahead` says whether tokens are counted on a
+    thread beside the work, which makes one job sooner done, and all jobs of a machine that has no processor to spare later.
     """
 
-    def __init__(self, store: Store, vocabulary_dir: Path | None = None, learning: Learning | None = None) -> None:
+    def __init__(self, store: Store, vocabulary_dir: Path | None = None, learning: Learning | None = None, *, ahead: bool = True) -> None:
         self._store = store
         self._learning = learning
         self._vocabulary_dir = vocabulary_dir
         self._units: OrderedDict[str, Sequence[recall.Unit]] = OrderedDict()
         self._units_bytes = 0
         self._lock = threading.Lock()
-        self._counting = ThreadPoolExecutor(thread_name_prefix="counting")
+        self._counting = ThreadPoolExecutor(thread_name_prefix="counting") if ahead else None
 
     def run(self, job: Job) -> JobResult:
         """Never raises over the store or a text."""

@@ -23,26 +23,28 @@ import ray.data
 from headroom.batch import chunks
 from headroom.batch.plan import BatchError, Chunk
 from headroom.batch.run import Order, run
+from headroom.batch.work import Work
 from headroom.cli.batch import bar, tell
 from headroom.cli.options import load
 from headroom.errors import HeadroomError
 from headroom.settings import Settings
-from headroom.store import Store, open_store
 
 
 class Compressor:
     """An actor of the pool. What it needs comes with every chunk, so that one which is started again needs nothing else."""
 
     def __init__(self) -> None:
-        self._stores: dict[str, tuple[Settings, Store]] = {}
+        self._work: dict[str, tuple[str, str, Work]] = {}
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         done = []
-        for chunk, out, model, told in zip(*(batch[name] for name in ("chunk", "out", "model", "settings")), strict=True):
-            if told not in self._stores:
-                settings = Settings.model_validate(json.loads(told))
-                self._stores[told] = settings, open_store(settings)
-            done.append(json.dumps(chunks.do(Chunk(**json.loads(chunk)), out, *self._stores[told], model)))
+        for chunk, told in zip(batch["chunk"], batch["order"], strict=True):
+            if told not in self._work:
+                asked = json.loads(told)
+                work = Work(Settings.model_validate(asked["settings"]), embed=asked["embed"])
+                self._work[told] = asked["out"], asked["model"], work
+            out, model, work = self._work[told]
+            done.append(json.dumps(chunks.do(Chunk(**json.loads(chunk)), out, work, model)))
         return {"mark": done}
 
 
@@ -54,13 +56,14 @@ def on_ray(workers: int | None) -> Any:
             return
         cores = ray.cluster_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
         count = min(workers or int(cores), len(left))
-        same = {"out": order.out, "model": order.model, "settings": settings.model_dump_json()}
-        items = [{"chunk": json.dumps(dataclasses.asdict(chunk)), **same} for chunk in left]
+        told = {"out": order.out, "model": order.model, "embed": order.embed, "settings": settings.model_dump(mode="json")}
+        items = [{"chunk": json.dumps(dataclasses.asdict(chunk)), "order": json.dumps(told)} for chunk in left]
         found = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             Compressor,
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=count),
             num_cpus=1,
+            num_gpus=_gpus(count, order, settings),
         )
         for row in found.iter_rows():
             yield json.loads(row["mark"])
@@ -68,11 +71,19 @@ def on_ray(workers: int | None) -> Any:
     return work
 
 
+def _gpus(count: int, order: Order, settings: Settings) -> float:
+    """The share of a GPU that each of so many actors gets: of all there are, where a model may run on one."""
+    lingua = settings.llmlingua.enabled and settings.llmlingua.device in ("auto", "cuda")
+    vectors = order.embed and settings.scoring.device in ("auto", "cuda")
+    there = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
+    return float(min(1.0, there / count)) if lingua or vectors else 0.0
+
+
 def main(asked: dict[str, Any]) -> None:
     """Raises HeadroomError."""
-    config, fidelity, workers = asked.pop("config", None), asked.pop("fidelity", None), asked.pop("workers", None)
+    config, flags, workers = asked.pop("config", None), asked.pop("flags", {}), asked.pop("workers", None)
     address, as_json = asked.pop("address", ""), asked.pop("json", False)
-    settings = load(Path(config) if config else None, {"compression__fidelity": fidelity})
+    settings = load(Path(config) if config else None, flags)
     order = Order(**asked)
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray", "ray.data"):

@@ -6,20 +6,19 @@ import base64
 import hashlib
 import io
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headroom.batch.plan import STATE, Chunk, Progress, opened
-from headroom.batch.rows import ADDED, BadRow, Done, compressed
-from headroom.model import Compressed, Original
+from headroom.batch.rows import ADDED, Asked, BadRow, asked
+from headroom.batch.work import Work
 from headroom.settings import Settings
-from headroom.store import Store
 
 ERRORS = "errors"
-_FLUSH = 500  # originals that are written to the store at once
 _READ_BYTES = 1 << 20
 _SHOWN = 3  # errors of a chunk that its mark names
 _ADDED_TYPES = {
@@ -29,6 +28,7 @@ _ADDED_TYPES = {
     "ccr_hashes": pa.list_(pa.string()),
     "status": pa.string(),
     "error": pa.string(),
+    "embedding": pa.list_(pa.float32()),
 }
 
 
@@ -40,50 +40,25 @@ class Row(NamedTuple):
     raw: bytes = b""
 
 
-class Originals:
-    """A store that takes originals in bulk; results are computed anew, so that the same input always gives the same output."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._waiting: dict[tuple[str, str], Original] = {}
-
-    def put_originals(self, scope: str, originals: Iterable[Original]) -> None:
-        self._waiting |= {(scope, original.hash): original for original in originals}
-        if len(self._waiting) >= _FLUSH:
-            self.flush()
-
-    def flush(self) -> None:
-        """Raises StoreUnavailable."""
-        for scope in {scope for scope, _ in self._waiting}:
-            self._store.put_originals(scope, [original for (owner, _), original in self._waiting.items() if owner == scope])
-        self._waiting.clear()
-
-    def get_original(self, scope: str, hash: str, count: bool = True) -> Original:
-        return self._waiting.get((scope, hash)) or self._store.get_original(scope, hash, count)
-
-    def put_results(self, results: Mapping[str, Compressed]) -> Mapping[str, Compressed]:
-        return results
-
-
-def do(chunk: Chunk, out: str, settings: Settings, store: Store, model: str = "") -> dict[str, Any]:
+def do(chunk: Chunk, out: str, work: Work, model: str = "") -> dict[str, Any]:
     """Do a chunk and mark it done; returns the mark. Raises StoreUnavailable, BatchError, OSError: then it is as if it had not begun."""
-    progress, originals = Progress(out), Originals(store)
+    progress = Progress(out)
     good: list[dict[str, Any]] = []
     bad: list[dict[str, Any]] = []
     ids: list[str] = []
     before = after = 0
     first: int | None = None
-    for row in read(chunk):
-        try:
-            done = _row(row, settings, cast(Store, originals), model)
-        except BadRow as failure:
+    waiting: deque[Row] = deque()
+    for done in work(_asked(chunk, waiting, work.settings, model)):
+        row = waiting.popleft()
+        if isinstance(done, BadRow):
             first = _first_place(chunk) if first is None else first  # a look at all that stands before, for the few chunks that need it
-            bad.append(_named(chunk, row, first, str(failure)))
+            bad.append(_named(chunk, row, first, str(done)))
             continue
         good.append(done.row)
         ids.append(_id(row.value))
         before, after = before + done.before, after + done.after
-    originals.flush()
+    work.originals.flush()
     if bad:
         progress.write(f"{ERRORS}/{chunk.name}.jsonl", _lines(bad))
     if good:
@@ -104,20 +79,16 @@ def do(chunk: Chunk, out: str, settings: Settings, store: Store, model: str = ""
     return told
 
 
-def _row(row: Row, settings: Settings, store: Store, model: str) -> Done:
-    if isinstance(row.value, ValueError):
-        raise BadRow(str(row.value))
-    value = row.value
-    packed = isinstance(value, dict) and isinstance(value.get("messages"), str)
-    if packed:  # a column of Parquet that holds JSON
+def _asked(chunk: Chunk, waiting: deque[Row], settings: Settings, model: str) -> Iterator[Asked | BadRow]:
+    """What is to be done about each row, which waits until it is done."""
+    for row in read(chunk):
+        waiting.append(row)
         try:
-            value = {**value, "messages": json.loads(value["messages"])}
-        except ValueError as failure:
-            raise BadRow(f"messages: not JSON: {failure}") from None
-    done = compressed(value, settings, store, model)
-    if packed:
-        done.row["messages"] = json.dumps(done.row["messages"], ensure_ascii=False)
-    return done
+            if isinstance(row.value, ValueError):
+                raise BadRow(str(row.value))
+            yield asked(row.value, settings.policy, model)
+        except BadRow as failure:
+            yield failure
 
 
 def read(chunk: Chunk) -> Iterator[Row]:
@@ -177,7 +148,8 @@ def _parquet(chunk: Chunk, rows: Sequence[dict[str, Any]]) -> bytes:
     with system.open_input_file(path) as file:
         schema = pq.read_schema(file)
     kept = [field for field in schema if field.name not in ADDED]
-    table = pa.Table.from_pylist(list(rows), pa.schema([*kept, *(pa.field(name, kind) for name, kind in _ADDED_TYPES.items())]))
+    added = [pa.field(name, kind) for name, kind in _ADDED_TYPES.items() if name in rows[0]]
+    table = pa.Table.from_pylist(list(rows), pa.schema([*kept, *added]))
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()

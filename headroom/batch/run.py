@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from headroom.batch import chunks
 from headroom.batch.plan import BatchError, Chunk, Progress, plan
+from headroom.batch.work import Work
 from headroom.settings import Settings
-from headroom.store import open_store
 
 Marks = Iterator[dict[str, Any]]
 _ENOUGH = 1000  # rows, to judge the share of bad ones before the end
@@ -31,6 +31,7 @@ class Order:
     chunk_bytes: int = 8_000_000
     max_errors: float = 0.05
     resume: bool = False
+    embed: bool = False  # whether each row gets the vector of what was asked last
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def run(
 ) -> Total:
     """Do what is left of an order and sum up all of it. `advance` hears of chunks done and of all there are. Raises BatchError, OSError."""
     progress = Progress(order.out)
-    made = plan(order.source, order.chunk_bytes, [order.model, settings.compression.policy.digest()])
+    made = plan(order.source, order.chunk_bytes, meant(order, settings))
     left = progress.begin(made, resume=order.resume)
     seen = Counter(_counts(progress.done()))
     advance(len(made.chunks) - len(left), len(made.chunks))
@@ -59,6 +60,14 @@ def run(
         _check(seen, _ENOUGH, order, mark)
     _check(seen, 0, order)
     return summed(progress)
+
+
+def meant(order: Order, settings: Settings) -> list[str]:
+    """What shapes an output, besides its input."""
+    lingua = settings.llmlingua
+    model = [lingua.model, lingua.sha256, str(lingua.threshold), str(lingua.min_tokens)] if lingua.enabled else []
+    vectors = [settings.scoring.model] if order.embed else []
+    return [order.model, settings.policy.digest(), *model, *vectors]
 
 
 def _check(seen: Counter[str], least: int, order: Order, mark: dict[str, Any] | None = None) -> None:
@@ -77,12 +86,12 @@ def _counts(marks: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 def in_process(left: Sequence[Chunk], order: Order, settings: Settings) -> Marks:
     """One chunk after the other, here."""
-    store = open_store(settings)
+    work = Work(settings, embed=order.embed)
     try:
         for chunk in left:
-            yield chunks.do(chunk, order.out, settings, store, order.model)
+            yield chunks.do(chunk, order.out, work, order.model)
     finally:
-        store.close()
+        work.close()
 
 
 def summed(progress: Progress) -> Total:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.argument("out", metavar="OUT")
 @click.option("--model", default="", help="Model whose tokens are counted  [as each row says, else gpt-4o]")
 @click.option("--fidelity", metavar="lossless|reversible|off", help="lossless leaves nothing out  [HEADROOM_FIDELITY; reversible]")
+@click.option("--llmlingua/--no-llmlingua", default=None, help="Leave words out of prose, by a model  [HEADROOM_LLMLINGUA; false]")
+@click.option("--llmlingua-model", metavar="TEXT", help="A directory or a name of the Hugging Face hub  [HEADROOM_LLMLINGUA_MODEL]")
+@click.option("--embed", is_flag=True, help="Add a column `embedding`: the vector of what was asked last  (HEADROOM_EMBED_MODEL)")
 @click.option("--resume", is_flag=True, help="Go on with an output that was begun before.")
 @click.option("--workers", type=click.IntRange(0), help="Processes; 0: this one, without Ray  [all cores of the cluster]")
 @click.option("--address", default="", help="Ray cluster to use  [RAY_ADDRESS; one of its own on this machine]")
@@ -39,6 +42,9 @@ def command(
     out: str,
     model: str,
     fidelity: str | None,
+    llmlingua: bool | None,
+    llmlingua_model: str | None,
+    embed: bool,
     resume: bool,
     workers: int | None,
     address: str,
@@ -56,21 +62,24 @@ def command(
     """
     from headroom.batch.run import Order, in_process, run
 
-    settings = load(config, {"compression__fidelity": fidelity})
-    order = Order(source, out, model, int(1_000_000 * chunk_mb), max_errors, resume)
+    flags = {"compression__fidelity": fidelity, "llmlingua__enabled": llmlingua, "llmlingua__model": llmlingua_model}
+    settings = load(config, flags)
+    order = Order(source, out, model, int(1_000_000 * chunk_mb), max_errors, resume, embed)
     if workers != 0:
         if importlib.util.find_spec("ray") is None:
             raise click.ClickException("Ray is not installed: pip install 'headroom[serve]', or --workers 0 does without.")
-        sys.exit(_on_ray(order, workers, address, config, fidelity, as_json))
+        sys.exit(_on_ray(order, workers, address, config, flags, as_json))
     with bar() as advance:
         total = run(order, settings, in_process, advance)
     tell(total, out, as_json)
 
 
-def _on_ray(order: Order, workers: int | None, address: str, config: Path | None, fidelity: str | None, as_json: bool) -> int:
+def _on_ray(
+    order: Order, workers: int | None, address: str, config: Path | None, flags: Mapping[str, str | bool | None], as_json: bool
+) -> int:
     """A process of its own with Ray in it; its exit status."""
-    asked = {"workers": workers, "address": address, "config": str(config) if config else None, "fidelity": fidelity, "json": as_json}
-    environ = {"RAY_USAGE_STATS_ENABLED": "0", **os.environ}  # noqa: TID251  Ray reports nothing
+    asked = {"workers": workers, "address": address, "config": str(config) if config else None, "flags": flags, "json": as_json}
+    environ = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", **os.environ}  # noqa: TID251  Ray reports nothing
     words = [sys.executable, "-m", "serve_app.batch", json.dumps({**dataclasses.asdict(order), **asked})]
     return subprocess.run(words, env=environ, check=False).returncode
 

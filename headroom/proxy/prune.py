@@ -4,6 +4,7 @@ the face without one."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,7 +14,6 @@ from headroom.proxy.compress import Degraded
 from headroom.proxy.threads import offload
 from headroom.settings import LLMLinguaSettings
 
-_MOSTLY = 0.5  # of a text's lines; one that stands earlier that far is referred to
 Answer = list[Pruned] | str  # of a model: a result per passage, or why there is none
 
 
@@ -71,19 +71,11 @@ async def pruned(prune: Prune, job: Job, lingua: LLMLinguaSettings, timeout_s: f
     if not (job.segments and job.policy.llmlingua and job.policy.fidelity == "reversible"):
         return job
     size = sum(len(segment.text) for segment in job.segments)
-    found = await offload(size, _passages, job, lingua)
+    found = await offload(
+        size, functools.partial(pipeline.passages, rate=lingua.rate, threshold=lingua.threshold, min_tokens=lingua.min_tokens), job
+    )
     asked = [passage for passage in found if passage]
     if not asked:
         return job
     answers = iter(await prune(asked, min(timeout_s, lingua.deadline_ms / 1000)))
     return dataclasses.replace(job, pruned=tuple(next(answers) if passage else None for passage in found))
-
-
-def _passages(job: Job, lingua: LLMLinguaSettings) -> list[Passage | None]:
-    """One per segment; None for one that the model is not asked for."""
-    rate = job.policy.llmlingua_rate or lingua.rate
-    found = [pipeline.passage(segment, rate=rate, threshold=lingua.threshold, min_tokens=lingua.min_tokens) for segment in job.segments]
-    for place, (segment, runs) in enumerate(zip(job.segments, job.repeats, strict=False)):
-        if runs and sum(run.end - run.start for run in runs) > _MOSTLY * (segment.text.count("\n") + 1):
-            found[place] = None
-    return found
