@@ -1,22 +1,79 @@
-# The embedded proxy. The Ray Serve application: docker build --build-arg EXTRAS=serve .
-FROM python:3.11-slim AS build
-ARG EXTRAS=proxy
+# docker build -t headroom .                        the proxy; no Ray, no torch
+# docker build --target serve -t headroom:serve .   the Ray Serve application, and its nodes on Kubernetes
+# docker build --target gpu -t headroom:gpu --build-arg LLMLINGUA_MODEL=NAME .   the same with LLMLingua-2 and embeddings, a model baked in
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN python -m venv /opt/headroom
+ENV PATH=/opt/headroom/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+FROM build AS build-proxy
+COPY configs/locks/proxy.txt ./
+RUN pip install --require-hashes -r proxy.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY headroom headroom
 COPY serve_app serve_app
-RUN python -m venv /opt/headroom \
- && /opt/headroom/bin/pip install --no-cache-dir --constraint constraints.txt ".[${EXTRAS},fast]" \
- && TIKTOKEN_CACHE_DIR=/opt/headroom/vocabularies /opt/headroom/bin/python -m headroom.cli.vocabulary
+RUN pip install --no-deps .
 
-FROM python:3.11-slim
-COPY --from=build /opt/headroom /opt/headroom
-COPY configs /app/configs
+FROM build AS build-serve
+COPY configs/locks/serve.txt ./
+RUN pip install --require-hashes -r serve.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY headroom headroom
+COPY serve_app serve_app
+RUN pip install --no-deps .
+
+# hnswlib is compiled here. torch comes as its package index has it for the platform, so it has no lock.
+FROM build-serve AS build-gpu
+ARG LLMLINGUA_MODEL=
+ENV HF_HOME=/opt/models
+COPY constraints.txt ./
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends build-essential \
+ && rm -rf /var/lib/apt/lists/* \
+ && pip install --constraint constraints.txt ".[serve,fast,otel,llmlingua,embed]" \
+ && mkdir -p "$HF_HOME" \
+ && if [ -n "$LLMLINGUA_MODEL" ]; then hf download "$LLMLINGUA_MODEL"; fi
+
+FROM python:${PYTHON}-slim AS runtime
 RUN useradd --create-home --uid 10001 headroom && install -d -o headroom -g headroom -m 700 /data
-USER headroom
 WORKDIR /app
-ENV PATH=/opt/headroom/bin:$PATH TIKTOKEN_CACHE_DIR=/opt/headroom/vocabularies HEADROOM_HOME=/data HEADROOM_HOST=0.0.0.0 HEADROOM_PORT=8787
+COPY configs configs
+ENV PATH=/opt/headroom/bin:$PATH PYTHONUNBUFFERED=1 HEADROOM_HOME=/data
 VOLUME /data
+
+# wget is what KubeRay's probes call.
+FROM runtime AS serve
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends wget && rm -rf /var/lib/apt/lists/*
+COPY --from=build-serve /opt/headroom /opt/headroom
+USER 10001
+ENV RAY_SERVE_ENABLE_HA_PROXY=1 \
+    RAY_SERVE_THROUGHPUT_OPTIMIZED=1 \
+    RAY_SERVE_LOG_TO_STDERR=1 \
+    RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S=1800 \
+    RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S=3600 \
+    RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S=2 \
+    RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S=2 \
+    RAY_USAGE_STATS_ENABLED=0
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+  CMD ["python", "-c", "import httpx; httpx.get('http://127.0.0.1:8000/livez', trust_env=False).raise_for_status()"]
+ENTRYPOINT ["headroom"]
+CMD ["serve", "configs/prod.yaml"]
+
+FROM serve AS gpu
+COPY --from=build-gpu /opt/headroom /opt/headroom
+COPY --from=build-gpu /opt/models /opt/models
+ENV HF_HOME=/opt/models
+CMD ["serve", "configs/gpu.yaml"]
+
+FROM runtime AS proxy
+COPY --from=build-proxy /opt/headroom /opt/headroom
+USER 10001
+ENV HEADROOM_HOST=0.0.0.0 HEADROOM_PORT=8787
 EXPOSE 8787
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["python", "-c", "import httpx; httpx.get('http://127.0.0.1:8787/livez', trust_env=False).raise_for_status()"]

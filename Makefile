@@ -1,6 +1,8 @@
 # The commands of the README. Each can be repeated: what is installed already is not installed again.
 VENV    := .venv
 CLIENTS := .clients
+TOOLS   := .tools
+LOCKS   := configs/locks
 BIN     := $(VENV)/bin
 PYTHON  ?= python3.11
 CONFIG  ?= configs/local.yaml
@@ -8,7 +10,7 @@ ARGS    ?=
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo serve test clients lint types bench clean
+.PHONY: help install run demo serve test clients lint types bench lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +42,25 @@ clients: $(CLIENTS)/.installed ## install the real claude, codex and aider, whic
 bench: $(VENV)/.proxy ## how fast compression is on this machine
 	@$(BIN)/python -m benchmarks.compress $(ARGS)
 
+lock: $(TOOLS)/.installed ## what the images install, each file by its hash, from constraints.txt: configs/locks
+	@for name in proxy serve; do \
+		more=$$([ $$name = serve ] && echo "--extra otel"); \
+		$(TOOLS)/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
+			--constraint constraints.txt --extra $$name --extra fast $$more --custom-compile-command "make lock" \
+			--output-file $(LOCKS)/$$name.txt pyproject.toml || exit; \
+	done
+
+sbom: $(TOOLS)/.installed ## what is in the images, as CycloneDX: dist/*.cdx.json
+	@mkdir -p dist
+	@for name in proxy serve; do \
+		$(TOOLS)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/$$name.cdx.json $(LOCKS)/$$name.txt || exit; \
+	done
+
+audit: $(TOOLS)/.installed ## known vulnerabilities of what the images install
+	@for name in proxy serve; do $(TOOLS)/bin/pip-audit --disable-pip --require-hashes --requirement $(LOCKS)/$$name.txt || exit; done
+
 clean: ## remove .venv, caches and build outputs
-	@rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(CLIENTS) $(TOOLS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -81,4 +100,9 @@ $(CLIENTS)/.installed: tests/clients/package.json tests/clients/package-lock.jso
 	@node $(CLIENTS)/node_modules/@anthropic-ai/claude-code/install.cjs
 	@$(BIN)/python -m venv $(CLIENTS)/aider
 	@$(CLIENTS)/aider/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/aider.txt
+	@touch $@
+
+$(TOOLS)/.installed: $(VENV)/.created
+	@$(BIN)/python -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv cyclonedx-bom pip-audit
 	@touch $@

@@ -20,6 +20,7 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("host",): "0.0.0.0",
     ("port",): "9000",
     ("workers",): "3",
+    ("drain_s",): "60",
     ("home",): "/tmp/headroom",
     ("optimize",): "false",
     ("log_file",): "/tmp/requests.jsonl",

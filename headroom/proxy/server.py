@@ -129,7 +129,7 @@ def run(settings: Settings, announce: Callable[[], None] = lambda: None) -> None
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=settings.drain_s,
     )
 
 

@@ -31,6 +31,9 @@ class Settings(Section):
     host: str = field("127.0.0.1", "address to listen on", env="HEADROOM_HOST", flag="--host")
     port: int = field(8787, "port to listen on", env="HEADROOM_PORT", flag="--port", ge=0, le=65535)
     workers: int = field(1, "server processes", env="HEADROOM_WORKERS", flag="--workers", ge=1, le=64)
+    drain_s: int = field(
+        10, "seconds in which open streams may end once the proxy is told to stop", env="HEADROOM_DRAIN_S", flag="--drain-s", ge=0
+    )
     home: UserPath = field(Path("~/.headroom"), "directory of Headroom's own files, owner-only", env="HEADROOM_HOME")
     optimize: bool = field(True, "--no-optimize forwards everything untouched", env="HEADROOM_OPTIMIZE", flag="--optimize/--no-optimize")
     log_file: UserPath | None = field(

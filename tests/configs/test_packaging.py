@@ -1,0 +1,114 @@
+"""What is deployed otherwise than by `headroom proxy`: the image, compose, Kubernetes, systemd, and what they install."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from headroom import settings
+from headroom.cli.serve import ALWAYS, FAST
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
+COMPOSE = yaml.safe_load((CONFIGS / "compose" / "compose.yaml").read_text())
+OURS = {settings.extra(info, "env") for _, info in settings.fields()} | {"HEADROOM_HOME"}
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((CONFIGS / "kubernetes" / name).read_text()))
+
+
+@pytest.fixture(scope="module")
+def service() -> dict[str, Any]:
+    (found,) = [document for document in documents("rayservice.yaml") if document["kind"] == "RayService"]
+    return found
+
+
+def groups(service: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    cluster = service["spec"]["rayClusterConfig"]
+    yield cluster["headGroupSpec"]
+    yield from cluster["workerGroupSpecs"]
+
+
+def test_kubernetes_runs_the_application_of_prod_yaml(service: dict[str, Any]) -> None:
+    assert yaml.safe_load(service["spec"]["serveConfigV2"]) == yaml.safe_load((CONFIGS / "prod.yaml").read_text())
+
+
+def test_ray_finds_the_fast_profile_on_every_node_and_in_the_image(service: dict[str, Any]) -> None:
+    for group in groups(service):
+        (container,) = group["template"]["spec"]["containers"]
+        said = {entry["name"]: entry["value"] for entry in container["env"]}
+        assert {name: value for name, value in said.items() if name.startswith("RAY_")} == ALWAYS | FAST
+        assert {name for name in said if name.startswith("HEADROOM_")} <= OURS
+    image = re.findall(r"(RAY_\w+)=(\S+)", (ROOT / "Dockerfile").read_text())
+    assert dict(image) == ALWAYS | FAST
+
+
+def test_streams_end_before_their_pod_does(service: dict[str, Any]) -> None:
+    (proxy, _) = yaml.safe_load((CONFIGS / "prod.yaml").read_text())["applications"]
+    for group in groups(service):
+        assert group["template"]["spec"]["terminationGracePeriodSeconds"] > proxy["args"]["ingress"]["graceful_shutdown_timeout_s"]
+
+
+def test_ray_has_the_version_of_the_lock(service: dict[str, Any]) -> None:
+    assert service["spec"]["rayClusterConfig"]["rayVersion"] == pins(CONFIGS / "locks" / "serve.txt")["ray"]
+
+
+def test_what_kubernetes_is_given_has_its_form(service: dict[str, Any]) -> None:
+    given = [document for name in ("redis.yaml", "rayservice.yaml") for document in documents(name) if document["kind"] != "RayService"]
+    pods = [group["template"] for group in groups(service)]
+    given += [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "node"}, **pod} for pod in pods]
+    for document in given:
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_compose_mounts_what_is_there_and_sets_what_we_read() -> None:
+    for service in COMPOSE["services"].values():
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            assert source in COMPOSE["volumes"] or (CONFIGS / "compose" / source).exists(), mount
+        if "build" in service:
+            assert (CONFIGS / "compose" / service["build"]["context"] / "Dockerfile").is_file()
+    assert set(COMPOSE["services"]["headroom"]["environment"]) <= OURS
+
+
+def test_grafana_and_prometheus_find_each_other() -> None:
+    (source,) = yaml.safe_load((CONFIGS / "compose" / "grafana.yml").read_text())["datasources"]
+    assert source["url"].removeprefix("http://").split(":")[0] in COMPOSE["services"]
+    (scrape,) = yaml.safe_load((CONFIGS / "compose" / "prometheus.yml").read_text())["scrape_configs"]
+    (target,) = scrape["static_configs"][0]["targets"]
+    assert target.split(":")[0] in COMPOSE["services"]
+    assert Path(scrape["authorization"]["credentials_file"]).name in COMPOSE["services"]["prometheus"]["secrets"]
+
+
+def test_systemd_sets_what_we_read() -> None:
+    unit = (CONFIGS / "systemd" / "headroom.service").read_text()
+    assert set(re.findall(r"(HEADROOM_\w+)=", unit.split("[Service]")[1])) <= OURS
+
+
+def test_the_image_passes_hadolint() -> None:
+    program = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([program, "--format", "json", str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("name", ["proxy", "serve"])
+def test_locks_hold_the_tested_versions_each_by_its_hash(name: str) -> None:
+    locked, tested = pins(CONFIGS / "locks" / f"{name}.txt"), pins(ROOT / "constraints.txt")
+    assert {"fastapi", "httpx", "toktok-rs", "uvicorn"} <= locked.keys()
+    assert {package: version for package, version in locked.items() if tested.get(package, version) != version} == {}, "make lock"
+
+
+def pins(file: Path) -> dict[str, str]:
+    """The version of every requirement."""
+    found = re.finditer(r"^([\w.-]+)==([^\s;\\]+)", file.read_text(), re.MULTILINE)
+    return {match[1].lower().replace("_", "-"): match[2] for match in found}
