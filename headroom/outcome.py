@@ -55,11 +55,12 @@ class Outcome:
     `retrievals` how often it did; `usage` covers all of them.
     `taken` are the tokens that were left out or, negative, added, each with its place in the forwarded prompt: 0 is its
     beginning, 1 its end. `transform_tokens` are the same by transform. `sent` says that the provider may have the request.
+    `tokens_guessed` are those of `tokens_before` that were not counted but are a quarter of their characters.
     `conversation` is the same for all turns of one, `caller` a keyed hash; `arm` is `holdout` for one that is left alone to compare
     with, `treated` for the others meanwhile. `chars` are the characters of the prompt as it came, `said` those of an answer that ended
-    without telling its usage, `retrieved` the transforms whose originals were read back, `waste` tokens by kind of the texts that were
-    new. `billed` is the usage of each of the requests that `usage` covers. `cache_hit` is exact or semantic for an answer given
-    before, for which nothing was billed.
+    without telling its usage, `answered` those of streams that told it, `retrieved` the transforms whose originals were read
+    back, `waste` tokens by kind of the texts that were new. `billed` is the usage of each of the requests that `usage` covers.
+    `cache_hit` is exact or semantic for an answer given before, for which nothing was billed.
     `shadow` says that the request was compressed and forwarded as it came: what that would have saved is in
     `shadow_tokens_saved` and `shadow_taken`, no saving is counted. `policy` is the rule that held, empty for none, in the
     policies of `policy_version`.
@@ -99,6 +100,8 @@ class Outcome:
     arm: str = ""
     chars: int = 0
     said: int = 0
+    answered: int = 0
+    tokens_guessed: int = 0
     shadow: bool = False
     shadow_tokens_saved: int = 0
     shadow_taken: tuple[tuple[float, int], ...] = ()

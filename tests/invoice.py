@@ -36,12 +36,20 @@ class Invoice:
     """The ASGI application, and what it billed. Tokens of a prompt are a third of its characters, because its tokenizer is not ours."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[str, Billed]] = []
+        self.lines: list[tuple[str, Billed, str]] = []  # route, what was billed, kind of the request
         self.answered: Counter[int] = Counter()
 
     @property
     def dollars(self) -> float:
-        return sum(float(calc_price(usage, model_ref=ROUTES[r][1], provider_id=ROUTES[r][0]).total_price) for r, usage in self.lines)
+        return sum(self.by_kind().values())
+
+    def by_kind(self) -> Counter[str]:
+        """Dollars."""
+        found: Counter[str] = Counter()
+        for route, usage, kind in self.lines:
+            provider, model = ROUTES[route]
+            found[kind] += float(calc_price(usage, model_ref=model, provider_id=provider).total_price)
+        return found
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -72,7 +80,7 @@ class Invoice:
                 sent = 30
                 await _whole(send, 200, _ANSWERS[route](usage, call, sent))
         finally:
-            self.lines.append((route, Billed(**usage, output_tokens=sent)))
+            self.lines.append((route, Billed(**usage, output_tokens=sent), asked["metadata"]["user_id"]))
 
 
 def _prompt(route: str, asked: dict[str, Any]) -> dict[str, int]:
@@ -200,6 +208,7 @@ class Sent:
     kinds: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     cached: int = 0
+    ids: dict[str, str] = field(default_factory=dict)  # kind by our request id
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -212,7 +221,13 @@ def requests(count: int, seed: int = 5) -> list[tuple[str, str, dict[str, Any]]]
         route = "/v1/chat/completions" if kind == "silent" else draw.choice(list(ROUTES))
         rows = draw.randrange(40, 90)
         messages = (anthropic_turns if route == "/v1/messages" else openai_turns)(draw.randrange(1, 4), rows)
-        body = {"model": ROUTES[route][1], "max_tokens": 64, "messages": messages, "stream": draw.random() < 0.5}
+        body = {
+            "model": ROUTES[route][1],
+            "max_tokens": 64,
+            "messages": messages,
+            "stream": draw.random() < 0.5,
+            "metadata": {"user_id": kind},
+        }
         tool: dict[str, Any] = {"name": "list_nodes", "description": "Lists.", "parameters": {"type": "object"}}
         body["tools"] = [{"type": "function", "function": tool}] if "chat" in route else [{"name": "list_nodes", "input_schema": {}}]
         wish = {"fails": f"fail with {draw.choice((429, 500, 529))}", "leaves": "then I leave", "reads": "read it back"}.get(kind, "")
@@ -257,6 +272,7 @@ def mixed(url: str, count: int, clients: int = 4, only: Collection[str] = tuple(
             seen.kinds[kind] += 1
             seen.statuses[status] += 1
             seen.cached += hit.startswith("hit")
+            seen.ids[answer.headers["x-headroom-request-id"]] = kind
 
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(ask, [request for request in requests(count) if request[0] in only]))

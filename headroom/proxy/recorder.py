@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from headroom.errors import StoreUnavailable
 from headroom.outcome import Outcome
 from headroom.stats.book import View
-from headroom.stats.costing import Usual
 from headroom.stats.ledger import Buckets, Query
 from headroom.stats.prices import Prices
 from headroom.stats.rows import Row, row_of
 from headroom.stats.series import Series
+from headroom.stats.usual import Usual
 
 if TYPE_CHECKING:
     from headroom.stats.board import Board, Wish

@@ -55,6 +55,7 @@ class Trace:
     arm: str = ""
     came: int = 0  # characters of the prompt
     said: int = 0  # characters of an answer that was cut before it told its usage
+    answered: int = 0  # characters of streams that told it
     waste: tuple[tuple[str, int], ...] = ()
     way: Way | None = None  # to a backend, as far as it was gone
     cache: str = ""  # exact or semantic, when the answer is one of before
@@ -147,6 +148,8 @@ class Trace:
             arm=self.arm,
             chars=self.came,
             said=self.said,
+            answered=self.answered,
+            tokens_guessed=self.chars // 4,
             retrieved=tuple(self.retrieved),
             waste=self.waste,
         )
@@ -157,6 +160,8 @@ class Trace:
         self.billed.append(usage)
         if cut or usage.output_tokens is None:
             self.said += meter.said
+        else:
+            self.answered += meter.said
 
     def cut_what(self, hash: str) -> str:
         """The transform that left an original out: of this request, or of an earlier one that is not told any more."""

@@ -17,13 +17,11 @@ from typing import Literal
 
 from headroom.outcome import Outcome, Usage
 from headroom.stats.prices import NOTHING, Prices, Prompt, prompt_of
+from headroom.stats.usual import Usual
 
 Method = Literal["billed", "estimated", "unpriced", "not_billed"]
 POSITION = "position"
 _CLIENT_CLOSED = 499
-_CHARS_PER_TOKEN = 4
-_LATELY = 20_000_000  # tokens of one model
-_MODELS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +49,15 @@ class Cost:
         return None if self.cost is None or self.counterfactual is None else self.counterfactual - self.cost
 
 
-class Usual:
-    """What the prompts of each model were billed lately for each token that we counted, for requests that nobody billed.
-
-    Not thread-safe: one thread makes rows.
-    """
-
-    def __init__(self) -> None:
-        self._sums: dict[tuple[str, str], tuple[float, float]] = {}
-
-    def learn(self, outcome: Outcome, cost: Cost) -> None:
-        if cost.method != "billed" or len(outcome.billed) != 1 or cost.input is None or outcome.tokens_after <= 0:
-            return
-        key = (outcome.provider, outcome.model)
-        nano, tokens = self._sums.pop(key, (0.0, 0.0))
-        fade = 0.5 if tokens > _LATELY else 1.0
-        self._sums[key] = (fade * nano + cost.input, fade * tokens + outcome.tokens_after)
-        while len(self._sums) > _MODELS:
-            self._sums.pop(next(iter(self._sums)))
-
-    def prompt(self, outcome: Outcome, tokens: int) -> int | None:
-        """Nanodollars of so many tokens of a prompt; None for a model that was not billed yet."""
-        nano, counted = self._sums.get((outcome.provider, outcome.model), (0.0, 0.0))
-        return round(nano / counted * tokens) if counted else None
-
-
 def cost_of(outcome: Outcome, prices: Prices, usual: Usual | None = None) -> Cost:
     """The cost of an outcome at the prices of its day; where nobody billed it, by what is `usual`."""
     rounds = [usage for usage in outcome.billed if _says_something(usage)]
-    answered = outcome.said // _CHARS_PER_TOKEN
+    usual = usual or Usual()
+    answered = usual.answer(outcome)
     if not rounds:
         if not (outcome.sent and (200 <= outcome.status < 300 or outcome.status == _CLIENT_CLOSED)):
             return Cost("not_billed")
-        return _estimated(outcome, prices, usual or Usual(), answered)
+        return _estimated(outcome, prices, usual, answered)
     prompts = [prompt_of(outcome.dialect, usage) for usage in rounds]
     taken = taken_out(outcome.taken, prompts[0])
     rates = prices.rates(outcome.provider, outcome.model, outcome.timestamp)
@@ -112,11 +86,11 @@ def _estimated(outcome: Outcome, prices: Prices, usual: Usual, answered: int) ->
     if rates is None:
         return Cost("unpriced", None, None, taken, None, None, None, None)
     plain, output = rates.cost(prompt), rates.cost(NOTHING, answered)
-    paid = usual.prompt(outcome, prompt.tokens)
-    without = usual.prompt(outcome, (prompt + taken).tokens)
     shadow = rates.cost(prompt) - rates.cost(prompt - taken_out(outcome.shadow_taken, prompt))
-    if paid is None or without is None:
+    each = usual.prompt(outcome)
+    if each is None:
         return Cost("estimated", plain + output, rates.cost(prompt + taken, answered), taken, plain, 0, 0, shadow)
+    paid, without = round(each * prompt.tokens), round(each * (prompt + taken).tokens)
     return Cost("estimated", paid + output, without + output, taken, paid, plain - paid, 0, shadow * paid // plain if plain else 0)
 
 

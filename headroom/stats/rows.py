@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from headroom.outcome import Outcome
-from headroom.stats.costing import POSITION, Usual, cost_of
+from headroom.stats.costing import POSITION, cost_of
 from headroom.stats.prices import Prices
+from headroom.stats.usual import Usual
 
 SCHEMA_VERSION = 2
 Kind = Literal["str", "int", "bool", "time", "list", "counts"]
@@ -92,8 +93,8 @@ _UNKNOWN: dict[Kind, Any] = {"str": str, "bool": bool, "list": list, "counts": l
 def row_of(outcome: Outcome, prices: Prices, usual: Usual | None = None) -> Row:
     """The row of an outcome; every column of COLUMNS, in their order."""
     cost, usage = cost_of(outcome, prices, usual), outcome.usage
-    if usual:
-        usual.learn(outcome, cost)
+    if usual and cost.method == "billed":
+        usual.learn(outcome, cost.input or 0)
     values = {
         "schema_version": SCHEMA_VERSION,
         "event_id": outcome.request_id,

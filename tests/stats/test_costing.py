@@ -17,9 +17,10 @@ from headroom.model import Policy
 from headroom.outcome import Outcome, Usage
 from headroom.proxy.taken import taken
 from headroom.settings import Settings
-from headroom.stats.costing import Usual, cost_of, taken_out
+from headroom.stats.costing import cost_of, taken_out
 from headroom.stats.prices import Prompt, bundled, nano
 from headroom.stats.rows import COLUMNS, row_of
+from headroom.stats.usual import Usual
 from headroom.store import open_store
 from tests.proxy.faces import anthropic_turns, asking, openai_turns
 
@@ -132,6 +133,23 @@ def test_what_nobody_billed_is_estimated_by_what_is_usual_for_the_model() -> Non
     assert later.cost == nano(1200 * (3e-6 + 0.3e-6) + 100 * 15e-6)
     assert later.saved == nano(0.5 * 1200 * (3e-6 + 0.3e-6))
     assert cost_of(outcome(**silent, model="claude-haiku-4-5"), bundled(), usual).input == nano(2000 * 1e-6)
+
+
+def test_estimates_add_up_to_what_was_billed_of_the_same_requests() -> None:
+    """Of prompts that were counted and of others, which the provider counts in its own way; and of answers."""
+    usual, truth, estimates = Usual(), 0, 0
+    for number in range(200):
+        counted = number % 2
+        size = 1000 + 37 * number
+        given = {"tokens_after": size, "tokens_guessed": size // 5 if counted else size, "stream": True}
+        told = Usage(size * (3 if counted else 5) // 3, 40 + number % 3)
+        real = cost_of(outcome(**given, billed=(told,), usage=told), bundled()).cost or 0
+        if number > 2 and number % 5 == 0:
+            truth += real
+            estimates += cost_of(outcome(**given, billed=(Usage(),), said=6 * (told.output_tokens or 0)), bundled(), usual).cost or 0
+        else:
+            row_of(outcome(**given, billed=(told,), usage=told, answered=6 * (told.output_tokens or 0)), bundled(), usual)
+    assert estimates == pytest.approx(truth, rel=1e-4)
 
 
 def test_an_answer_that_was_cut_costs_what_was_seen_of_it() -> None:
