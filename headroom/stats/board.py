@@ -20,6 +20,9 @@ from headroom.stats.tally import DIMENSIONS, FIGURES, TIMES, Tally
 TRANSFORM = "transform"
 SPLITS = (*DIMENSIONS, TRANSFORM)
 _OVER_TIME = (*TIMES, "transform_tokens")  # details that are wanted of every bucket
+_BUCKET, _SPLIT = "bucket", "split"
+_FIGURES = pa.schema([("kind", pa.string()), ("at", pa.int64()), ("name", pa.string()), *((name, pa.int64()) for name in FIGURES)])
+_PAIRS = pa.schema([("at", pa.int64()), ("key", pa.string()), ("value", pa.int64())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +60,56 @@ def _sum(pairs: Iterable[tuple[Any, Tally]]) -> dict[Any, Tally]:
     return found
 
 
-def board_of(table: pa.Table, split: str) -> Board:
-    """The board of rows of a rollup; `split` is one of SPLITS."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a board needs of some rows of a rollup, as tables that are small and added up in no time."""
+
+    figures: pa.Table = field(default_factory=_FIGURES.empty_table)  # by kind: a bucket, the split, a dimension
+    details: pa.Table = field(default_factory=_PAIRS.empty_table)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.figures.nbytes + self.details.nbytes)
+
+
+def part_of(table: pa.Table, split: str) -> Part:
+    """The part of rows of a rollup; `split` is one of SPLITS."""
     if not len(table):
-        return Board()
+        return Part()
     table = table.append_column("at", table.column("timestamp").cast(pa.int64()))
-    figures = list(FIGURES)
-    board = Board()
-    board.total.update({name: pc.sum(table.column(name)).as_py() or 0 for name in figures})
-    board.buckets = {at: found for (at,), found in _grouped(table, ["at"], figures)}
-    for name in DIMENSIONS:
-        board.by[name] = {value: found for (value,), found in _grouped(table, [name], figures)}
+    kinds: dict[str, list[str]] = {_BUCKET: ["at"], **{name: [name] for name in DIMENSIONS}}
     if split != TRANSFORM:
-        board.split = dict(_grouped(table, ["at", split], figures))
-    for at, key, value in _details(table):
+        kinds[_SPLIT] = ["at", split]
+    found = []
+    for kind, keys in kinds.items():
+        summed = table.group_by(keys).aggregate([(name, "sum") for name in FIGURES])
+        columns = [
+            pa.repeat(kind, len(summed)),
+            summed.column("at") if "at" in keys else pa.repeat(0, len(summed)),
+            summed.column(keys[-1]) if keys[-1] != "at" else pa.repeat("", len(summed)),
+            *(pc.fill_null(summed.column(f"{name}_sum"), 0) for name in FIGURES),
+        ]
+        found.append(pa.table(columns, schema=_FIGURES))
+    return Part(pa.concat_tables(found).combine_chunks(), _details(table))
+
+
+def board_of(parts: Iterable[Part], split: str) -> Board:
+    """Everything added up; all parts are of this split."""
+    found = list(parts)
+    figures = pa.concat_tables([_FIGURES.empty_table(), *(part.figures for part in found)])
+    details = pa.concat_tables([_PAIRS.empty_table(), *(part.details for part in found)])
+    board = Board()
+    for row in figures.group_by(["kind", "at", "name"]).aggregate([(name, "sum") for name in FIGURES]).to_pylist():
+        one, kind = Tally({name: row[f"{name}_sum"] for name in FIGURES}), row["kind"]
+        if kind == _BUCKET:
+            board.buckets[row["at"]] = one
+            board.total.update(one)
+        elif kind == _SPLIT:
+            board.split[row["at"], row["name"]] = one
+        else:
+            board.by[kind][row["name"]] = one
+    for row in details.group_by(["at", "key"]).aggregate([("value", "sum")]).to_pylist():
+        at, key, value = row["at"], row["key"], row["value_sum"]
         board.total[key] += value
         kind, _, rest = key.partition("/")
         if kind in _OVER_TIME:
@@ -80,18 +119,10 @@ def board_of(table: pa.Table, split: str) -> Board:
     return board
 
 
-def _grouped(table: pa.Table, keys: list[str], figures: list[str]) -> Iterable[tuple[Any, Tally]]:
-    """For each combination of the keys the sums of its rows."""
-    summed = table.group_by(keys).aggregate([(name, "sum") for name in figures])
-    for row in summed.to_pylist():
-        yield tuple(row[key] for key in keys), Tally({name: row[f"{name}_sum"] or 0 for name in figures})
-
-
-def _details(table: pa.Table) -> Iterable[tuple[int, str, int]]:
-    """(bucket, kind/name, sum)."""
+def _details(table: pa.Table) -> pa.Table:
     lists = table.column("details").combine_chunks().cast(DETAILS)
     flat = pc.list_flatten(lists)
     at = table.column("at").combine_chunks().take(pc.list_parent_indices(lists))
     pairs = pa.table({"at": at, "key": pc.struct_field(flat, "key"), "value": pc.struct_field(flat, "value")})
-    for row in pairs.group_by(["at", "key"]).aggregate([("value", "sum")]).to_pylist():
-        yield row["at"], row["key"], row["value_sum"]
+    summed = pairs.group_by(["at", "key"]).aggregate([("value", "sum")])
+    return pa.table([summed.column("at"), summed.column("key"), summed.column("value_sum")], schema=_PAIRS)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from headroom.stats import journal
+from headroom.stats.memo import ByFile
 from headroom.stats.places import Places
 from headroom.stats.rows import Row
 from headroom.stats.series import Series, begin_of, hour_of, spans
@@ -20,13 +20,17 @@ from headroom.stats.summary import MOST_LABELS, Summary, brief, newest, read_sum
 from headroom.stats.tally import DIMENSIONS, Tally, dimensions, tally, total_of
 
 if TYPE_CHECKING:
-    from headroom.stats.board import Board, Wish
+    import pyarrow as pa
+
+    from headroom.stats.board import Board, Part, Wish
+    from headroom.stats.rollups import Slice
 
 Buckets = dict[int, Tally]  # by the microsecond at which each begins
 OVER_TIME = ("requests", "tokens_after", "tokens_saved", "saved_nanousd", "input_nanousd")  # what series show
 Groups = dict[tuple[int, tuple[str, ...]], Tally]
 _ALWAYS = 1 << 62
 _KEPT = 16  # boards, totals and series, until the rollups change
+_REMEMBERED_BYTES = 128_000_000  # of what was counted of their files
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Ledger:
         self._totals: dict[Any, Tally] = {}
         self._files_summed: dict[Any, dict[str, tuple[Any, Buckets]]] = {}
         self._boards: dict[Any, Board] = {}
+        self._memo = ByFile(_REMEMBERED_BYTES)
 
     def total(self, query: Query | None = None) -> Tally:
         """What was counted of the requests that are meant."""
@@ -98,8 +103,12 @@ class Ledger:
         from headroom.stats import rollups
         from headroom.stats.parquet import Folder
 
-        folder = Folder(self._places.url)
-        return rollups.total(found for span in spans(query.first, query.last) for found in rollups.tables(folder, *span, query.where))
+        folder, where = Folder(self._places.url), query.where
+
+        def counted(slice: Slice) -> pa.Table:
+            return self._memo.of(slice, ("total", *sorted(where.items())), lambda: rollups.by_model(rollups.cut(folder, slice, where)))
+
+        return rollups.total(counted(slice) for span in spans(query.first, query.last) for slice in rollups.slices(folder, *span))
 
     def labels(self) -> list[str]:
         """Models that have a label of their own in metrics."""
@@ -150,24 +159,33 @@ class Ledger:
             yield from buckets.items()
 
     def board(self, wish: Wish) -> Board:
-        """What a dashboard shows; whole tables are counted by Arrow, never one by one."""
-        from headroom.stats import rollups
-        from headroom.stats.board import Board, board_of
-        from headroom.stats.parquet import Folder
+        """What a dashboard shows; whole tables are counted by Arrow, never one by one. It is not to be changed."""
+        from headroom.stats.board import board_of, part_of
         from headroom.stats.sums import rollup_of
 
         query = wish.query
         with self._steady() as beyond:
             key = (self._summary[0], wish.series, wish.split, query.first, query.last, tuple(sorted(query.where.items())))
             if key not in self._boards:
-                tables = rollups.tables(Folder(self._places.url), wish.series, query.first, query.last, query.where)
-                found = reduce(Board.plus, (board_of(table, wish.split) for table in tables), Board())
                 newer = {old: found for old, found in self._boards.items() if old[0] == key[0]}
-                self._boards = dict(list(newer.items())[1 - _KEPT :]) | {key: found}
+                self._boards = dict(list(newer.items())[1 - _KEPT :]) | {key: board_of(self._parts(wish), wish.split)}
             groups: Groups = {}
             for at, one in _beyond(beyond, wish.series, query):
                 groups.setdefault(at, Tally()).update(one)
-            return self._boards[key].plus(board_of(rollup_of(groups), wish.split))
+            known = self._boards[key]
+            return known.plus(board_of([part_of(rollup_of(groups), wish.split)], wish.split)) if groups else known
+
+    def _parts(self, wish: Wish) -> Iterator[Part]:
+        from headroom.stats import rollups
+        from headroom.stats.board import part_of
+        from headroom.stats.parquet import Folder
+
+        folder, where, split = Folder(self._places.url), wish.query.where, wish.split
+
+        def counted(slice: Slice) -> Part:
+            return self._memo.of(slice, ("board", split, *sorted(where.items())), lambda: part_of(rollups.cut(folder, slice, where), split))
+
+        return map(counted, rollups.slices(folder, wish.series, wish.query.first, wish.query.last))
 
     @contextmanager
     def _steady(self) -> Iterator[list[_File]]:

@@ -6,13 +6,16 @@
     rollups/weekly/YYYY.parquet                  from its days; a week begins on Monday and stands where that day stands
     rollups/monthly/YYYY.parquet                 from its days
 
-Counting anew gives the same however often it is done, so that a kill in the middle needs nothing but another run.
+Hours are counted anew from their rows; days, weeks and months lose what the changed buckets below them held and gain what those hold
+now, in whole numbers, so that a long month costs no more than a short one. Where a file cannot be read, or a run was cut off while it
+wrote, all of it is counted anew: that gives the same however often it is done.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -21,7 +24,7 @@ import pyarrow.compute as pc
 from headroom.stats.arrow import ROLLUP, conform, once
 from headroom.stats.parquet import Folder
 from headroom.stats.series import Series, begins, day_of, monday
-from headroom.stats.sums import aggregate, groups_of, merged
+from headroom.stats.sums import aggregate, groups_of, merged, negated
 from headroom.stats.tally import DIMENSIONS, HOUR_US, Tally, total_of
 
 _MOST_GROUPS = 1000  # of one hour; callers choose names, so what is rare beyond them is counted together
@@ -65,10 +68,15 @@ def events_of(folder: Folder, hour: int) -> set[str]:
 
 
 class Update:
-    """The files that a change of some hours changes; computed first, written then."""
+    """The files that a change of some hours changes; computed first, written then.
 
-    def __init__(self, folder: Folder) -> None:
+    `anew` says that the files may not fit together.
+    """
+
+    def __init__(self, folder: Folder, *, anew: bool = False) -> None:
         self._folder = folder
+        self._anew = anew
+        self._changes: dict[tuple[Series, date], pa.Table] = {}  # what each bucket has more than before
         self.tables: dict[str, pa.Table] = {}
         self._known: dict[str, pa.Table | None] = {}
 
@@ -104,15 +112,21 @@ class Update:
             self._collect("monthly", month, (month + timedelta(days=31)).replace(day=1), "daily")
 
     def _is_lost(self, path: str) -> bool:
-        """Whether a file is there and cannot be read: then all of it is counted anew."""
-        return self._read(path) is None and path in self._folder.files(path.rpartition("/")[0])
+        """Whether a file is there and cannot be read: then all of it is counted anew, and everything above it."""
+        lost = self._read(path) is None and path in self._folder.files(path.rpartition("/")[0])
+        self._anew |= lost
+        return lost
 
     def _collect(self, series: Series, start: date, end: date, below: Series) -> None:
-        """One bucket from the series below it."""
+        """One bucket from the series below it, or from what it held and what changed there."""
         first, last = begins(start), begins(end)
-        paths = dict.fromkeys(path_of(below, start + timedelta(days=n)) for n in range((end - start).days))
-        found = pa.concat_tables([ROLLUP.empty_table(), *(_between(self._table(path), first, last) for path in paths)])
-        self._replace(series, start, [first], merged(found, first))
+        days = [start + timedelta(days=n) for n in range((end - start).days)]
+        held = ROLLUP.empty_table() if self._anew else _between(self._table(path_of(series, start)), first, first + 1)
+        if len(held):
+            found = [held, *(self._changes[below, day] for day in days if (below, day) in self._changes)]
+        else:
+            found = [_between(self._table(path), first, last) for path in dict.fromkeys(path_of(below, day) for day in days)]
+        self._replace(series, start, [first], with_requests(merged(pa.concat_tables([ROLLUP.empty_table(), *found]), first)))
 
     def _replace(self, series: Series, bucket: date, begin: Sequence[int], found: pa.Table) -> None:
         """The groups of some buckets of one file, which begin at these microseconds, in order; tables are in the order of time."""
@@ -121,7 +135,9 @@ class Update:
         micros = old.column("timestamp").cast(pa.int64())
         before, until = (pc.sum(less).as_py() or 0 for less in (pc.less(micros, begin[0]), pc.less_equal(micros, begin[-1])))
         among = old.slice(before, until - before)
-        among = among.filter(pc.invert(pc.is_in(micros.slice(before, until - before), pa.array(begin, pa.int64()))))
+        replaced = pc.is_in(micros.slice(before, until - before), pa.array(begin, pa.int64()))
+        self._changes[series, bucket] = pa.concat_tables([negated(among.filter(replaced)), found])
+        among = among.filter(pc.invert(replaced))
         found = pa.concat_tables([among, found]).sort_by("timestamp") if len(among) else found
         self.tables[path] = pa.concat_tables([old.slice(0, before), found, old.slice(until)])
 
@@ -144,10 +160,14 @@ class Update:
         return total(self._table(path) for path in sorted(paths))
 
 
+def by_model(table: pa.Table) -> pa.Table:
+    """All that is wanted of a rollup for a total of it."""
+    return merged(table, 0, ("provider", "model"))
+
+
 def total(tables: Iterable[pa.Table]) -> Tally:
     """Rollups added up; providers and models become details."""
-    found = [merged(table, 0, ("provider", "model")) for table in tables]
-    groups = groups_of(pa.concat_tables([ROLLUP.empty_table(), *found]))
+    groups = groups_of(pa.concat_tables([ROLLUP.empty_table(), *map(by_model, tables)]))
     return total_of((dimensions, one) for (_, dimensions), one in groups.items())
 
 
@@ -158,6 +178,11 @@ def as_rollup(table: pa.Table) -> pa.Table:
         for field in ROLLUP
     ]
     return pa.table(columns, schema=ROLLUP)
+
+
+def with_requests(table: pa.Table) -> pa.Table:
+    """Without groups of which nothing is left."""
+    return table.filter(pc.greater(table.column("requests"), 0))
 
 
 def _between(table: pa.Table, first: int, last: int) -> pa.Table:
@@ -176,11 +201,27 @@ def bounded(table: pa.Table, hour: int) -> pa.Table:
     return pa.concat_tables([ordered.slice(0, _MOST_GROUPS), rare])
 
 
-def tables(folder: Folder, series: Series, first: int, last: int, where: Mapping[str, str]) -> Iterator[pa.Table]:
-    """The buckets that begin in a stretch of time, microseconds, its end excluded, and have the named dimensions; a file at a time."""
-    for day in days_kept(folder, series):
-        if begins(day) < last and begins(day + _SPANS[series]) > first and (found := folder.read(path_of(series, day))) is not None:
-            yield _where(_between(as_rollup(found), first, last), where)
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The buckets of one file that begin in a stretch of time, microseconds, its end excluded; `stamp` changes when the file does."""
+
+    path: str
+    stamp: tuple[int, int]
+    first: int
+    last: int
+
+
+def slices(folder: Folder, series: Series, first: int, last: int) -> Iterator[Slice]:
+    """Where the buckets of a series stand that begin in a stretch of time."""
+    for path, stamp in folder.stamps(f"rollups/{series}").items():
+        if (day := _day_of_file(path)) and (begin := begins(day)) < last and (end := begins(day + _SPANS[series])) > first:
+            yield Slice(path, stamp, max(first, begin), min(last, end))
+
+
+def cut(folder: Folder, slice: Slice, where: Mapping[str, str]) -> pa.Table:
+    """The rows of a slice that have the named dimensions; none where the file cannot be read."""
+    found = folder.read(slice.path)
+    return ROLLUP.empty_table() if found is None else _where(_between(as_rollup(found), slice.first, slice.last), where)
 
 
 def sums(folder: Folder, path: str, where: Mapping[str, str], figures: Sequence[str]) -> dict[int, Tally]:
@@ -201,15 +242,18 @@ def _where(table: pa.Table, where: Mapping[str, str]) -> pa.Table:
 
 
 def days_kept(folder: Folder, series: Series) -> list[date]:
-    """The first day of each file of a series; what has another name is passed over and named."""
-    found = []
-    for path in folder.files(f"rollups/{series}"):
-        name = path.rpartition("/")[2].removesuffix(".parquet")
-        try:
-            found.append(date.fromisoformat((name + "-01-01")[:10]))
-        except ValueError:
-            _log.warning("%s is none of ours, it is passed over", path)
-    return found
+    """The first day of each file of a series."""
+    return list(filter(None, map(_day_of_file, folder.files(f"rollups/{series}"))))
+
+
+def _day_of_file(path: str) -> date | None:
+    """The first day of a file; one that has another name is passed over and named."""
+    name = path.rpartition("/")[2].removesuffix(".parquet")
+    try:
+        return date.fromisoformat((name + "-01-01")[:10])
+    except ValueError:
+        _log.warning("%s is none of ours, it is passed over", path)
+        return None
 
 
 def hours_kept(folder: Folder, day: date) -> list[int]:

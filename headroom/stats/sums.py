@@ -72,6 +72,20 @@ def merged(table: pa.Table, at: int | None = None, keep: Collection[str] = DIMEN
     return _built(begins, names, number, figures, pairs)
 
 
+def negated(table: pa.Table) -> pa.Table:
+    """A rollup to be taken off another by adding it."""
+    if not len(table):
+        return ROLLUP.empty_table()
+    for name in FIGURES:
+        table = table.set_column(table.column_names.index(name), ROLLUP.field(name), pc.negate(_filled(table.column(name))))
+    lists = table.column("details").combine_chunks().cast(DETAILS)
+    flat = pc.list_flatten(lists)
+    sizes = pc.fill_null(pc.list_value_length(lists), 0)
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(sizes.cast(pa.int64()))]).cast(pa.int32())
+    details = pa.MapArray.from_arrays(offsets, pc.struct_field(flat, "key"), pc.negate(pc.struct_field(flat, "value")))
+    return table.set_column(table.column_names.index("details"), ROLLUP.field("details"), details)
+
+
 def rollup_of(groups: Mapping[Group, Tally]) -> pa.Table:
     """Tallies as a rollup in the order of time."""
     records: list[dict[str, Any]] = []

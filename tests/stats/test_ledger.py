@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -21,10 +22,12 @@ from headroom.errors import SettingsError
 from headroom.stats import compaction, journal, report, rollups
 from headroom.stats.book import Book
 from headroom.stats.ledger import OVER_TIME, Buckets, Query
+from headroom.stats.memo import ByFile
 from headroom.stats.parquet import Folder
 from headroom.stats.places import Places
 from headroom.stats.rows import SCHEMA_VERSION, Row
 from headroom.stats.series import SERIES, begin_of
+from headroom.stats.sums import groups_of
 from headroom.stats.tally import HOUR_US, Tally, dimensions, tally, total_of
 from tests.stats.made import START, rows
 
@@ -89,6 +92,45 @@ def test_every_series_adds_up_to_the_same(tmp_path: Path) -> None:
         last = report.series_rows(series[name])[-1]
         assert last["total_tokens_saved"] == expected(found)["tokens_saved"]
     assert report.series_rows(series["weekly"])[0]["timestamp"] == "2025-11-24T00:00:00Z"  # a Monday
+
+
+def test_what_is_kept_up_is_what_is_counted_anew(tmp_path: Path) -> None:
+    """Rows come late and out of order, and names beyond the bound change their places."""
+    found = [row | {"user": f"user-{n * n % 1300}"} if n % 3 else row for n, row in enumerate(rows(40, step_s=90_000))]
+    found += [row | {"event_id": f"b{n}", "user": f"one-{n}"} for n, row in enumerate(rows(1050, seed=3, step_s=1))]
+    book = book_in(tmp_path, FOREVER)
+    for part in range(4):
+        book.append(found[part::4])
+        book.seal()
+        assert book.compact(NOW)
+    folder = Folder(str(tmp_path / "stats"))
+    anew = rollups.Update(folder, anew=True)
+    anew.hours(hour for path in folder.directories("outcomes") for hour in rollups.hours_kept(folder, date.fromisoformat(path[-10:])))
+    assert {path.split("/")[1] for path in anew.tables} == set(SERIES)
+    for path, table in anew.tables.items():
+        kept = folder.read(path)
+        assert kept is not None
+        assert groups_of(kept) == groups_of(table), path
+
+
+def test_only_files_that_changed_are_read_again() -> None:
+    asked: list[str] = []
+    known = ByFile(most_bytes=20)
+
+    def read(path: str, stamp: int, about: str = "") -> bytes:
+        def count() -> memoryview:
+            asked.append(path)
+            return memoryview(b"8 bytes.")
+
+        return bytes(known.of(rollups.Slice(path, (stamp, 1), 0, 1), about, count))
+
+    assert [read("a", 1), read("a", 1), read("a", 2), read("a", 2, "team")] == [b"8 bytes."] * 4
+    assert asked == ["a", "a", "a"]
+    read("b", 1)  # beyond the bound: what was asked for the longest ago is let go
+    read("a", 2, "team")
+    assert asked == ["a", "a", "a", "b"]
+    read("a", 2)
+    assert asked == ["a", "a", "a", "b", "a"]
 
 
 def test_a_part_of_the_callers_in_a_stretch_of_time(tmp_path: Path) -> None:
