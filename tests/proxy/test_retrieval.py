@@ -61,6 +61,14 @@ def test_alone(proxy: str, provider: Provider, client: Client, stream: bool) -> 
     assert ITEM in client.told(second)[-1][1]
 
 
+def test_an_answer_that_read_something_back_is_given_again(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
+    dictate(provider, client, stream, (Say("Look. "), read()), (Say("It is."),))
+    asked = client.opening(DATA, f"Is node-3 fine, {stream}?")
+    first, again = (client.ask(proxy, asked, stream, extra_body={"temperature": 0}) for _ in range(2))
+    assert (first.text, again.text, again.calls) == ("Look. It is.", "Look. It is.", [])
+    assert len(provider.requests) == 2
+
+
 def test_what_was_read_is_put_back_where_it_was(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
     dictate(provider, client, stream, (Say("Look. "), read()), (Say("Done."),), (Say("More."),), (Say("End."),))
     messages = client.opening(DATA)
