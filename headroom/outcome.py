@@ -63,7 +63,7 @@ class Outcome:
     `cache_hit` is exact or semantic for an answer given before, for which nothing was billed.
     `shadow` says that the request was compressed and forwarded as it came: what that would have saved is in
     `shadow_tokens_saved` and `shadow_taken`, no saving is counted. `policy` is the rule that held, empty for none, in the
-    policies of `policy_version`.
+    policies of `policy_version`. `translated` says from which API to which (`anthropic>openai`), where the backend speaks another one.
     """
 
     request_id: str
@@ -113,6 +113,7 @@ class Outcome:
     degraded: tuple[tuple[str, str], ...] = ()
     retrieved: tuple[str, ...] = ()
     waste: tuple[tuple[str, int], ...] = ()
+    translated: str = ""
 
     @property
     def tokens_saved(self) -> int:

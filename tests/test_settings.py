@@ -88,6 +88,7 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("backends", "region"): "eu-west-1",
     ("backends", "url"): "http://127.0.0.1:9003",
     ("backends", "key"): "OUR_CLOUD_KEY",
+    ("backends", "speaks"): "chat,messages",
     ("backends", "project"): "our-project",
     ("backends", "api_version"): "2024-10-21",
     ("backends", "named"): '{"eu": {"kind": "bedrock", "region": "eu-west-1"}}',

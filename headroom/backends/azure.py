@@ -22,6 +22,7 @@ class Azure(Plain):
 
     kind: ClassVar[str] = "azure"
     foreign: ClassVar[bool] = True
+    most: ClassVar[str] = "max_completion_tokens"
     takes: ClassVar[frozenset[str]] = frozenset((CHAT, RESPONSES, ""))
 
     def __post_init__(self) -> None:
@@ -81,11 +82,11 @@ def _entra(name: str) -> Any:
         raise SettingsError(
             f"backend {name}: {_KEY} is not set; put the key in it, or for Entra tokens: pip install 'headroom[azure]'"
         ) from None
-    credential = DefaultAzureCredential()
     try:
+        credential = DefaultAzureCredential()
         credential.get_token(_SCOPE)
-    except ClientAuthenticationError as failure:
-        why = str(failure.message).splitlines()[0]
+    except (ClientAuthenticationError, ValueError) as failure:  # the second: a variable of Entra's that says nothing known
+        why = str(failure).partition("\n")[0]
         raise SettingsError(f"backend {name}: {_KEY} is not set, and Entra gives no token ({why}); set the key, or log in") from None
     return credential
 
@@ -96,4 +97,4 @@ def _token(credential: Any, name: str) -> str:
     try:
         return str(credential.get_token(_SCOPE).token)
     except AzureError as failure:
-        raise UpstreamUnreachable(f"backend {name}: Entra gives no token: {str(failure).splitlines()[0]}") from failure
+        raise UpstreamUnreachable(f"backend {name}: Entra gives no token: {str(failure).partition(chr(10))[0]}") from failure

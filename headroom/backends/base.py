@@ -24,7 +24,8 @@ HeaderList = list[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes] | None
 MESSAGES, CHAT, RESPONSES = "anthropic", "openai", "openai_responses"  # dialects by their names
 COUNT = "count_tokens"  # of Anthropic Messages
-_SPOKEN = {MESSAGES: "Anthropic Messages", CHAT: "OpenAI Chat Completions", RESPONSES: "OpenAI Responses", COUNT: "token counts"}
+SPOKEN = {MESSAGES: "Anthropic Messages", CHAT: "OpenAI Chat Completions", RESPONSES: "OpenAI Responses", COUNT: "token counts"}
+_APIS = {"messages": (MESSAGES, COUNT), "chat": (CHAT,), "responses": (RESPONSES,)}  # as settings name them
 # What a caller may use with the server's credential, besides the dialects; not, say, the keys, files and bills of its account.
 _INFERENCE = re.compile(rb"/v1/(models(/[\w.:@%-]+){0,3}|embeddings|completions|moderations|rerank|images/\w+|audio/\w+)")
 CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key", b"cookie", b"x-goog-api-key", b"x-goog-user-project"))
@@ -87,14 +88,21 @@ class Reader(Protocol):
 class Backend(Protocol):
     """`kind` is what statistics show and whose price list applies.
 
-    `own` says that the credential is the server's, not the client's, `foreign` that errors are not in the words of the client's API.
+    `own` says that the credential is the server's, not the client's, `foreign` that errors are not in the words of the client's API,
+    `most` what limits the length of an answer in its Chat Completions.
     """
 
     kind: ClassVar[str]
-    own: ClassVar[bool]
     foreign: ClassVar[bool]
+    most: ClassVar[str]
     name: str
     base: str
+
+    @property
+    def own(self) -> bool: ...
+
+    def spoken(self, model: str) -> frozenset[str]:
+        """The APIs that it has for a model, by the names of dialects."""
 
     def model(self, name: str) -> str:
         """What a model is called there; a name that is qualified, or not known, stays."""
@@ -120,8 +128,8 @@ class Plain:
     """What most backends have in common: a base address, a table of models, answers that are the client's API already."""
 
     kind: ClassVar[str] = ""
-    own: ClassVar[bool] = True
     foreign: ClassVar[bool] = False
+    most: ClassVar[str] = "max_tokens"
     takes: ClassVar[frozenset[str]] = frozenset()
 
     name: str
@@ -132,6 +140,17 @@ class Plain:
         url = urlsplit(self.spec.url)
         self.base = f"{url.scheme}://{url.netloc}"
         self.root = url.path.rstrip("/").encode()
+        said = frozenset(name for api in self.spec.speaks for name in _APIS[api])
+        if strange := [api for api in self.spec.speaks if not self.takes.issuperset(_APIS[api][:1])]:
+            raise SettingsError(f"backend {self.name}: speaks {strange[0]}, which {self.kind} does not have")
+        self._spoken = self.takes & (said | {""}) if said else self.takes
+
+    @property
+    def own(self) -> bool:
+        return True
+
+    def spoken(self, model: str) -> frozenset[str]:
+        return self._spoken
 
     def target(self, ask: Ask) -> bytes:
         """Behind the base URL what a client puts behind its own; `/v1` once."""
@@ -155,16 +174,22 @@ class Plain:
 
     def check(self, ask: Ask) -> None:
         """Raises InvalidRequest for a dialect that is not spoken here, and for a path that uses no model."""
-        if ask.dialect not in self.takes or (not ask.dialect and not _INFERENCE.fullmatch(ask.path)):
-            what = _SPOKEN.get(ask.dialect) or f"{ask.method} {ask.path.decode('latin-1')[:200]}"
-            spoken = " and ".join(_SPOKEN[name] for name in (MESSAGES, CHAT, RESPONSES, COUNT) if name in self.takes)
-            raise InvalidRequest(f"The backend {self.name} ({self.kind}) does not take {what}; it takes {spoken}.")
+        spoken = self.spoken(ask.model) if ask.dialect else self._spoken
+        if ask.dialect not in spoken or (not ask.dialect and not _INFERENCE.fullmatch(ask.path)):
+            what = SPOKEN.get(ask.dialect) or f"{ask.method} {ask.path.decode('latin-1')[:200]}"
+            raise InvalidRequest(unspoken(self, what, spoken))
 
     def renamed(self, ask: Ask) -> Body:
         """The body with the name that the model has here; the very bytes where that is the same."""
         if not ask.dialect or not isinstance(ask.body, bytes) or (name := self.model(ask.model)) == ask.model:
             return ask.body
         return changed(ask.text, put={"model": name}).encode()
+
+
+def unspoken(backend: Backend | Plain, what: str, spoken: frozenset[str]) -> str:
+    """That a backend does not take something, and what it takes."""
+    known = " and ".join(words for name, words in SPOKEN.items() if name in spoken)
+    return f"The backend {backend.name} ({backend.kind}) does not take {what}; it takes {known}."
 
 
 def secret(name: str, variable_name: str) -> str:

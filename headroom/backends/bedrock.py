@@ -26,6 +26,7 @@ _VERSION = "bedrock-2023-05-31"
 _BEARER = "AWS_BEARER_TOKEN_BEDROCK"
 _PASSED = (b"x-amzn-bedrock-guardrailidentifier", b"x-amzn-bedrock-guardrailversion", b"x-amzn-bedrock-trace", b"user-agent")
 _PROFILE = re.compile(r"^(us|eu|apac|jp|au|us-gov|global)\.(?=anthropic\.)")
+_OTHERS = re.compile(r"([a-z-]+\.)?(ai21|amazon|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai|qwen|writer|zai)\.")
 # Cross-region inference profiles by the beginning of the region's name; elsewhere the global one.
 # https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
 _PROFILES: Mapping[str, str] = {
@@ -72,6 +73,11 @@ class Bedrock(Plain):
         id = known if known != name else f"anthropic.{name}" if name.startswith("claude-") else ""
         profile = next((prefix for begin, prefix in _PROFILES.items() if self.region.startswith(begin)), "global.")
         return profile + id if id else name
+
+    def spoken(self, model: str) -> frozenset[str]:
+        """Converse takes every model, Messages those of Anthropic; an ARN may be any."""
+        others = _OTHERS.match(self.model(model)) is not None
+        return super().spoken(model) - ({MESSAGES, COUNT} if others else set())
 
     def outgoing(self, ask: Ask) -> Outgoing:
         self.check(ask)

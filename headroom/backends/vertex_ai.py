@@ -51,6 +51,12 @@ class VertexAI(Plain):
     def billed(self, name: str) -> str:
         return self.model(name).rpartition("/")[2]
 
+    def spoken(self, model: str) -> frozenset[str]:
+        """Claude is in Messages only, Google's models in Chat Completions only."""
+        name = self.model(model)
+        absent = {CHAT} if name.startswith("claude-") else {MESSAGES, COUNT} if name.startswith("google/") else set()
+        return super().spoken(model) - absent
+
     def outgoing(self, ask: Ask) -> Outgoing:
         self.check(ask)
         headers = [(name, value) for name, value in without_credentials(ask.headers) if name != b"anthropic-version"]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
 import httpx
 
-from headroom.backends import Backend, Reader
+from headroom.backends import Backend, Broken, Reader
+from headroom.backends.base import said as read
+from headroom.backends.translation import Translated
 from headroom.dialects import Dialect
 from headroom.encodings import Decoder
-from headroom.errors import HeadroomError
+from headroom.errors import HeadroomError, UpstreamUnreachable
 
 _ERROR_BYTES = 1_000_000  # of an error; a longer one is told without its words
 _DECODED_BYTES = 200_000_000
 _BODY_HEADERS = ("content-type", "content-length", "content-encoding", "transfer-encoding", "connection")
 _OVERLOADED = (503, 529)
+
+
+_MOST = 16_000_000  # bytes of an answer that comes whole and is translated
 
 
 class _Adapted(httpx.AsyncByteStream):
@@ -44,7 +50,44 @@ def adapted(response: httpx.Response, reader: Reader) -> httpx.Response:
     return httpx.Response(response.status_code, headers=headers, stream=_Adapted(response, reader))
 
 
-async def refused(backend: Backend, dialect: Dialect, response: httpx.Response) -> httpx.Response:
+class _Turned(httpx.AsyncByteStream):
+    def __init__(self, response: httpx.Response, translation: Translated) -> None:
+        self._response, self._translation = response, translation
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for data in self._translation.stream(self._response.aiter_bytes()):
+                yield data
+        except HeadroomError as failure:
+            raise httpx.RemoteProtocolError(failure.message) from failure
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+async def turned(response: httpx.Response, translation: Translated) -> httpx.Response:
+    """The answer in the client's API; closing it closes what it is read from. Raises UpstreamUnreachable for a whole one that is none."""
+    if response.headers.get("content-type", "").startswith("text/event-stream"):
+        headers = [*_other_headers(response), ("content-type", "text/event-stream; charset=utf-8")]
+        return httpx.Response(response.status_code, headers=headers, stream=_Turned(response, translation))
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > _MOST:
+                raise UpstreamUnreachable(f"The answer is longer than {_MOST // 1_000_000} MB; it is not translated.")
+        told = await asyncio.to_thread(translation.whole, bytes(body))
+    except Broken as failure:
+        raise UpstreamUnreachable(f"What the backend answered cannot be told: {failure.message}.") from failure
+    except httpx.HTTPError as failure:
+        raise UpstreamUnreachable(f"The backend broke off in its answer: {type(failure).__name__}.") from failure
+    finally:
+        await response.aclose()
+    headers = [*_other_headers(response), ("content-type", "application/json"), ("content-length", str(len(told)))]
+    return httpx.Response(response.status_code, headers=headers, stream=httpx.ByteStream(told))
+
+
+async def refused(backend: Backend, dialect: Dialect, response: httpx.Response, *, translated: bool) -> httpx.Response:
     """An error in the words of the client's API; status and headers stay."""
     body = bytearray()
     try:
@@ -56,7 +99,10 @@ async def refused(backend: Backend, dialect: Dialect, response: httpx.Response) 
         pass
     finally:
         await response.aclose()
-    said = backend.message(bytes(body))
+    said = backend.message(bytes(body)) if backend.foreign else None
+    if said is None and translated:  # the other API's error, which has its words where all have them
+        error = read(bytes(body)).get("error")
+        said = str((error.get("message") if isinstance(error, dict) else error) or "")
     told = bytes(body)
     content_type = response.headers.get("content-type", "application/json")
     if said is not None:

@@ -17,15 +17,17 @@ from fnmatch import fnmatchcase
 
 import httpx
 
-from headroom.backends import Ask, Backend, open_backend
-from headroom.dialects import Dialect
+from headroom.backends import Ask, Backend, Outgoing, open_backend
+from headroom.backends.base import SPOKEN, unspoken
+from headroom.backends.translation import EXTRA, Translated, installed, translated, way
+from headroom.dialects import DIALECTS, Dialect
 from headroom.errors import InvalidRequest, SettingsError, UpstreamUnreachable
 from headroom.model import Call, Caller
-from headroom.proxy.adapted import adapted, refused
+from headroom.proxy.adapted import adapted, refused, turned
 from headroom.proxy.admission import Admission
 from headroom.proxy.relay import closed
 from headroom.proxy.upstream import Upstream
-from headroom.settings import BackendSpec, Settings
+from headroom.settings import BackendRoute, BackendSpec, Settings
 from headroom.settings.backends import KINDS
 
 _FAILING = frozenset((429, 500, 502, 503, 504, 529))  # of these another member may do better
@@ -57,10 +59,11 @@ class Target:
 
 @dataclass
 class Way:
-    """One request's way to a backend. `passed` are the members that failed before, with why."""
+    """One request's way to a backend. `passed` are the members that failed before, with why; `translated` from which API to which."""
 
     members: tuple[Backend, ...]
     passed: list[tuple[str, str]] = field(default_factory=list)
+    translated: str = ""
 
     @property
     def backend(self) -> Backend:
@@ -74,15 +77,15 @@ class Way:
         """
         while True:
             try:
-                response = await _sent(self.backend, ask, caller, admission, upstream)
+                response, translation = await _sent(self.backend, ask, caller, admission, upstream)
             except UpstreamUnreachable as failure:
                 if len(self.members) == 1 or not isinstance(failure.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
                     raise  # what may have arrived is not sent twice
                 self._next("unreachable")
                 continue
             if response.status_code not in _FAILING or len(self.members) == 1:
-                self.members = self.members[:1]
-                return await answer(self.backend, ask, dialect, response)
+                self.members, self.translated = self.members[:1], translation.mark if translation else ""
+                return await answer(self.backend, ask, dialect, response, translation)
             self._next(f"http_{response.status_code}")
             await closed(response)
 
@@ -91,21 +94,27 @@ class Way:
         self.members = self.members[1:]
 
 
-async def _sent(backend: Backend, ask: Ask, caller: Caller, admission: Admission, upstream: Upstream) -> httpx.Response:
+async def _sent(
+    backend: Backend, ask: Ask, caller: Caller, admission: Admission, upstream: Upstream
+) -> tuple[httpx.Response, Translated | None]:
     if not backend.own:
         ask = dataclasses.replace(ask, headers=admission.credentials(caller, backend.kind, ask.headers))
-    size = len(ask.body) if isinstance(ask.body, bytes) else 0
-    if backend.own and size:
-        return await upstream.send(await asyncio.to_thread(lambda: backend.sign(backend.outgoing(ask))))
-    return await upstream.send(backend.sign(backend.outgoing(ask)))
+    out, translation = await asyncio.to_thread(_signed, backend, ask) if backend.own else _signed(backend, ask)
+    return await upstream.send(out), translation
 
 
-async def answer(backend: Backend, ask: Ask, dialect: Dialect, response: httpx.Response) -> httpx.Response:
+def _signed(backend: Backend, ask: Ask) -> tuple[Outgoing, Translated | None]:
+    translation = translated(ask, backend)
+    return backend.sign(backend.outgoing(translation.ask if translation else ask)), translation
+
+
+async def answer(backend: Backend, ask: Ask, dialect: Dialect, response: httpx.Response, translation: Translated | None) -> httpx.Response:
     """The answer of a backend as one of the client's API."""
     if response.status_code >= 400:
-        return await refused(backend, dialect, response) if backend.foreign else response
-    reader = backend.reader(ask, response.headers.get("content-type", ""))
-    return adapted(response, reader) if reader else response
+        return await refused(backend, dialect, response, translated=bool(translation)) if backend.foreign or translation else response
+    reader = backend.reader(translation.ask if translation else ask, response.headers.get("content-type", ""))
+    response = adapted(response, reader) if reader else response
+    return await turned(response, translation) if translation else response
 
 
 class Backends:
@@ -122,6 +131,8 @@ class Backends:
         self._routes = [(rule, self.named(rule.to, settings)) for rule in chosen.routes]
         self._use = self.named(chosen.use, settings) if chosen.use else None
         _guarded(self.all(), settings)
+        for rule, target in self._routes:
+            _translatable(rule, target)
 
     @property
     def configured(self) -> bool:
@@ -133,11 +144,19 @@ class Backends:
 
     def named(self, name: str, settings: Settings) -> Target:
         """A backend or pool of the settings, or a kind with what the flags say. Raises SettingsError."""
-        if found := self._targets.get(name) or self._direct.get(name):
+        said = settings.backends
+        direct = None if name == said.use and said.key else self._direct.get(name)
+        if found := self._targets.get(name) or direct:
             return found
         if name in KINDS:
-            said = settings.backends
-            given = {"url": said.url, "region": said.region, "project": said.project, "api_version": said.api_version, "key": said.key}
+            given = {
+                "url": said.url,
+                "region": said.region,
+                "project": said.project,
+                "api_version": said.api_version,
+                "key": said.key,
+                "speaks": said.speaks,
+            }
             self._targets[name] = _alone(name, BackendSpec.model_validate({"kind": name, **given}))
             return self._targets[name]
         known = ", ".join([*KINDS, *self._targets])
@@ -176,6 +195,21 @@ def _guarded(targets: Sequence[Target], settings: Settings) -> None:
             f"backend {own.name}: it is paid with the server's credential, and off loopback any caller could use it. Give callers keys "
             "(`headroom keys`, access.callers: keys), or say access.callers: open if whoever reaches this address may"
         )
+
+
+def _translatable(rule: BackendRoute, target: Target) -> None:
+    """Raises SettingsError for a route whose calls its backend does not take and nobody here can translate."""
+    dialect = DIALECTS.get(rule.route)
+    for backend, _ in target.members if dialect else ():
+        model = "" if set("*?[") & set(rule.model) else rule.model
+        spoken = backend.spoken(model)
+        if dialect is None or not backend.own or dialect.name in spoken:
+            continue
+        told = f"backends.routes: {unspoken(backend, SPOKEN[dialect.name], spoken)}"
+        if not way(dialect.name, spoken):
+            raise SettingsError(told)
+        if not installed():
+            raise SettingsError(f"{told} To have {rule.route} translated: pip install '{EXTRA}'")
 
 
 def conversation_of(call: Call, caller: Caller) -> bytes:

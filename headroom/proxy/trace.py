@@ -154,6 +154,7 @@ class Trace:
             tokens_guessed=self.chars // 4,
             retrieved=tuple(self.retrieved),
             waste=self.waste,
+            translated=self.way.translated if self.way else "",
         )
 
     def ended(self, meter: Meter, *, cut: bool) -> None:
@@ -185,6 +186,7 @@ class Trace:
             "transforms": ",".join(dict.fromkeys(self.transforms()))[:1000],
             "skip-reason": self.skip_reason,
             "overhead-ms": f"{self.overhead_ms:.1f}",
+            "translated": self.way.translated if self.way else "",
             "cache": f"hit-{self.cache}" if self.cache else "miss",
             "policy": f"{self.treatment.rule or 'default'}@{self.treatment.version}" if self.treatment.version else "",
             "shadow-tokens-saved": self.found() if self.shadow else "",

@@ -93,6 +93,7 @@ def ended(span: Span | None, outcome: Outcome) -> None:
         "headroom.degraded": [f"{tier}:{reason}" for tier, reason in outcome.degraded],
         "headroom.skip_reason": outcome.skip_reason,
         "headroom.cache": outcome.cache_hit,
+        "headroom.translated": outcome.translated,
         "headroom.rounds": outcome.rounds,
         "headroom.overhead_ms": outcome.overhead_ms,
         "headroom.ttfb_ms": outcome.ttfb_ms,

@@ -58,6 +58,7 @@ __all__ = [
     "extra",
     "fields",
     "load",
+    "preset",
     "variable",
 ]
 
@@ -157,6 +158,11 @@ def environment() -> dict[str, str]:
 def variable(name: str, env: Mapping[str, str] | None = None) -> str:
     """The value of a variable that a setting or a grant names, such as a provider's credential; empty when there is none."""
     return (os.environ if env is None else env).get(name, "") if name else ""
+
+
+def preset(values: Mapping[str, str]) -> None:
+    """Put variables into this process's environment that a library reads when it is imported."""
+    os.environ.update(values)
 
 
 def export(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -13,6 +13,7 @@ Kind = Literal["anthropic", "openai", "azure", "bedrock", "openai_compatible", "
 KINDS: tuple[str, ...] = get_args(Kind)
 Called = Annotated[Name, Field(min_length=1)]
 Url = Annotated[str, Field(pattern=r"^($|https?://[^/\s?#@]+(/[^\s?#]*)?$)")]
+Api = Literal["messages", "chat", "responses"]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
@@ -28,6 +29,7 @@ class BackendSpec(_Hashed):
 
     `url` is the base address, without `/v1`; `key` names the variable that holds the credential; `models` maps names
     that clients use to names (deployments, inference profiles) of this backend, before the table that comes along.
+    `speaks` are the APIs that its server really has, where those are not all that this kind can have.
     """
 
     kind: Kind
@@ -37,6 +39,7 @@ class BackendSpec(_Hashed):
     profile: Annotated[str, Field(max_length=100)] = ""
     api_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]*$", max_length=40)] = ""
     key: Variable = ""
+    speaks: tuple[Api, ...] = ()
     models: dict[str, Annotated[str, Field(min_length=1, max_length=500)]] = Field({}, max_length=1000)
 
 
@@ -50,6 +53,13 @@ class BackendRoute(Section):
 
 def _known(value: str) -> str:
     return value.replace("openai-compatible", "openai_compatible")
+
+
+def _listed(value: Any) -> Any:
+    """`chat,messages` in a variable is a list."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return structured(value)
 
 
 class BackendsSettings(_Hashed):
@@ -74,12 +84,18 @@ class BackendsSettings(_Hashed):
         "variable with its credential (default: AZURE_API_KEY, OPENROUTER_API_KEY; openai_compatible: none is sent)",
         env="HEADROOM_BACKEND_KEY",
     )
+    speaks: Annotated[tuple[Api, ...], BeforeValidator(_listed)] = field(
+        (),
+        "APIs that its server really has, of messages, chat and responses (default: all that its kind can have); what a client speaks "
+        "besides is translated (headroom[litellm])",
+        env="HEADROOM_BACKEND_SPEAKS",
+    )
     project: str = field("", "Google Cloud project of vertex_ai (default: that of the credentials)", env="HEADROOM_VERTEX_PROJECT")
     api_version: str = field(
         "", "api-version of azure, such as 2024-10-21; empty: its v1 API, which needs none", env="AZURE_API_VERSION", max_length=40
     )
     named: Annotated[dict[Called, BackendSpec], BeforeValidator(structured)] = field(
-        {}, "backends by name: kind, url, region, project, profile, api_version, key, models", env="HEADROOM_BACKENDS"
+        {}, "backends by name: kind, url, region, project, profile, api_version, key, speaks, models", env="HEADROOM_BACKENDS"
     )
     pools: Annotated[dict[Called, dict[Called, Weight]], BeforeValidator(structured)] = field(
         {},

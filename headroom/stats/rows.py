@@ -15,7 +15,7 @@ from headroom.stats.costing import POSITION, cost_of
 from headroom.stats.prices import Prices
 from headroom.stats.usual import Usual
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 Kind = Literal["str", "int", "bool", "time", "list", "counts"]
 Row = dict[str, Any]
 
@@ -85,6 +85,7 @@ COLUMNS: dict[str, Kind] = {
     "policy_version": "str",  # empty where there are no policies
     "shadow_tokens_saved": "int",  # what a request that was forwarded as it came could have saved; in no other figure
     "shadow_saved_nanousd": "int",
+    "translated": "str",  # from the client's API to the backend's, empty where they are the same
 }
 _ERROR_CHARS = 200
 _UNKNOWN: dict[Kind, Any] = {"str": str, "bool": bool, "list": list, "counts": list}

@@ -80,6 +80,7 @@ def brief(row: Mapping[str, Any]) -> dict[str, Any]:
         "transforms": [item["name"] for item in row["transforms"]],
         "skip_reason": row["skip_reason"],
         "cache_hit": row["cache_hit"],
+        "translated": row["translated"],
         "overhead_ms": round(row["overhead_us"] / 1000, 2),
         "total_ms": round(row["total_us"] / 1000, 2),
         "error": row["error"],

@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +32,13 @@ PATHS = {Claude: "/v1/messages", Gpt: "/v1/chat/completions", Codex: "/v1/respon
 
 
 class Cloud:
-    """`speaks` are the APIs it is asked in, by the names of dialects; `env` is what the server needs to know it."""
+    """`speaks` are the APIs it is asked in, by the names of dialects, `translates` those whose requests come translated to the first
+    of these; `env` is what the server needs to know it.
+    """
 
     kind: ClassVar[str]
     speaks: ClassVar[tuple[str, ...]]
+    translates: ClassVar[tuple[str, ...]] = ()
     env: ClassVar[dict[str, str]] = {}
     error: ClassVar[str] = "stand-in says"
 
@@ -146,6 +150,33 @@ class KeyedCompatible(Compatible):
         return received.target.partition("?")[0], received.body
 
 
+class ChatOnly(KeyedCompatible):
+    """A server that has Chat Completions and nothing else."""
+
+    speaks = (Gpt,)
+    translates = (Claude, Codex)
+
+    def spec(self) -> dict[str, Any]:
+        return super().spec() | {"speaks": ["chat"]}
+
+
+class MessagesOnly(Cloud):
+    """Anthropic's own API, with a credential of the server's."""
+
+    kind = "anthropic"
+    speaks = (Claude,)
+    translates = (Gpt, Codex)
+    env: ClassVar[dict[str, str]] = {"OUR_ANTHROPIC_KEY": "sk-ant-ours"}
+
+    def spec(self) -> dict[str, Any]:
+        return super().spec() | {"key": "OUR_ANTHROPIC_KEY"}
+
+    def plain(self, received: Received) -> tuple[str, bytes]:
+        assert received.header("x-api-key") == ["sk-ant-ours"]
+        assert not received.header("authorization"), "the client's credential"
+        return received.target.partition("?")[0], received.body
+
+
 class OpenRouter(Cloud):
     kind = "openrouter"
     speaks = (Claude, Gpt, Codex)
@@ -170,6 +201,7 @@ class Azure(Cloud):
 
     kind = "azure"
     speaks = (Gpt, Codex)
+    translates = (Claude,)
     env: ClassVar[dict[str, str]] = {"AZURE_API_KEY": "azure-key"}
 
     def spec(self) -> dict[str, Any]:
@@ -196,8 +228,45 @@ class Azure(Cloud):
         return content_type, json.dumps({"error": {"code": str(status), "message": json.loads(body)["error"]["message"]}}).encode()
 
 
+class AzureEntra(Azure):
+    """Without a key: wants the latest token that its own endpoint for managed identities gave. `lifetime_s` is that of the next ones."""
+
+    env: ClassVar[dict[str, str]] = {}
+    translates = ()
+    lifetime_s = 3600
+    refuses = False
+
+    def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
+        self.tokens = 0
+
+    def account(self, folder: Path) -> None:
+        chain = {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential", "AZURE_API_KEY": ""}
+        self.env = chain | {"IDENTITY_ENDPOINT": f"{self.url}/identity", "IDENTITY_HEADER": "our-secret"}  # type: ignore[misc]
+
+    def plain(self, received: Received) -> tuple[str, bytes]:
+        assert received.header("authorization") == [f"Bearer entra-{self.tokens}"]
+        assert not received.header("api-key"), "a key nobody gave"
+        return received.target.partition("?")[0].removeprefix("/openai"), received.body
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"] != "/identity":
+            await super().__call__(scope, receive, send)
+            return
+        assert (b"x-identity-header", b"our-secret") in scope["headers"]
+        assert parse_qs(scope["query_string"].decode())["resource"] == ["https://cognitiveservices.azure.com"]
+        self.tokens += not self.refuses
+        told = {"access_token": f"entra-{self.tokens}", "expires_on": str(int(time.time()) + self.lifetime_s), "token_type": "Bearer"}
+        body = json.dumps({"message": "no such identity"} if self.refuses else told).encode()
+        start = {"type": "http.response.start", "status": 400 if self.refuses else 200}
+        await send({**start, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+
 class AzureDeployments(Azure):
     """The API before: chat at its deployment, and an api-version."""
+
+    translates = ()
 
     def spec(self) -> dict[str, Any]:
         return super().spec() | {"api_version": "2025-04-01-preview", "url": f"{self.url}/"}
@@ -380,7 +449,7 @@ class VertexAI(Cloud):
         return content_type, json.dumps([error] if "openapi" in received.target else error).encode()
 
 
-CLOUDS: tuple[type[Cloud], ...] = (KeyedCompatible, OpenRouter, Azure, AzureDeployments, Bedrock, VertexAI)
+CLOUDS: tuple[type[Cloud], ...] = (KeyedCompatible, ChatOnly, MessagesOnly, OpenRouter, Azure, AzureDeployments, Bedrock, VertexAI)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from tests.backends.clouds import Bedrock, Gpt, frame
+from tests.backends.clouds import Bedrock, Codex, Gpt, frame
 from tests.provider import Received
 
 _ENDS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens"}
@@ -21,6 +21,7 @@ _API = ServiceModel(Loader().load_service_model("bedrock-runtime", "service-2"))
 
 class Converse(Bedrock):
     speaks = (Gpt,)
+    translates = (Codex,)
     streaming: ClassVar[str] = "converse-stream"
 
     def model(self, name: str) -> str:

@@ -161,7 +161,8 @@ CREDENTIALS_MISSING: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("kind", CREDENTIALS_MISSING)
 def test_without_credentials_nothing_starts(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}.items():
+    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true", "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}
+    for name, value in {"HOME": str(tmp_path), **nowhere}.items():
         monkeypatch.setenv(name, value)
     more, message = CREDENTIALS_MISSING[kind]
     with pytest.raises(SettingsError, match=message):
