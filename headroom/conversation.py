@@ -42,6 +42,11 @@ class Conversation:
         return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
+    def lineage(self) -> str:
+        """The key of its first segment, empty when there is none."""
+        return next(filter(None, self.keys), "")
+
+    @property
     def keyed(self) -> dict[str, Segment]:
         return {key: segment for key, segment in zip(self.keys, self.segments, strict=True) if key}
 
@@ -61,7 +66,7 @@ class Conversation:
             model=model,
             count=tuple(texts.get(text) or str(text) for text in count),  # a text crosses the hop once, as a plain string
             keys=tuple(self.keys[number] for number in fresh),
-            lineage=next(filter(None, self.keys), ""),
+            lineage=self.lineage,
             repeats=found,
             states=states,
             sources=tuple(

@@ -69,10 +69,10 @@ class Learning:
         self._due = threading.Event()
         self._writer: threading.Thread | None = None
 
-    def advised(self, scope: str, lineage: str, segments: Sequence[Segment]) -> Snapshot:
+    def advised(self, scope: str, lineage: str) -> Snapshot:
         """The advice for a conversation that begins with `lineage`; none when the store does not answer."""
         try:
-            return self._snapshot(scope, self._pinned(scope, lineage)) if segments and lineage else Snapshot()
+            return self._snapshot(scope, self._pinned(scope, lineage)) if lineage else Snapshot()
         except StoreUnavailable as failure:
             _log.warning("compression goes on without what was learned: %s", failure.message)
             return Snapshot()

@@ -82,7 +82,7 @@ class Worker:
     def cut(self, outgrown: Outgrown) -> Fitted:
         """What leaves a conversation. Its originals are stored and not sent back; where they cannot be, nothing leaves."""
         counter = tokens.Once(tokens.counter(outgrown.model, self._vocabulary_dir), (), self._counting)
-        made = chosen(outgrown, counter.count)
+        made = chosen(outgrown, self._learned(outgrown.scope, outgrown.lineage), counter.count)
         try:
             self._store.put_originals(outgrown.scope, made.originals)
         except StoreUnavailable as failure:
@@ -92,10 +92,13 @@ class Worker:
 
     def _advised(self, job: Job) -> tuple[Segment, ...]:
         """The segments of a job, each with what was learned about such outputs before the conversation began."""
-        learned = self._learning.advised(job.scope, job.lineage, job.segments) if self._learning else NOTHING_LEARNED
+        learned = self._learned(job.scope, job.lineage) if job.segments else NOTHING_LEARNED
         if not learned.advice:
             return job.segments
         return tuple(dataclasses.replace(segment, advice=learned.for_output(segment.tool, segment.text)) for segment in job.segments)
+
+    def _learned(self, scope: str, lineage: str) -> Snapshot:
+        return self._learning.advised(scope, lineage) if self._learning else NOTHING_LEARNED
 
     def _first(self, keys: Sequence[str], results: Sequence[Compressed]) -> list[Compressed]:
         """What stands in the store for these keys after ours were offered."""

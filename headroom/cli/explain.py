@@ -63,13 +63,15 @@ def _decided(seen: View, room: Room, settings: Settings, count: Count) -> tuple[
     from headroom.context.fit import next_cut
     from headroom.context.rolling_window import OldestFirst
     from headroom.context.units import units
+    from headroom.scoring.toin import Snapshot
 
     context, turns = settings.context, settings.context.protect_turns
-    asked = Outgrown(seen, Cut(0), {}, room, turns, {}, scoring=context.scoring, compress_first=context.compress_first)
-    found, told = units(seen.messages, seen.sources), scores(asked)
+    asked = Outgrown(seen, Cut(0), {}, room, turns, scoring=context.scoring, compress_first=context.compress_first)
+    nothing = Snapshot()  # the store of the past conversation is not here
+    found, told = units(seen.messages, seen.sources), scores(asked, nothing)
     if seen.total <= room.trigger:
         return found, told, None, ""
-    made = chosen(asked, count) if context.intelligent else next_cut(seen, Cut(0), {}, room, turns, OldestFirst(), count)
+    made = chosen(asked, nothing, count) if context.intelligent else next_cut(seen, Cut(0), {}, room, turns, OldestFirst(), count)
     return found, told, made.cut, made.reason
 
 

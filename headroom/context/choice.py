@@ -6,7 +6,7 @@ To look through hundreds of messages takes a third of a second, so it is not don
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headroom.context.cut import Cut
 from headroom.context.fit import Fitted, next_cut
@@ -14,17 +14,19 @@ from headroom.context.intelligent import ByImportance, Said, about_now, factors,
 from headroom.context.units import units
 from headroom.context.view import Blocks, Count, View
 from headroom.context.windows import Room
-from headroom.model import Advice
+from headroom.model import NO_ADVICE, Advice
 from headroom.scoring import importance
 from headroom.scoring.importance import Score
+from headroom.scoring.toin import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Outgrown:
     """A conversation that no longer fits, after the cut `before`; `model` tells how its tokens are counted, `scope` whose it is.
 
-    `advice` is by number of the message as it came. `near` says of each unit how near it is by meaning to what the
-    conversation is about now, None: by words. `scoring` off makes position alone the importance.
+    `tools` names what printed a text, by where its literal starts. `lineage` tells since when the conversation goes on.
+    `near` says of each unit how near it is by meaning to what the conversation is about now, None: by words. `scoring` off
+    makes position alone the importance.
     """
 
     view: View
@@ -32,7 +34,8 @@ class Outgrown:
     blocks: Blocks
     room: Room
     turns: int
-    advice: Mapping[int, Sequence[Advice]]
+    tools: Mapping[int, str] = field(default_factory=dict)
+    lineage: str = ""
     near: Sequence[float] | None = None
     scoring: bool = True
     compress_first: bool = True
@@ -40,21 +43,28 @@ class Outgrown:
     scope: str = ""
 
 
-def chosen(asked: Outgrown, count: Count) -> Fitted:
-    """The next cut, with the originals it refers to for the first time; or a reason why there is none."""
-    told = _told(asked)
+def chosen(asked: Outgrown, learned: Snapshot, count: Count) -> Fitted:
+    """The next cut, with the originals it refers to for the first time; or a reason why there is none.
+
+    `learned` is what held for such outputs when the conversation began.
+    """
+    told = _told(asked, learned)
     totals = [score.total for score in _scores(asked, told)] if asked.scoring else importance.recency(len(told))
     strategy = ByImportance(totals, asked.compress_first, told, "\n".join(about_now(asked.view)), count)
     return next_cut(asked.view, asked.before, asked.blocks, asked.room, asked.turns, strategy, count)
 
 
-def scores(asked: Outgrown) -> list[Score]:
+def scores(asked: Outgrown, learned: Snapshot) -> list[Score]:
     """One per unit, with its parts."""
-    return _scores(asked, _told(asked))
+    return _scores(asked, _told(asked, learned))
 
 
-def _told(asked: Outgrown) -> list[Said]:
-    return said(asked.view, units(asked.view.messages, asked.view.sources), asked.advice)
+def _told(asked: Outgrown, learned: Snapshot) -> list[Said]:
+    advice: dict[int, list[Advice]] = {}
+    for number, message in enumerate(asked.view.came if learned.advice else ()):
+        given = [learned.for_output(asked.tools.get(slot.start, ""), slot) for slot in message.slots]
+        advice[number] = [one for one in given if one != NO_ADVICE]
+    return said(asked.view, units(asked.view.messages, asked.view.sources), advice)
 
 
 def _scores(asked: Outgrown, told: Sequence[Said]) -> list[Score]:

@@ -51,7 +51,7 @@ async def compress_body(raw: bytes, caller: Caller, bypass: bool, services: Serv
     spliced = await offload(len(raw), splice, call, talk.segments, done.results, talk.turns, done.recalled)
     rest = _figures(sum(counts[digest] for digest in digests), [*done.results, *done.recalled])
     if wanted := _budget(call):
-        request = within(wanted, dataclasses.replace(call, dialect=dialect.name), caller, spliced, done.results, talk.segments)
+        request = within(wanted, dataclasses.replace(call, dialect=dialect.name), caller, spliced, done.results, talk)
         spliced, more = await _fitted(request, policy, dialect, rest, services)
         rest |= more
     if untouched:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,11 +22,12 @@ from headroom.context.rolling_window import OldestFirst
 from headroom.context.units import units
 from headroom.context.view import Blocks, Count, View, apply, fits_view, size, view
 from headroom.context.windows import Room, budget, room, window
+from headroom.conversation import Conversation
 from headroom.dialects import wire
 from headroom.dialects.base import word
 from headroom.dialects.outline import chain, read_again
 from headroom.errors import StoreUnavailable
-from headroom.model import NO_ADVICE, Advice, Call, Caller, Compressed, Segment
+from headroom.model import Call, Caller, Compressed
 from headroom.proxy.asked_back import Asked, AskedBack
 from headroom.proxy.compress import Degraded
 from headroom.proxy.services import Services
@@ -60,20 +60,11 @@ class Asking:
     body: bytes
     results: Sequence[Compressed]
     added: Sequence[wire.Edit]
-    segments: Sequence[Segment]
+    talk: Conversation
     turns: Sequence[Asked]
     room: Room
     salt: str
     whole: bool = True
-
-    def advice(self, seen: View) -> dict[int, list[Advice]]:
-        """What was learned about the tools' texts of each message as it came."""
-        starts = [message.start for message in seen.came]
-        found: dict[int, list[Advice]] = {}
-        for segment in self.segments:
-            if segment.advice != NO_ADVICE:
-                found.setdefault(bisect_right(starts, segment.slot[0]) - 1, []).append(segment.advice)
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +94,22 @@ def asking(
     caller: Caller,
     body: bytes,
     results: Sequence[Compressed],
+    talk: Conversation,
     settings: ContextSettings,
     *,
     added: Sequence[wire.Edit] = (),
-    segments: Sequence[Segment] = (),
     turns: Sequence[Asked] = (),
 ) -> Asking:
     """A request against the window of its model."""
     found = window(call.model, settings.overrides, settings.default_window)
     free = room(call.model, found, answer_tokens(call), settings.output_reserve, settings.reserve)
-    return Asking(call, caller, body, results, added, segments, turns, free, f"{VERSION}:{found.tokens}")
+    return Asking(call, caller, body, results, added, talk, turns, free, f"{VERSION}:{found.tokens}")
 
 
-def within(
-    budget_tokens: int, call: Call, caller: Caller, body: bytes, results: Sequence[Compressed], segments: Sequence[Segment]
-) -> Asking:
+def within(budget_tokens: int, call: Call, caller: Caller, body: bytes, results: Sequence[Compressed], talk: Conversation) -> Asking:
     """Messages that must take no more than this, whatever the model."""
     salt = f"{VERSION}:budget:{budget_tokens}"
-    return Asking(call, caller, body, results, (), segments, (), budget(budget_tokens), salt, whole=False)
+    return Asking(call, caller, body, results, (), talk, (), budget(budget_tokens), salt, whole=False)
 
 
 def answer_tokens(call: Call) -> int | None:
@@ -210,7 +199,7 @@ async def _by_importance(
     """The choice of a compressor, None where it made none; and why it is not there or knew less than it could."""
     settings = services.settings.context
     until = time.monotonic() + _FOR_CHOICE * timeout_s
-    large, advice, near, reasons = len(request.body), request.advice(seen), None, list[str]()
+    large, near, reasons = len(request.body), None, list[str]()
     if settings.scoring:
         near, reasons = await _near(services, seen, timeout_s / 2)
     asked = Outgrown(
@@ -219,7 +208,8 @@ async def _by_importance(
         blocks=blocks,
         room=request.room,
         turns=settings.protect_turns,
-        advice=advice,
+        tools={segment.slot[0]: segment.tool for segment in request.talk.segments if segment.tool},
+        lineage=request.talk.lineage,
         near=near,
         scoring=settings.scoring,
         compress_first=settings.compress_first,

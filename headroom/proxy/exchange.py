@@ -228,7 +228,7 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     trace.chars -= sum(len(segment.text) for segment, result in looked_at if result.tokens_before)
     if policy.fidelity == "reversible":
         said = tuple(zip(talk.turns, done.recalled, strict=True))
-        request = asking(call, caller, spliced, trace.results, services.settings.context, added=more, segments=talk.segments, turns=said)
+        request = asking(call, caller, spliced, trace.results, talk, services.settings.context, added=more, turns=said)
         spliced = await within_window(request, trace, services, timeout_s)
     if spliced is call.raw:
         trace.skip_reason = why_untouched(trace.results)

@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anthropic
-import numpy as np
 import openai
 import pytest
 
 from headroom.ccr import marker
-from headroom.context.choice import Outgrown
-from headroom.context.fit import Fitted
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT
 from headroom.model import content_hash
-from headroom.proxy.compress import Degraded
-from headroom.proxy.embed import NoEmbed
 from headroom.settings import Settings
 from headroom.tokens import counter
 from tests.provider import WAIT_S, Provider
-from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, responses_turns, serving, settings_for
+from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, responses_turns, serving, settings_for
 from tests.proxy.test_servers import started
 from tests.rules import broken
 
@@ -241,63 +236,6 @@ def test_a_store_that_fails_costs_the_cut_and_nothing_else(provider: Provider, t
     assert cut != provider.requests[-1].json["messages"]
 
 
-class Fixed(NoEmbed):
-    """Vectors by hand: texts that hold `word` are near to what is asked."""
-
-    def __init__(self, word: str) -> None:
-        super().__init__()
-        self._word = word
-        self.asked = 0
-
-    async def __call__(self, texts: Sequence[str], timeout_s: float) -> Any:
-        self.asked += 1
-        return np.array([[1, 0] if self._word in text or text == texts[-1] else [0, 0] for text in texts], np.float32)
-
-
-class Dead(NoEmbed):
-    """A scorer that is slow, dead or at zero replicas."""
-
-    async def __call__(self, texts: Sequence[str], timeout_s: float) -> Any:
-        raise Degraded("deadline")
-
-
-def test_meaning_decides_what_stays(provider: Provider, tmp_path: Path) -> None:
-    near = Fixed("Question 3")
-    settings = small(provider, tmp_path, compress_first=False)
-    with serving(settings, embed=near) as url:
-        assert skip(url, provider, "openai", openai_turns(24)) == ""
-    assert near.asked == 1
-    kept = [message["content"] for message in provider.requests[-1].json["messages"] if message["role"] == "user"]
-    assert any(str(content).startswith("Question 3:") or "'Question 3:" in str(content) for content in kept)
-
-
-def test_without_a_scorer_words_decide_and_the_reason_is_told(provider: Provider, tmp_path: Path) -> None:
-    with serving(small(provider, tmp_path), embed=Dead()) as url:
-        assert skip(url, provider, "openai", openai_turns(24)) == "context_scorer_deadline"
-        assert stats_of(url, 1)["degraded"] == {"scorer:deadline": 1}
-    assert size(provider.requests[-1].json["messages"]) <= WINDOW
-
-
-class Undecided(Inline):
-    """A compressor that cannot say what leaves."""
-
-    async def cut(self, outgrown: Outgrown, timeout_s: float) -> Fitted:
-        raise Degraded("deadline")
-
-
-def test_without_a_compressor_the_oldest_leave_and_the_reason_is_told(provider: Provider, tmp_path: Path) -> None:
-    settings = small(provider, tmp_path)
-    with serving(settings, Undecided(settings)) as url:
-        assert skip(url, provider, "openai", openai_turns(24)) == "context_choice_deadline"
-        assert stats_of(url, 1)["degraded"]["compressor:deadline"] == 1
-    sent = provider.requests[-1].json["messages"]
-    assert size(sent) <= WINDOW
-    assert not broken(sent, "openai")
-    with serving(settings) as url:
-        assert skip(url, provider, "openai", openai_turns(24)) == ""
-    assert provider.requests[-1].json["messages"] == sent, "the cut moved when the compressor was back"
-
-
 def test_what_a_turn_asks_of_what_left_comes_back_at_its_end(provider: Provider, tmp_path: Path) -> None:
     secret = "the door code of the archive is 7731-kappa"
     talk = [*openai_turns(24)]
@@ -312,23 +250,6 @@ def test_what_a_turn_asks_of_what_left_comes_back_at_its_end(provider: Provider,
     assert secret in json.dumps(second[-1])
     assert "Headroom recall" in json.dumps(second[-1])
     assert second == third[: len(second)]
-
-
-@pytest.mark.parametrize(
-    ("flags", "label", "squeezed"),
-    [
-        ({}, "intelligent_context", True),
-        ({"scoring": False}, "intelligent_context", None),
-        ({"compress_first": False}, "intelligent_context", False),
-        ({"intelligent": False}, "rolling_window", False),
-    ],
-)
-def test_flags(provider: Provider, tmp_path: Path, flags: dict[str, bool], label: str, squeezed: bool | None) -> None:
-    with serving(small(provider, tmp_path, **flags)) as url:
-        reply = HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(24)))
-    assert label in reply.headers["x-headroom-transforms"]
-    if squeezed is not None:  # by position alone the oldest leave, in part only by chance
-        assert ("the parts that matter most" in provider.requests[-1].body.decode()) is squeezed
 
 
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])

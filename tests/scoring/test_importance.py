@@ -88,6 +88,14 @@ def test_names_are_what_no_dictionary_holds() -> None:
     assert importance.names("") == set()
 
 
+def test_what_colons_join_is_named_by_its_parts_too() -> None:
+    unquoted = "{reservation_id:M05KNL,flights:[{flight_number:HAT227}],payment_id:gift_card_8887175}"
+    assert {"M05KNL", "HAT227", "gift_card_8887175"} <= importance.names(unquoted)
+    assert {"src/orders.py", "src/orders.py:12"} <= importance.names("see src/orders.py:12 for it")
+    used = ["", "I found your reservation M05KNL with flight HAT227."]
+    assert importance.references([unquoted, used[1]], used)[0] > 0.4
+
+
 def test_density_is_the_share_of_new_words() -> None:
     assert importance.density(["a b c d", "a a a a", "", "--- ---"]) == [1.0, 0.25, 0.0, 0.0]
 
