@@ -90,7 +90,7 @@ def test_port_in_use_is_told_before_anything_starts() -> None:
 def test_serve_names_a_missing_file(tmp_path: Path) -> None:
     refused = headroom("serve", str(tmp_path / "none.yaml"))
     assert refused.returncode == 2
-    assert "none.yaml: no such file" in refused.stderr
+    assert "none.yaml: cannot be read (No such file or directory)" in refused.stderr
 
 
 def test_serve_starts_rays_own_program_beside_this_python(tmp_path: Path) -> None:
