@@ -87,15 +87,12 @@ class Compaction:
         """Without rows of hours that were counted and whose rows are gone: counted anew the hour would lose them."""
         begin, oldest = hours_of(table), begins(self._first_day(now))
         late = [hour for hour in pc.unique(begin).to_pylist() if hour < oldest]
-        gone = [hour for hour in late if self._is_counted(hour)]
+        gone = [hour for hour in late if any(map(len, rollups.tables(self._folder, "hourly", hour, hour + HOUR_US, {})))]
         if not gone:
             return table
         kept = table.filter(pc.invert(pc.is_in(begin, pa.array(gone, pa.int64()))))
         _log.warning("%d rows came after %d days, they are let go", len(table) - len(kept), self._retention_days)
         return kept
-
-    def _is_counted(self, hour: int) -> bool:
-        return any(len(rollups.cut(self._folder, slice, {})) for slice in rollups.slices(self._folder, "hourly", hour, hour + HOUR_US))
 
     def _first_day(self, now: float) -> date:
         return datetime.fromtimestamp(now, UTC).date() - timedelta(days=self._retention_days)

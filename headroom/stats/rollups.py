@@ -224,6 +224,12 @@ def cut(folder: Folder, slice: Slice, where: Mapping[str, str]) -> pa.Table:
     return ROLLUP.empty_table() if found is None else _where(_between(as_rollup(found), slice.first, slice.last), where)
 
 
+def tables(folder: Folder, series: Series, first: int, last: int, where: Mapping[str, str]) -> Iterator[pa.Table]:
+    """The rows of all slices, one after the other."""
+    for slice in slices(folder, series, first, last):
+        yield cut(folder, slice, where)
+
+
 def sums(folder: Folder, path: str, where: Mapping[str, str], figures: Sequence[str]) -> dict[int, Tally]:
     """The figures of one file by bucket."""
     names = ["timestamp", *where, *figures]
