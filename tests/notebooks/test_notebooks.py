@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,15 +13,7 @@ from nbclient import NotebookClient
 from notebooks import sample_data
 
 NOTEBOOKS = sorted(Path(sample_data.__file__).parent.glob("*.ipynb"))
-REQUESTS = 1500
 PLOTS = {"asked_again": 4, "capacity": 4, "latency": 4, "prompt_cache": 4, "savings": 4}  # at least
-
-
-@pytest.fixture(scope="module")
-def stats(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("company") / "stats"
-    sample_data.write(folder, sample_data.outcomes(REQUESTS, 120, time.time()), row_days=14)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +26,12 @@ def kernel() -> Iterator[KernelManager]:
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_it_runs(file: Path, stats: Path, kernel: KernelManager) -> None:
+def test_it_runs(file: Path, company: Path, kernel: KernelManager) -> None:
     book = nbformat.read(file, as_version=4)
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in book.cells), "outputs are not kept in git"
     (parameters,) = (cell for cell in book.cells if "parameters" in cell.metadata.get("tags", ()))
     assert '"~/.headroom/stats"' in parameters.source
-    parameters.source = parameters.source.replace('"~/.headroom/stats"', repr(str(stats)))
+    parameters.source = parameters.source.replace('"~/.headroom/stats"', repr(str(company)))
     book.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # nothing of the one before
     NotebookClient(book, timeout=300, km=kernel).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
@@ -53,16 +44,16 @@ def test_every_notebook_is_known() -> None:
     assert {file.stem for file in NOTEBOOKS} == set(PLOTS)
 
 
-def test_the_sample_is_a_ledger_as_headroom_writes_it(stats: Path) -> None:
+def test_the_sample_is_a_ledger_as_headroom_writes_it(company: Path, tmp_path: Path) -> None:
     """Sums of every series agree, and a book opened on it goes on from there."""
     from headroom.stats.board import Wish
     from headroom.stats.book import Book
     from headroom.stats.places import Places
     from headroom.stats.series import SERIES
 
-    book = Book(Places(stats, str(stats)), 14, stats / "savings.json")
+    book = Book(Places(company, str(company)), 21, tmp_path / "savings.json")
     total = book.look().total
-    assert total["requests"] == REQUESTS
+    assert total["requests"] == 3000
     assert 0 < total["saved_nanousd"] < total["counterfactual_nanousd"]
     for series in SERIES:
         board = book.board(Wish(series=series))
