@@ -25,6 +25,7 @@ def kernel() -> Iterator[KernelManager]:
     manager.shutdown_kernel(now=True)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_it_runs(file: Path, company: Path, kernel: KernelManager) -> None:
     book = nbformat.read(file, as_version=4)
