@@ -17,6 +17,7 @@ COMMANDS = {
     "compress": "Compress a file or standard input.",
     "simulate": "Tell what past conversations would have cost with Headroom.",
     "batch": "Compress files of conversations, on all cores or a Ray cluster.",
+    "capacity": "Tell how many replicas and nodes so many users need.",
     "retrieve": "Print an original by the hash of its marker.",
     "stats": "Show what a running Headroom has saved.",
     "savings": "Show what was saved over time.",
