@@ -98,7 +98,7 @@ def test_serve_starts_rays_own_program_beside_this_python(tmp_path: Path) -> Non
     python.symlink_to(sys.executable)
     program.write_text('#!/bin/sh\necho "$@" "$RAY_USAGE_STATS_ENABLED"\n')
     program.chmod(0o755)
-    config.write_text("applications: []\n")
+    config.write_text("applications: [{name: one}]\nhttp_options: {host: 127.0.0.1}\n")
     call = "from headroom.cli.main import main; main(prog_name='headroom')"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     started = subprocess.run([python, "-c", call, "serve", config], capture_output=True, text=True, timeout=60, env=env, check=False)
