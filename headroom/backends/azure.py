@@ -38,6 +38,10 @@ class Azure(Plain):
         else:
             self._entra = _entra(self.name)
 
+    @property
+    def credential(self) -> str:
+        return "a token of Entra" if self._entra else self.spec.key or _KEY
+
     def billed(self, name: str) -> str:
         return name  # a deployment may be called anything
 

@@ -101,6 +101,10 @@ class Backend(Protocol):
     @property
     def own(self) -> bool: ...
 
+    @property
+    def credential(self) -> str:
+        """Where the credential came from, in words for people; never the credential."""
+
     def spoken(self, model: str) -> frozenset[str]:
         """The APIs that it has for a model, by the names of dialects."""
 
@@ -149,6 +153,10 @@ class Plain:
     def own(self) -> bool:
         return True
 
+    @property
+    def credential(self) -> str:
+        return self.spec.key or "none"
+
     def spoken(self, model: str) -> frozenset[str]:
         return self._spoken
 
@@ -190,6 +198,12 @@ def unspoken(backend: Backend | Plain, what: str, spoken: frozenset[str]) -> str
     """That a backend does not take something, and what it takes."""
     known = " and ".join(words for name, words in SPOKEN.items() if name in spoken)
     return f"The backend {backend.name} ({backend.kind}) does not take {what}; it takes {known}."
+
+
+def described(backend: Backend) -> str:
+    """One line for people: what it is, where it is, and with whose credential it is asked."""
+    name = backend.name if backend.name == backend.kind else f"{backend.name} ({backend.kind})"
+    return f"{name} at {backend.base}; credential: {backend.credential}"
 
 
 def secret(name: str, variable_name: str) -> str:

@@ -65,6 +65,10 @@ class Bedrock(Plain):
         self.spec = self.spec.model_copy(update={"url": self.spec.url or f"https://bedrock-runtime.{self.region}.{suffix}"})
         super().__post_init__()
 
+    @property
+    def credential(self) -> str:
+        return self.spec.key or _BEARER if self._bearer else f"AWS ({self._credentials.method})"
+
     def model(self, name: str) -> str:
         """`claude-sonnet-4-5` is the inference profile of the region; an id, profile or ARN stays."""
         known = super().model(name)

@@ -33,9 +33,13 @@ class Direct(Plain):
         return Outgoing(self.base, ask.method, self.root + ask.path + query, headers, self.renamed(ask))
 
     def sign(self, out: Outgoing) -> Outgoing:
-        return dataclasses.replace(out, headers=[*out.headers, self.credential()]) if self._key else out
+        return dataclasses.replace(out, headers=[*out.headers, self.header()]) if self._key else out
 
-    def credential(self) -> tuple[bytes, bytes]:
+    @property
+    def credential(self) -> str:
+        return self.spec.key or "the client's own"
+
+    def header(self) -> tuple[bytes, bytes]:
         return b"authorization", b"Bearer " + self._key.encode()
 
 
@@ -44,7 +48,7 @@ class Anthropic(Direct):
     home: ClassVar[str] = "https://api.anthropic.com"
     takes: ClassVar[frozenset[str]] = frozenset((MESSAGES, COUNT, ""))
 
-    def credential(self) -> tuple[bytes, bytes]:
+    def header(self) -> tuple[bytes, bytes]:
         return b"x-api-key", self._key.encode()
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 from headroom.backends.base import CHAT, COUNT, MESSAGES, RESPONSES, Ask, Outgoing, Plain, secret, without_credentials
 
 _URL = "https://openrouter.ai/api/v1"
+_KEY = "OPENROUTER_API_KEY"
 _CLAUDE = re.compile(r"claude-([a-z]+)-(\d+)(?:-(\d{1,2}))?(?:-\d{8})?")  # claude-sonnet-4-5-20250929
 
 
@@ -22,7 +23,11 @@ class OpenRouter(Plain):
     def __post_init__(self) -> None:
         self.spec = self.spec.model_copy(update={"url": self.spec.url or _URL})
         super().__post_init__()
-        self._key = secret(self.name, self.spec.key or "OPENROUTER_API_KEY")
+        self._key = secret(self.name, self.spec.key or _KEY)
+
+    @property
+    def credential(self) -> str:
+        return self.spec.key or _KEY
 
     def model(self, name: str) -> str:
         """`claude-sonnet-4-5` is `anthropic/claude-sonnet-4.5` there, `gpt-5` is `openai/gpt-5`; a name with a slash stays."""

@@ -40,6 +40,11 @@ class VertexAI(Plain):
         super().__post_init__()
         self._place = f"/v1/projects/{project}/locations/{region}".encode()
 
+    @property
+    def credential(self) -> str:
+        """Whose it is where Google says that, such as a service account's name."""
+        return f"Google ({getattr(self._credentials, 'service_account_email', '') or 'application default'})"
+
     def model(self, name: str) -> str:
         """`claude-sonnet-4-5-20250929` is `claude-sonnet-4-5@20250929` there, `gemini-2.5-pro` is `google/gemini-2.5-pro`."""
         known = super().model(name)

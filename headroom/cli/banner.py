@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from rich.text import Text
@@ -49,8 +50,8 @@ def mode(settings: Settings) -> str:
     return f"{settings.compression.fidelity}; tokens {counting}"
 
 
-def banner(settings: Settings) -> Text:
-    """The whole text."""
+def banner(settings: Settings, backends: Sequence[str] = ()) -> Text:
+    """The whole text; `backends` are lines about those that the settings name."""
     url = address(settings)
     text = Text()
     text.append(f"\n  Headroom {version('headroom')}  ", style="bold")
@@ -64,6 +65,8 @@ def banner(settings: Settings) -> Text:
     text.append(f"  {'Statistics':<15}")
     text.append(f"headroom stats --url {url}\n", style="green")
     text.append(f"  {'Stop':<15}Ctrl-C\n")
+    for number, line in enumerate(backends):
+        text.append(f"{'' if number else chr(10)}  {'' if number else 'Backends':<15}{line}\n")
     for line in closed(settings):
         text.append(f"\n  {line}", style="yellow")
     return text

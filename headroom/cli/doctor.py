@@ -88,6 +88,7 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
     yield embeddings(settings)
     yield llmlingua(settings)
     yield store(settings)
+    yield from backends(settings, offline)
     yield port(settings)
     yield from routing(settings)
     if not offline:
@@ -216,6 +217,35 @@ def store(settings: Settings) -> Finding:
         return Finding("store", "broken", f"{name}: read back something else", "move the file away; a new one is made")
     detail = f"{name} written and read back; originals: {entries}"
     return Finding("store", "note" if warnings else "ok", "; ".join((detail, *warnings)), "redis.conf" if warnings else "")
+
+
+def backends(settings: Settings, offline: bool) -> Iterator[Finding]:
+    """Each backend of the settings: whether it is complete, and with whose credential it is asked."""
+    from headroom.backends import open_backend
+    from headroom.backends.base import described
+    from headroom.backends.translation import EXTRA, installed
+    from headroom.proxy.routing import Backends, specs
+
+    chosen, broken = settings.backends, False
+    if not (chosen.use or chosen.named):
+        return
+    if offline:
+        names = ", ".join(specs(settings))
+        yield Finding("backends", "note", f"{names or chosen.use}; not looked at: finding a credential may ask the network (--offline)")
+        return
+    for name, spec in specs(settings).items():
+        try:
+            yield Finding("backend", "ok", described(open_backend(name, spec)))
+        except SettingsError as failure:
+            broken = True
+            yield Finding("backend", "broken", failure.message, "`headroom proxy` does not start until then")
+    try:
+        if not broken:
+            Backends(settings)
+    except SettingsError as failure:
+        yield Finding("backends", "broken", failure.message, "`headroom proxy` does not start until then")
+    words = "LiteLLM, where a backend does not speak the client's API" if installed() else f"none: such calls are refused ({EXTRA})"
+    yield Finding("translation", "ok", words)
 
 
 def port(settings: Settings) -> Finding:

@@ -36,7 +36,7 @@ def command(config: Path | None, while_used: Path | None, **flags: Any) -> None:
         from headroom.cli.lease import end_when_unused
 
         end_when_unused(while_used)
-    run(settings, lambda: console(stderr=True).print(banner(settings)))
+    run(settings, lambda backends: console(stderr=True).print(banner(settings, backends)))
 
 
 def listening(settings: Settings) -> Settings:

@@ -27,10 +27,11 @@ from headroom.proxy.adapted import adapted, refused, turned
 from headroom.proxy.admission import Admission
 from headroom.proxy.relay import closed
 from headroom.proxy.upstream import Upstream
-from headroom.settings import BackendRoute, BackendSpec, Settings
+from headroom.settings import BackendRoute, BackendSpec, BackendsSettings, Settings
 from headroom.settings.backends import KINDS
 
 _FAILING = frozenset((429, 500, 502, 503, 504, 529))  # of these another member may do better
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))  # a client that followed one would take its prompt with it
 _DIRECT = ("anthropic", "openai")
 
 
@@ -109,7 +110,12 @@ def _signed(backend: Backend, ask: Ask) -> tuple[Outgoing, Translated | None]:
 
 
 async def answer(backend: Backend, ask: Ask, dialect: Dialect, response: httpx.Response, translation: Translated | None) -> httpx.Response:
-    """The answer of a backend as one of the client's API."""
+    """The answer of a backend as one of the client's API. Raises UpstreamUnreachable for one that sends the client elsewhere."""
+    if backend.own and response.status_code in _REDIRECTS:
+        await closed(response)
+        raise UpstreamUnreachable(
+            f"The backend {backend.name} answered {response.status_code}, to ask elsewhere; that is not done. Set its own URL."
+        )
     if response.status_code >= 400:
         return await refused(backend, dialect, response, translated=bool(translation)) if backend.foreign or translation else response
     reader = backend.reader(translation.ask if translation else ask, response.headers.get("content-type", ""))
@@ -142,6 +148,10 @@ class Backends:
     def all(self) -> Sequence[Target]:
         return [*self._targets.values(), *([self._use] if self._use else []), *(target for _, target in self._routes)]
 
+    def opened(self) -> list[Backend]:
+        """Every backend that a call may go to by the settings, each once."""
+        return list({backend.name: backend for target in self.all() for backend, _ in target.members}.values())
+
     def named(self, name: str, settings: Settings) -> Target:
         """A backend or pool of the settings, or a kind with what the flags say. Raises SettingsError."""
         said = settings.backends
@@ -149,15 +159,7 @@ class Backends:
         if found := self._targets.get(name) or direct:
             return found
         if name in KINDS:
-            given = {
-                "url": said.url,
-                "region": said.region,
-                "project": said.project,
-                "api_version": said.api_version,
-                "key": said.key,
-                "speaks": said.speaks,
-            }
-            self._targets[name] = _alone(name, BackendSpec.model_validate({"kind": name, **given}))
+            self._targets[name] = _alone(name, _by_flags(name, said))
             return self._targets[name]
         known = ", ".join([*KINDS, *self._targets])
         raise SettingsError(f"backends: there is no backend or pool called {name}; there are {known}")
@@ -185,6 +187,19 @@ class Backends:
 
 def _alone(name: str, spec: BackendSpec) -> Target:
     return Target(name, ((open_backend(name, spec), 1.0),))
+
+
+def _by_flags(kind: str, said: BackendsSettings) -> BackendSpec:
+    names = ("url", "region", "project", "api_version", "key", "speaks")
+    return BackendSpec.model_validate({"kind": kind, **{name: getattr(said, name) for name in names}})
+
+
+def specs(settings: Settings) -> dict[str, BackendSpec]:
+    """Every backend that the settings describe, by its name, whether complete or not."""
+    said = settings.backends
+    wanted = dict.fromkeys((said.use, *(rule.to for rule in said.routes)))
+    by_flags = [name for name in wanted if name in KINDS and name not in said.named and (name not in _DIRECT or said.key)]
+    return {**said.named, **{name: _by_flags(name, said) for name in by_flags}}
 
 
 def _guarded(targets: Sequence[Target], settings: Settings) -> None:

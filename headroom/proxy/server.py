@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from headroom.backends.base import described
 from headroom.dialects import DIALECTS
 from headroom.errors import HeadroomError
 from headroom.proxy.doors import doors
@@ -103,19 +104,25 @@ async def _on_error(_: Request, failure: Exception) -> Response:
 
 def embedded_app(settings: Settings) -> FastAPI:
     """The application of `headroom proxy`: compression and the models in processes of their own. Raises SettingsError."""
+    return create_app(_embedded(settings))
+
+
+def _embedded(settings: Settings) -> Services:
     sys.setswitchinterval(_SWITCH_S)
     prune = embedded_prune(settings)
-    return create_app(open_services(settings, WorkerProcesses(settings), embedded_embed(settings), prune=prune))
+    return open_services(settings, WorkerProcesses(settings), embedded_embed(settings), prune=prune)
 
 
-def run(settings: Settings, announce: Callable[[], None] = lambda: None) -> None:
-    """Serve until interrupted; blocks. `announce` is called when nothing of the settings stands in the way any more.
+def run(settings: Settings, announce: Callable[[list[str]], None] = lambda _: None) -> None:
+    """Serve until interrupted; blocks. `announce` is called, with a line about each backend, when nothing of the settings stands in the
+    way any more.
 
     Several workers share the store and the ledger. Raises SettingsError.
     """
     logging.getLogger("uvicorn.error").addFilter(BrokenStreams())
-    app: FastAPI | str = embedded_app(settings)
-    announce()
+    services = _embedded(settings)
+    app: FastAPI | str = create_app(services)
+    announce([described(backend) for backend in services.backends.opened()])
     if settings.workers > 1:
         export(settings)
         app = "headroom.proxy.server:app"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import anthropic
 import httpx
@@ -16,7 +17,7 @@ from headroom.model import content_hash
 from tests.backends.clouds import CLOUDS as ALONE
 from tests.backends.clouds import PATHS, Cloud
 from tests.backends.converse_api import Converse
-from tests.provider import Provider, Script
+from tests.provider import Provider, Script, stand_in
 from tests.proxy.clients import CLIENTS, ON, Client
 from tests.proxy.faces import HTTP, rows, stats_of
 from tests.scripted import INPUT, OUTPUT, Say, Think, Use
@@ -174,3 +175,42 @@ def test_other_paths_go_there_or_nowhere(gateway: str, cloud: Cloud, provider: P
         assert answer.status_code == 400
         assert "does not take" in answer.json()["error"]["message"]
     assert cloud.arrived == []
+
+
+@every
+def test_nothing_follows_a_redirect(gateway: str, cloud: Cloud, provider: Provider, client: Client, server: Client) -> None:
+    """Neither Headroom nor, told of it, the client, which would take its prompt there."""
+    with stand_in() as elsewhere:
+        for status in (302, 307):
+            provider.script(Script(status, (("location", f"{elsewhere.url}{PATHS[client.api.name]}"),)))
+            with pytest.raises((anthropic.APIStatusError, openai.APIStatusError), match="to ask elsewhere") as caught:
+                client.ask(gateway, client.opening("x"), False, {})
+            assert caught.value.status_code == 502
+        assert elsewhere.requests == []
+
+
+ELSEWHERE = "http://elsewhere.invalid"
+
+
+@every
+def test_no_request_names_a_host(behind: tuple[str, Cloud], provider: Provider, client: Client, server: Client) -> None:
+    """Whatever it says of hosts in headers, path, query, model or fields of its own: it goes to the cloud, or is refused.
+
+    Every look-up of another name fails the test (`conftest._nowhere_else`).
+    """
+    url, cloud = behind
+    path = PATHS[client.api.name]
+    provider.always = server.api.script(Say("Done."), stream=False)
+    body = client.body("x", False)
+    fields = {"api_base": ELSEWHERE, "base_url": ELSEWHERE, "custom_llm_provider": "openai", "api_key": "k", "azure_endpoint": ELSEWHERE}
+    named = {"host": "elsewhere.invalid", "x-forwarded-host": "elsewhere.invalid", "forwarded": "host=elsewhere.invalid", **ON}
+    tries = [
+        HTTP.post(f"{url}{path}", json=body, headers=named),
+        HTTP.post(f"{url}{path}?base_url={ELSEWHERE}&api-version={ELSEWHERE}", json=body),
+        HTTP.post(f"{url}//elsewhere.invalid{path}", json=body),
+        *(HTTP.post(f"{url}{path}", json=body | {name: value}) for name, value in fields.items()),
+        *(HTTP.post(f"{url}{path}", json=body | {"model": name}) for name in (ELSEWHERE, "x@elsewhere.invalid", "../../x", "//x.invalid")),
+    ]
+    assert {answer.status_code for answer in tries} <= {200, 400, 404}
+    assert tries[0].status_code == 200
+    assert all(request.header("host") == [urlsplit(cloud.url).netloc] for request in cloud.arrived)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from headroom.backends import BACKENDS
+from headroom.cli.doctor import backends
+from headroom.cli.main import main
 from headroom.errors import SettingsError
 from headroom.proxy.routing import Backends
 from headroom.settings import Settings
@@ -126,7 +129,10 @@ def test_a_policy_names_a_backend(provider: Provider, tmp_path: Path) -> None:
         pass
 
 
+NOWHERE = {"AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true", "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}
 NOTHING_SET = {
+    "anthropic": "NOT_SET_ANYWHERE is not set",
+    "openai": "NOT_SET_ANYWHERE is not set",
     "azure": "AZURE_API_BASE is not set",
     "bedrock": "set --region or AWS_REGION",
     "vertex_ai": "set --region",
@@ -135,21 +141,26 @@ NOTHING_SET = {
 }
 
 
-@pytest.mark.parametrize("kind", [kind for kind in BACKENDS if kind not in ("anthropic", "openai")])
-def test_without_what_it_needs_nothing_starts(kind: str, tmp_path: Path) -> None:
-    """The process ends, says what to set, and listens nowhere."""
-    environment = {
-        "HEADROOM_HOME": str(tmp_path),
-        "HOME": str(tmp_path),
-        "PATH": "",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_GCE_CHECK": "true",
-    }
-    command = [str(Path(sys.executable).parent / "headroom"), "proxy", "--port", "0", "--backend", kind]
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_without_what_it_needs_nothing_starts(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`headroom proxy` ends, and says what to set."""
+    for name, value in {"HEADROOM_HOME": str(tmp_path), "HOME": str(tmp_path), **NOWHERE}.items():
+        monkeypatch.setenv(name, value)
+    key = {"HEADROOM_BACKEND_KEY": "NOT_SET_ANYWHERE"} if kind in ("anthropic", "openai") else {}
+    ended = CliRunner().invoke(main, ["proxy", "--port", "0", "--backend", kind], env=key)
+    assert ended.exit_code != 0
+    assert NOTHING_SET[kind] in " ".join(ended.output.split())
+    assert isinstance(ended.exception, SystemExit | SettingsError)
+
+
+def test_a_process_that_cannot_start_listens_nowhere(tmp_path: Path) -> None:
+    environment = {"HEADROOM_HOME": str(tmp_path), "HOME": str(tmp_path), "PATH": ""}
+    command = [str(Path(sys.executable).parent / "headroom"), "proxy", "--port", "0", "--backend", "openrouter"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode != 0
-    assert NOTHING_SET[kind] in " ".join(ended.stderr.split())
+    assert NOTHING_SET["openrouter"] in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr
+    assert "http://127.0.0.1:" not in ended.stderr
 
 
 CREDENTIALS_MISSING: dict[str, tuple[dict[str, Any], str]] = {
@@ -161,8 +172,7 @@ CREDENTIALS_MISSING: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("kind", CREDENTIALS_MISSING)
 def test_without_credentials_nothing_starts(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true", "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}
-    for name, value in {"HOME": str(tmp_path), **nowhere}.items():
+    for name, value in {"HOME": str(tmp_path), **NOWHERE}.items():
         monkeypatch.setenv(name, value)
     more, message = CREDENTIALS_MISSING[kind]
     with pytest.raises(SettingsError, match=message):
@@ -197,3 +207,29 @@ def test_strangers_cannot_spend_the_servers_credential() -> None:
     with pytest.raises(SettingsError, match="Give callers keys"):
         Backends(Settings.model_validate({"backends": backends, "host": "0.0.0.0"}))
     Backends(Settings.model_validate({"backends": backends, "host": "0.0.0.0", "access": {"callers": "open"}}))
+
+
+def test_doctor_names_each_backend_and_its_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which variable holds it, never what it holds; and what is missing."""
+    named = {"router": {"kind": "openrouter"}, "ours": {"kind": "openai_compatible", "url": "http://127.0.0.1:9/v1"}}
+    for name, value in {"HOME": str(tmp_path), "OPENROUTER_API_KEY": "sk-or-never-shown"}.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.model_validate({"backends": {"named": {**named, "old": {"kind": "azure"}}, "use": "ours"}})
+    found = list(backends(settings, offline=False))
+    assert [(line.about, line.state) for line in found] == [
+        ("backend", "ok"),
+        ("backend", "ok"),
+        ("backend", "broken"),
+        ("translation", "ok"),
+    ]
+    assert found[0].detail == "router (openrouter) at https://openrouter.ai; credential: OPENROUTER_API_KEY"
+    assert found[1].detail == "ours (openai_compatible) at http://127.0.0.1:9; credential: none"
+    assert "AZURE_API_BASE is not set" in found[2].detail
+    assert "never-shown" not in str(found)
+    assert list(backends(Settings(), offline=False)) == []
+    (note,) = backends(settings, offline=True)
+    assert "router, ours, old" in note.detail
+    missing = Settings.model_validate({"backends": {"named": named, "routes": [{"to": "nowhere"}], "use": "ours"}})
+    assert [line.detail for line in backends(missing, offline=False) if line.state == "broken"] == [
+        f"backends: there is no backend or pool called nowhere; there are {', '.join(BACKENDS)}, router, ours"
+    ]

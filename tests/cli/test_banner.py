@@ -44,3 +44,9 @@ def test_says_what_is_closed_off_loopback() -> None:
     assert "secret" not in banner(with_key).plain
     everybody = Settings(host="0.0.0.0", access=AccessSettings(callers="open"))
     assert any("every original" in line for line in closed(everybody))
+
+
+def test_names_the_backends() -> None:
+    line = "claude (openrouter) at https://openrouter.ai; credential: OPENROUTER_API_KEY"
+    assert line in banner(Settings(), [line]).plain
+    assert "Backends" not in banner(Settings()).plain
