@@ -340,7 +340,7 @@ def test_loading_it_asks_nobody_and_reads_no_file(tmp_path: Path) -> None:
 import os, sys
 asked = []
 sys.addaudithook(lambda event, args: asked.append(args) if event in ("socket.getaddrinfo", "socket.connect") else None)
-import headroom.proxy.server
+import headroom.proxy.routing
 assert "litellm" not in sys.modules
 from headroom.backends.translation import load
 assert load() and "litellm" in sys.modules
