@@ -77,7 +77,7 @@ def roll_up(home: Path, count: int, days: int) -> str:
     spent = time.process_time() - began
     size = sum(file.stat().st_size for file in (home / "stats" / "rollups").rglob("*.parquet"))
     per_million = spent / count * 1e6
-    return f"{spent:,.0f} s of CPU, {per_million:.1f} s per million rows, {size / _MB:,.0f} MB of rollups{kept(per_million, 60)}"
+    return f"{spent:,.0f} s of CPU, {per_million:.1f} s per million rows, {size / _MB:,.0f} MB of rollups{kept(per_million, 45)}"
 
 
 def journal(home: Path, count: int, days: int) -> str:
@@ -111,8 +111,8 @@ def ask(home: Path, count: int, days: int) -> str:
         ("/stats?team= from an hour to an hour", 2, 0.5, lambda: book.look(odd)),
         ("/stats-history", 2, 0.5, book.series),
         ("/stats-history?user=&model=", 2, 0.5, lambda: book.series(user)),
-        ("board, daily by team", 5, 2, lambda: book.board(Wish())),
-        ("board, hourly of the last 30 days", 12, 2, lambda: book.board(Wish(latest, "hourly"))),
+        ("board, daily by team", 4, 1.5, lambda: book.board(Wish())),
+        ("board, hourly of the last 30 days", 6, 1.5, lambda: book.board(Wish(latest, "hourly"))),
     ]
     first = {name: spent(call) for name, _, _, call in asked}
     again = {name: spent(call) for name, _, _, call in asked}
@@ -124,7 +124,7 @@ def ask(home: Path, count: int, days: int) -> str:
         later = spent(call)
         told = [f"{1000 * found:8,.0f} ms" for found in (first[name], again[name], later)]
         lines.append(f"  {name:38} {told[0]} {told[1]} {told[2]:>20}{kept(first[name], bound)}{kept(max(again[name], later), later_bound)}")
-    lines.append(f"  a compaction of 2,000 rows: {compacted:.1f} s{kept(compacted, 3)}")
+    lines.append(f"  a compaction of 2,000 rows: {compacted:.1f} s{kept(compacted, 4)}")
     return f"{book.look().total['requests']:,} requests are counted\n" + "\n".join(lines)
 
 
@@ -149,7 +149,7 @@ def _step(work: Callable[[Path, int, int], str], home: Path, count: int, days: i
     began = time.perf_counter()
     said = work(home, count, days)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{work.__name__}: {said}\n  {time.perf_counter() - began:,.1f} s, at most {memory:,.0f} MB{kept(memory, 1280)}", flush=True)
+    print(f"{work.__name__}: {said}\n  {time.perf_counter() - began:,.1f} s, at most {memory:,.0f} MB{kept(memory, 1024)}", flush=True)
 
 
 def main() -> None:
