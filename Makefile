@@ -7,10 +7,11 @@ BIN     := $(VENV)/bin
 PYTHON  ?= python3.11
 CONFIG  ?= configs/local.yaml
 ARGS    ?=
+URL     ?= http://127.0.0.1:8787
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo serve test clients lint types bench lock sbom audit clean
+.PHONY: help install run demo serve test chaos clients lint types bench lock sbom audit fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ serve: $(VENV)/.serve ## start the Ray Serve application (another one: make serv
 
 test: $(VENV)/.dev ## run every test (a part of them: make test ARGS=tests/cli)
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.dev ## break a cluster under load, and tell what came of it: docs/reliability.md
+	@$(BIN)/python -m pytest tests/chaos -m chaos $(ARGS)
 
 lint: $(VENV)/.dev ## style, formatting and the direction of imports
 	@$(BIN)/ruff check .
@@ -55,6 +59,9 @@ sbom: $(TOOLS)/.installed ## what is in the images, as CycloneDX: dist/*.cdx.jso
 	@for name in proxy serve; do \
 		$(TOOLS)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/$$name.cdx.json $(LOCKS)/$$name.txt || exit; \
 	done
+
+fuzz: $(TOOLS)/.installed ## our own routes of a running server against their OpenAPI document: make fuzz URL=http://127.0.0.1:8787
+	@$(TOOLS)/bin/schemathesis run $(URL)/openapi.json --checks not_a_server_error --exclude-path /readyz $(ARGS)
 
 audit: $(TOOLS)/.installed ## known vulnerabilities of what the images install
 	@for name in proxy serve; do $(TOOLS)/bin/pip-audit --disable-pip --require-hashes --requirement $(LOCKS)/$$name.txt || exit; done
@@ -104,5 +111,5 @@ $(CLIENTS)/.installed: tests/clients/package.json tests/clients/package-lock.jso
 
 $(TOOLS)/.installed: $(VENV)/.created
 	@$(BIN)/python -m venv $(TOOLS)
-	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv cyclonedx-bom pip-audit
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv cyclonedx-bom pip-audit schemathesis
 	@touch $@

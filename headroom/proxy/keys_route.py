@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from headroom.errors import InvalidRequest
 from headroom.limits import keys, teams
+from headroom.proxy import openapi
 from headroom.proxy.admission import admit_operator
 from headroom.proxy.body import read_body
 from headroom.proxy.services import Services
@@ -21,7 +22,7 @@ def keys_routes(router: APIRouter, services: Services) -> None:
     """Add `/admin/keys` and `/admin/teams`; closed where no admin key is set."""
     store = services.store
 
-    @router.post("/admin/keys", summary="Make a key; it is told this once")
+    @router.post("/admin/keys", summary="Make a key; it is told this once", openapi_extra=openapi.KEY)
     async def create(request: Request) -> Response:
         admit_operator(request.headers, services.settings, always=True)
         wanted = _object((await read_body(request.headers, request.receive, _SMALL_BODY)).decoded)
@@ -50,7 +51,7 @@ def keys_routes(router: APIRouter, services: Services) -> None:
         found = await store.use(teams.listed)
         return JSONResponse({"teams": [teams.shown(name, allowance) for name, allowance in found.items()]})
 
-    @router.put("/admin/teams/{name}", summary="Set what a team is allowed, in place of what it was")
+    @router.put("/admin/teams/{name}", summary="Set what a team is allowed, in place of what it was", openapi_extra=openapi.TEAM)
     async def put_team(request: Request, name: str) -> Response:
         admit_operator(request.headers, services.settings, always=True)
         wanted = _object((await read_body(request.headers, request.receive, _SMALL_BODY)).decoded)

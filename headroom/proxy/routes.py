@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from headroom.ccr import retrieve
 from headroom.errors import HeadroomError, InvalidRequest, StoreUnavailable
+from headroom.proxy import openapi
 from headroom.proxy.admission import is_admin, known
 from headroom.proxy.body import json_object, read_body
 from headroom.proxy.compress_route import compress_body
@@ -48,7 +49,7 @@ def own_routes(services: Services) -> APIRouter:
 def _caller_routes(router: APIRouter, services: Services) -> None:
     settings, admission = services.settings, services.admission
 
-    @router.post("/v1/compress", summary="Compress messages without sending them")
+    @router.post("/v1/compress", summary="Compress messages without sending them", openapi_extra=openapi.COMPRESS)
     async def compress(request: Request) -> Response:
         caller = known(await admission.enter(request.headers, request.url.path))
         body = await read_body(request.headers, request.receive, 1_000_000 * settings.max_body_mb)
@@ -66,7 +67,7 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
         services.retrievals.note(caller.scope, original, query or "", reply.get("count", original.items))
         return _json(reply)
 
-    @router.post("/v1/retrieve", summary="Read back an original, or search in it")
+    @router.post("/v1/retrieve", summary="Read back an original, or search in it", openapi_extra=openapi.RETRIEVE)
     async def retrieve_post(request: Request) -> Response:
         body = await read_body(request.headers, request.receive, _SMALL_BODY)
         wanted = json_object(body.decoded)

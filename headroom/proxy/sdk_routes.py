@@ -22,6 +22,7 @@ from fastapi import APIRouter, Request
 from headroom.ccr import tool
 from headroom.errors import Expired, InvalidRequest, NotFound
 from headroom.learning import Learned
+from headroom.proxy import openapi
 from headroom.proxy.admission import admit_operator, known
 from headroom.proxy.body import json_object, read_body
 from headroom.proxy.learning_routes import pattern, summary
@@ -47,7 +48,11 @@ def sdk_routes(router: APIRouter, services: Services) -> None:
 
 
 def _tool_call(router: APIRouter, services: Services) -> None:
-    @router.post("/v1/retrieve/tool_call", summary="Answer a model's call of headroom_retrieve, for a program that has the model's answer")
+    @router.post(
+        "/v1/retrieve/tool_call",
+        summary="Answer a model's call of headroom_retrieve, for a program that has the model's answer",
+        openapi_extra=openapi.TOOL_CALL,
+    )
     async def tool_call(request: Request) -> dict[str, Any]:
         caller = known(await services.admission.identify(request.headers))
         asked = json_object((await read_body(request.headers, request.receive, _SMALL_BODY)).decoded)
@@ -118,7 +123,7 @@ def _telemetry(router: APIRouter, services: Services) -> None:
     async def export(request: Request) -> dict[str, Any]:
         return {"version": 1, "patterns": (await _learned(request, services)).patterns}
 
-    @router.post("/v1/telemetry/import", summary="Add counts that were exported, to the caller's own")
+    @router.post("/v1/telemetry/import", summary="Add counts that were exported, to the caller's own", openapi_extra=openapi.IMPORT)
     async def add(request: Request) -> dict[str, Any]:
         caller = known(await services.admission.identify(request.headers))
         given = json_object((await read_body(request.headers, request.receive, _SMALL_BODY)).decoded)

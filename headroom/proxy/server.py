@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from headroom.backends.base import described
 from headroom.dialects import DIALECTS
@@ -35,7 +36,6 @@ from headroom.proxy.telemetry import Telemetry
 from headroom.proxy.upgrade import RefuseUpgrade
 from headroom.settings import Settings, export, load
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SWITCH_S = 0.001  # the event loop waits no longer than this for a thread that reads a large body
 _KEEP_ALIVE_S = 90  # longer than clients and load balancers keep a connection that is idle, so that they close it and not we
 
@@ -83,7 +83,7 @@ def create_app(services: Services) -> FastAPI:
     own = own_routes(services)
     app.include_router(own)
     for path in {route.path for route in own.routes if isinstance(route, Route) and route.path != "/"}:
-        app.router.routes.append(Route(path, _wrong_method, methods=_METHODS))
+        app.router.routes.append(Route(path, _WrongMethod()))
     for path, dialect in DIALECTS.items():
         app.router.routes.append(Route(path, ProviderRoute(dialect, services), methods=["POST"]))
     app.router.routes.extend(doors(services))
@@ -91,9 +91,12 @@ def create_app(services: Services) -> FastAPI:
     return app
 
 
-async def _wrong_method(request: Request) -> Response:
+class _WrongMethod:
     """Our own paths never reach a provider, whatever the method."""
-    return JSONResponse({"error": {"type": "invalid_request", "message": f"{request.url.path} does not take {request.method}."}}, 405)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"{scope['path']} does not take {scope['method']}."
+        await JSONResponse({"error": {"type": "invalid_request", "message": message}}, 405)(scope, receive, send)
 
 
 async def _on_error(_: Request, failure: Exception) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from headroom.proxy import openapi
 from headroom.proxy.admission import admit_operator
 from headroom.proxy.learning_routes import summary
 from headroom.proxy.sdk_routes import declared
@@ -23,7 +24,7 @@ def stats_routes(router: APIRouter, services: Services) -> None:
     settings = services.settings
     retention = {"outcomes_days": settings.stats.retention_days, "rollups": "unlimited"}
 
-    @router.get("/stats", summary="What was saved; ?team=&user=&model=&provider=&client=&from=&to= for a part of it")
+    @router.get("/stats", summary="What was saved, in all or of a part", openapi_extra=openapi.STATS)
     async def stats(request: Request) -> Response:
         admit_operator(request.headers, settings)
         query = report.query_of(request.query_params)
@@ -53,7 +54,7 @@ def stats_routes(router: APIRouter, services: Services) -> None:
         body["ledger"] = {"dropped_outcomes": services.recorder.dropped}
         return _json(declared(body, learned))
 
-    @router.get("/stats-history", summary="What was saved over time, as JSON or CSV")
+    @router.get("/stats-history", summary="What was saved over time, as JSON or CSV", openapi_extra=openapi.HISTORY)
     async def history(request: Request) -> Response:
         admit_operator(request.headers, settings)
         parameters = request.query_params

@@ -203,3 +203,13 @@ def test_history_as_json_and_csv(provider: Provider, tmp_path: Path) -> None:
     assert (part["requests"]["total"], none["requests"]["total"]) == (1, 0)
     assert refused == [422, 422]
     assert (wrong.status_code, wrong.json()["error"]["type"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PATCH", "QUERY"])
+def test_our_own_paths_never_reach_a_provider_whatever_the_method(proxy: str, provider: Provider, method: str) -> None:
+    own = HTTP.get(f"{proxy}/openapi.json").json()["paths"]
+    for path in own:
+        answer = HTTP.request(method, proxy + path.replace("{", "").replace("}", ""))
+        assert (answer.status_code, answer.json()["error"]["type"]) == (405, "invalid_request"), path
+    assert len(own) > 20
+    assert provider.requests == []

@@ -66,9 +66,10 @@ class Deployed:
         model: str = "",
         llmlingua: bool = False,
         semantic: dict[str, Any] | None = None,
+        store: str = "",
     ) -> None:
         """Deploy with these options, unless that is what runs; with a Scorer when there is a `model`, and `semantic` a SemanticCache."""
-        args = self._described(deadline_ms, tier, ingress, model, llmlingua=llmlingua, semantic=semantic)
+        args = self._described(deadline_ms, tier, ingress, model, store, llmlingua, semantic)
         if args != self._args:
             self._run(args)
 
