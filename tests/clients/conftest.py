@@ -16,7 +16,7 @@ collect_ignore_glob = [] if INSTALLED else ["test_agents.py", "test_typescript.p
 
 @pytest.fixture(scope="session")
 def _proxy(_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded(settings_for(_provider, tmp_path_factory.mktemp("home"), compression={"deadline_ms": 60_000})) as url:
+    with embedded(settings_for(_provider, tmp_path_factory.mktemp("home"))) as url:
         yield url
 
 

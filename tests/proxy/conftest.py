@@ -12,7 +12,7 @@ from tests.proxy.faces import embedded, serving, settings_for
 
 @pytest.fixture(scope="session")
 def _proxy(_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded(settings_for(_provider, tmp_path_factory.mktemp("home"), compression={"deadline_ms": 60_000})) as url:
+    with embedded(settings_for(_provider, tmp_path_factory.mktemp("home"))) as url:
         yield url
 
 

@@ -37,8 +37,12 @@ HTTP = httpx.Client(timeout=WAIT_S, event_hooks={"response": [note]})  # one for
 
 
 def settings_for(provider: Provider | str, home: Path, **more: Any) -> Settings:
-    """Settings whose providers are the stand-in (or a URL), with a home of their own; nothing is limited unless `more` says so."""
+    """Settings whose providers are the stand-in (or a URL), with a home of their own.
+
+    Nothing is limited and compression has time enough on a busy machine, unless `more` says so.
+    """
     url = provider if isinstance(provider, str) else provider.url
+    more["compression"] = {"deadline_ms": 60_000} | more.get("compression", {})
     limits = {"rate_limit": False}
     return Settings.model_validate({"home": home, "upstream": {"anthropic_api_url": url, "openai_api_url": url}, "limits": limits, **more})
 

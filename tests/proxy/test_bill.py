@@ -26,7 +26,7 @@ from tests.scripted import Say, Use
 def test_the_ledger_is_the_invoice(tmp_path: Path) -> None:
     """Of everything that happens, several at a time. The bound is wider than for many requests: what nobody billed is estimated."""
     invoice = Invoice()
-    with running(invoice) as provider, serving(settings_for(provider, tmp_path, compression={"deadline_ms": 60_000})) as url:
+    with running(invoice) as provider, serving(settings_for(provider, tmp_path)) as url:
         sent = mixed(url, 90)
         stats = stats_of(url, 90)
     cost = stats["summary"]["cost"]
@@ -45,7 +45,7 @@ def test_what_was_billed_is_the_invoice_to_the_nanodollar(tmp_path: Path) -> Non
     """Where every answer told its usage."""
     invoice = Invoice()
     told = [kind for kind in KINDS if kind not in ("leaves", "silent")]
-    with running(invoice) as provider, serving(settings_for(provider, tmp_path, compression={"deadline_ms": 60_000})) as url:
+    with running(invoice) as provider, serving(settings_for(provider, tmp_path)) as url:
         sent = mixed(url, 60, only=told)
         cost = stats_of(url, sent.kinds.total())["summary"]["cost"]
     assert cost["estimated_requests"] == 0
@@ -58,7 +58,7 @@ def test_what_is_read_back_is_charged_to_what_cut_it(provider: Provider, tmp_pat
     read = [Use(f"r{n}", TOOL_NAME, json.dumps({"hash": content_hash(data), "query": "node-3"})) for n in range(2)]
     claude = CLIENTS[0]
     provider.script(claude.api.script(Say("Look. "), *read), claude.api.script(Say("Found it."), id="second"))
-    with serving(settings_for(provider, tmp_path, compression={"ccr_tokens": 0, "deadline_ms": 60_000})) as url:
+    with serving(settings_for(provider, tmp_path, compression={"ccr_tokens": 0})) as url:
         body = asking(claude.opening(data)) | {"model": "claude-sonnet-4-5", "tools": [{"name": "list_nodes", "input_schema": {}}]}
         HTTP.post(f"{url}/v1/messages", json=body).raise_for_status()
         stats = stats_of(url, 1)
@@ -72,7 +72,7 @@ def test_what_is_read_back_is_charged_to_what_cut_it(provider: Provider, tmp_pat
 
 def test_what_new_texts_waste_is_counted_once(provider: Provider, tmp_path: Path) -> None:
     messages = anthropic_turns(2, 60)
-    with serving(settings_for(provider, tmp_path, compression={"deadline_ms": 60_000})) as url:
+    with serving(settings_for(provider, tmp_path)) as url:
         for end in (1, 1, 3, 3, 7):
             more = {"system": "Today is 2026-03-01T12:00:00Z. Be brief."}
             HTTP.post(f"{url}/v1/messages", json=asking(messages[:end]) | more).raise_for_status()
@@ -85,7 +85,7 @@ def test_what_new_texts_waste_is_counted_once(provider: Provider, tmp_path: Path
 
 def test_conversations_held_out_go_as_they_came_in_every_turn(provider: Provider, tmp_path: Path) -> None:
     """About half of forty conversations; the others are compressed in each request that has something to compress."""
-    settings = settings_for(provider, tmp_path, compression={"deadline_ms": 60_000}, stats={"holdout": 0.5})
+    settings = settings_for(provider, tmp_path, stats={"holdout": 0.5})
     forwarded: dict[int, list[bool]] = {}
     with serving(settings) as url:
         for length, number in itertools.product((1, 3, 7), range(40)):

@@ -31,7 +31,7 @@ WINDOW = 12_000
 
 def small(provider: Provider, home: Path, **more: Any) -> Settings:
     """A proxy for models that take WINDOW tokens."""
-    return settings_for(provider, home, context={"windows": f"*={WINDOW}", **more}, compression={"deadline_ms": 60_000})
+    return settings_for(provider, home, context={"windows": f"*={WINDOW}", **more})
 
 
 def requests(messages: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -68,7 +68,7 @@ def test_every_turn_fits_and_the_prefix_moves_only_at_a_cut(provider: Provider, 
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 def test_a_conversation_that_fits_is_what_compression_made_of_it(provider: Provider, tmp_path: Path, dialect: str) -> None:
     with (
-        serving(settings_for(provider, tmp_path / "a", compression={"deadline_ms": 60_000})) as large,
+        serving(settings_for(provider, tmp_path / "a")) as large,
         serving(small(provider, tmp_path / "b")) as url,
     ):
         for messages in requests(TALKS[dialect](3)):
@@ -179,7 +179,7 @@ def test_what_is_protected_does_not_fit(provider: Provider, tmp_path: Path, dial
 
 
 def test_a_model_nobody_knows(provider: Provider, tmp_path: Path) -> None:
-    settings = settings_for(provider, tmp_path, context={"default_window": WINDOW}, compression={"deadline_ms": 60_000})
+    settings = settings_for(provider, tmp_path, context={"default_window": WINDOW})
     with serving(settings) as url:
         assert skip(url, provider, "openai", openai_turns(2)) == ""
     with serving(settings) as url:

@@ -41,7 +41,7 @@ def settings(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     file.write_text(jwks("one"))
     access = {"jwt_keys": str(file), "jwt_issuer": GOOD["iss"], "jwt_audience": "headroom"}
     limits = {"teams": {"small": {"rpm": 1}}}
-    return settings_for(provider, tmp_path / "home", access=access, limits=limits, compression={"deadline_ms": 60_000})
+    return settings_for(provider, tmp_path / "home", access=access, limits=limits)
 
 
 def test_a_token_says_who_and_never_reaches_the_provider(provider: Provider, settings: Settings) -> None:

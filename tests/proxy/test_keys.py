@@ -57,9 +57,7 @@ def settings(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-upstream-anthropic")
     monkeypatch.setenv("TEAM_OPENAI", "sk-upstream-openai")
     access = {"callers": "keys", "admin_key": "admin-secret"}
-    return settings_for(
-        provider, tmp_path / "home", access=access, log_file=tmp_path / "requests.jsonl", compression={"deadline_ms": 60_000}
-    )
+    return settings_for(provider, tmp_path / "home", access=access, log_file=tmp_path / "requests.jsonl")
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def until_retrievals(url: str, count: int) -> dict[str, Any]:
 
 
 def test_rows_that_models_ask_for_again_stay_and_a_running_conversation_does_not_change(provider: Provider, tmp_path: Path) -> None:
-    settings = settings_for(provider, tmp_path, compression={"deadline_ms": 60_000})
+    settings = settings_for(provider, tmp_path)
     with embedded(settings) as url:
         running = [forwarded(url, provider, 1), forwarded(url, provider, 1, 2)]
         assert not shows_the_middle(running[0], 1)

@@ -38,7 +38,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(provider: Provider, tmp_path: Path, file: Path) -> Settings:
-    return settings_for(provider, tmp_path / "home", policies=file, compression={"deadline_ms": 60_000})
+    return settings_for(provider, tmp_path / "home", policies=file)
 
 
 @pytest.fixture

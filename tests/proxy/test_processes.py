@@ -40,7 +40,7 @@ def ask(url: str, turns: int, **headers: str) -> dict[str, str]:
 
 def test_a_killed_worker_costs_at_most_one_saving(provider: Provider, tmp_path: Path) -> None:
     before = children()
-    with embedded(settings_for(provider, tmp_path, compression={"deadline_ms": 60_000})) as url:
+    with embedded(settings_for(provider, tmp_path)) as url:
         (worker,) = children() - before
         os.kill(worker, signal.SIGKILL)
         headers = ask(url, 1)
@@ -57,7 +57,7 @@ def test_a_deadline_sends_the_original_now_and_later(provider: Provider, tmp_pat
             answer = HTTP.post(f"{url}/v1/messages", content=first)
             assert answer.headers["x-headroom-skip-reason"] == "compressor_deadline"
             assert provider.requests[-1].body == first
-    with embedded(settings_for(provider, tmp_path, compression={"deadline_ms": 60_000})) as url:
+    with embedded(settings_for(provider, tmp_path)) as url:
         ask(url, 2)
         assert provider.requests[-1].json["messages"][2] == anthropic_turns(1)[2]
         assert list(marker.hashes(provider.requests[-1].body.decode()))

@@ -45,7 +45,7 @@ def test_redis_killed_and_restarted_under_load_fails_no_request(provider: Provid
     """Also those that find it gone; what was acknowledged before is redeemed after."""
     bodies = [json.dumps(asking(anthropic_turns(1, 120 + number))).encode() for number in range(24)]
     served = threading.Semaphore(0)
-    settings = settings_for(provider, tmp_path / "home", store={"url": own.url}, compression={"deadline_ms": 60_000})
+    settings = settings_for(provider, tmp_path / "home", store={"url": own.url})
     with serving(settings) as url, httpx.Client(timeout=WAIT_S) as client:
 
         def send(body: bytes) -> int:
