@@ -9,7 +9,9 @@ builds anew and saves for so long; a fault ends the process, a wrong answer is c
 from __future__ import annotations
 
 import argparse
+import ctypes
 import faulthandler
+import gc
 import itertools
 import random
 import tempfile
@@ -22,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.cache_questions import SAME, TASKS
+from benchmarks.cache_questions import HALVES, WORDS
 from headroom.cache import snapshot
 from headroom.cache.semantic import Bounds, Entry, Query, SemanticIndex
 from headroom.model import ModelSpec
@@ -39,10 +41,10 @@ Rows = NDArray[np.float32]
 def questions(count: int) -> list[str]:
     """Different ones, in many words."""
     draw, made = random.Random(3), dict[str, None]()
-    templates = [template for half in SAME["task"] for template in half]
-    nouns = [row[2] for row in TASKS]
+    templates = [template for half in HALVES for template in WORDS["same"]["task"][half]]
+    nouns = [row[2] for row in WORDS["tasks"]]
     while len(made) < count:
-        verb, gerund, thing = draw.choice(TASKS)
+        verb, gerund, thing = draw.choice(WORDS["tasks"])
         other = draw.choice(nouns)
         made[f"{draw.choice(templates).format(v=verb, g=gerund, o=thing)[:-1]} or {other} in {draw.randrange(1990, 2030)}?"] = None
     return list(made)
@@ -65,7 +67,9 @@ def entry(number: int, row: Rows) -> Entry:
 
 
 def resident() -> int:
-    """Bytes of memory of this process."""
+    """Bytes of memory of this process, without what was freed and not given back."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     pages = Path("/proc/self/statm").read_text().split()[1]
     return 4096 * int(pages)
 
