@@ -15,8 +15,8 @@ from headroom.ccr.marker import TOOL_NAME
 from headroom.model import content_hash
 from tests.backends.clouds import Azure, Bedrock, Cloud, OpenRouter, VertexAI
 from tests.provider import WAIT_S, Provider, Script
+from tests.proxy.clients import ANTHROPIC_HTTP, OPENAI_HTTP, Gpt
 from tests.proxy.clients import Claude as Talk
-from tests.proxy.clients import Gpt
 from tests.proxy.faces import HTTP, rows, serving, settings_for
 from tests.scripted import INPUT, OUTPUT, Say, Think, Use
 
@@ -27,12 +27,12 @@ TALK, GPT = Talk(), Gpt()
 
 
 def bedrock(url: str) -> Any:
-    keys = {"aws_access_key": "CLIENTKEY", "aws_secret_key": "client-secret", "aws_region": "eu-west-1"}
+    keys = {"aws_access_key": "CLIENTKEY", "aws_secret_key": "client-secret", "aws_region": "eu-west-1", "http_client": ANTHROPIC_HTTP}
     return anthropic.AnthropicBedrock(base_url=url, max_retries=0, timeout=WAIT_S, **keys)  # type: ignore[arg-type]
 
 
 def vertex(url: str) -> Any:
-    place = {"project_id": "theirs", "region": "europe-west1", "access_token": "client-token"}
+    place = {"project_id": "theirs", "region": "europe-west1", "access_token": "client-token", "http_client": ANTHROPIC_HTTP}
     return anthropic.AnthropicVertex(base_url=f"{url}/v1", max_retries=0, timeout=WAIT_S, **place)  # type: ignore[arg-type]
 
 
@@ -94,7 +94,13 @@ def test_counting(gateway: str, cloud: Cloud, provider: Provider) -> None:
 @pytest.mark.parametrize("deployment", [None, "gpt-5"])
 def test_azure(gateway: str, cloud: Cloud, provider: Provider, stream: bool, deployment: str | None) -> None:
     client = openai.AzureOpenAI(
-        azure_endpoint=gateway, azure_deployment=deployment, api_version="2024-10-21", api_key="client-key", max_retries=0, timeout=WAIT_S
+        azure_endpoint=gateway,
+        azure_deployment=deployment,
+        api_version="2024-10-21",
+        api_key="client-key",
+        max_retries=0,
+        timeout=WAIT_S,
+        http_client=OPENAI_HTTP,
     )
     provider.script(GPT.api.script(Say("Two."), Use("c1", "look", '{"page": 2}'), stream=stream))
     body: Any = {"model": "gpt-5", "messages": GPT.opening(DATA), "tools": GPT.tools}

@@ -16,7 +16,7 @@ from tests.scripted import Anthropic, Chat, Responses
 
 ON = {"x-headroom-ccr": "on"}
 # One connection pool for all: reading the certificates costs more than most requests.
-_ANTHROPIC, _OPENAI = anthropic.DefaultHttpxClient(), openai.DefaultHttpxClient()
+ANTHROPIC_HTTP, OPENAI_HTTP = anthropic.DefaultHttpxClient(), openai.DefaultHttpxClient()
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Claude:
         return [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": f"result of {id}"} for id in ids]}]
 
     def ask(self, url: str, messages: Sequence[Any], stream: bool, headers: Mapping[str, str] = ON, key: str = "k", **more: Any) -> Answer:
-        client = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=WAIT_S, http_client=_ANTHROPIC)
+        client = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=WAIT_S, http_client=ANTHROPIC_HTTP)
         request: Any = {"model": "m", "max_tokens": 64, "messages": messages, "tools": self.tools, "extra_headers": headers} | more
         if stream:
             with client.messages.stream(**request) as events:
@@ -119,7 +119,7 @@ class Gpt:
         return [{"role": "tool", "tool_call_id": id, "content": f"result of {id}"} for id in ids]
 
     def ask(self, url: str, messages: Sequence[Any], stream: bool, headers: Mapping[str, str] = ON, key: str = "k", **more: Any) -> Answer:
-        client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=WAIT_S, http_client=_OPENAI)
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=WAIT_S, http_client=OPENAI_HTTP)
         request: Any = {"model": "m", "messages": messages, "tools": self.tools, "extra_headers": headers} | more
         if stream:
             with client.chat.completions.stream(**request, stream_options={"include_usage": True}) as events:
@@ -184,7 +184,7 @@ class Codex:
         return [{"type": "function_call_output", "call_id": id, "output": f"result of {id}"} for id in ids]
 
     def ask(self, url: str, messages: Sequence[Any], stream: bool, headers: Mapping[str, str] = ON, key: str = "k", **more: Any) -> Answer:
-        client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=WAIT_S, http_client=_OPENAI)
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=WAIT_S, http_client=OPENAI_HTTP)
         request: Any = {"model": "m", "input": messages, "tools": self.tools, "store": False, "extra_headers": headers} | more
         if stream:
             numbers: list[int] = []
