@@ -29,9 +29,8 @@ from typing import Any
 from headroom.capacity.simulation import Replay, percentile, replayed
 from headroom.capacity.tiers import COMPRESSOR
 
-REPORT_S = 2.0
 SCALING = dataclasses.replace(
-    COMPRESSOR, max_replicas=4, upscale_delay_s=5, downscale_delay_s=120, look_back_period_s=20, report_s=REPORT_S, max_queued_requests=-1
+    COMPRESSOR, max_replicas=4, upscale_delay_s=5, downscale_delay_s=120, look_back_period_s=20, max_queued_requests=-1
 )
 WORK_S = 0.25
 PHASES = ((15, 1.0), (120, 9.0), (90, 1.0))  # seconds, requests a second
@@ -233,7 +232,7 @@ def main() -> None:
     arguments = parser.parse_args()
     from tests.serve.conftest import ENVIRONMENT
 
-    os.environ.update(ENVIRONMENT, RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S=str(REPORT_S))
+    os.environ.update(ENVIRONMENT)
     with tempfile.TemporaryDirectory() as home:
         os.environ["HEADROOM_HOME"] = home
         from tests.serve.deployed import cluster  # Ray reads the environment when it is imported

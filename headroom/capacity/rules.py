@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 CONTROL_LOOP_S = 0.1  # the controller's
-_RECORDS = 0.2  # of the time between two reports, that lies between two records
+_RECORDS = 0.2  # of the window, that lies between two records, unless reports are more frequent
 _CLOSE_S = 1e-6
 
 
@@ -19,7 +19,7 @@ _CLOSE_S = 1e-6
 class Scaling:
     """A deployment's `autoscaling_config` and limits, by Serve's names. `lanes` are the requests of a replica that make progress at once.
 
-    `report_s` is how often handles report (RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S).
+    Handles report every `metrics_interval_s`, which Serve calls deprecated and goes by all the same.
     """
 
     min_replicas: int = 1
@@ -31,7 +31,7 @@ class Scaling:
     look_back_period_s: float = 30.0
     upscaling_factor: float = 1.0
     downscaling_factor: float = 1.0
-    report_s: float = 2.0
+    metrics_interval_s: float = 10.0
     max_ongoing_requests: int = 5
     max_queued_requests: int = -1
     lanes: int = 1
@@ -80,21 +80,24 @@ class Seen:
     """What the controller knows of a gauge: the records that were reported, and their mean over the window."""
 
     def __init__(self, scaling: Scaling) -> None:
-        self.every_s = _RECORDS * scaling.report_s
-        self._window_s, self._report_s = scaling.look_back_period_s, scaling.report_s
+        self.every_s = min(_RECORDS * scaling.look_back_period_s, scaling.metrics_interval_s)
+        self._window_s, self._report_s = scaling.look_back_period_s, scaling.metrics_interval_s
         self._recorded: deque[tuple[float, float]] = deque()
         self._reported: list[tuple[float, float]] = []
         self._next = 0.0
 
-    def record(self, now: float, value: float) -> None:
+    def record(self, now: float, value: float, *, opens: bool = False) -> None:
+        """With a replica that had no record before the window opens anew: what was before it had no part of it."""
+        if opens:
+            self._recorded.clear()
         self._recorded.append((now, value))
-        while self._recorded[0][0] < now - self._window_s:
-            self._recorded.popleft()
-        if now + _CLOSE_S >= self._next:
-            self._reported, self._next = list(self._recorded), now + self._report_s
 
     def mean(self, now: float) -> float:
-        """Each record counts until the next one, the last one until now; 0 of nothing."""
+        """Of what was reported so far: each record counts until the next one, the last one until now; 0 of nothing."""
+        if now + _CLOSE_S >= self._next:
+            while self._recorded and self._recorded[0][0] < now - self._window_s:
+                self._recorded.popleft()
+            self._reported, self._next = list(self._recorded), now + self._report_s
         if not self._reported:
             return 0.0
         ends = [at for at, _ in self._reported[1:]] + [max(now, self._reported[-1][0] + 1e-3)]

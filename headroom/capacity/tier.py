@@ -138,12 +138,12 @@ class Tier:
 
     def _scaled(self) -> Steps:
         """The controller."""
-        policy, seen, recorded = Policy(self.scaling), Seen(self.scaling), -math.inf
+        policy, seen, recorded, made = Policy(self.scaling), Seen(self.scaling), -math.inf, self._made
         while True:
             now = self._env.now
             if now - recorded >= seen.every_s - 1e-9:
-                seen.record(now, self.load)
-                recorded = now
+                seen.record(now, self.load, opens=self._made > made)
+                recorded, made = now, self._made
             if self.scaling.max_replicas > self.scaling.min_replicas:
                 self.target = policy.decide(now, seen.mean(now), len(self.replicas), self.target)
             for _ in range(self.target - len(self.replicas) - self._starting):

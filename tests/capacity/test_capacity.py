@@ -107,19 +107,26 @@ def test_the_policy_decides_as_serve_does(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_controller_sees_the_mean_of_what_was_reported() -> None:
-    seen = Seen(Scaling(report_s=2.0, look_back_period_s=10.0))
-    assert seen.every_s == pytest.approx(0.4)
+    seen = Seen(Scaling(metrics_interval_s=2.0, look_back_period_s=10.0))
+    assert seen.every_s == pytest.approx(2.0)
+    assert seen.mean(0.0) == 0.0
     seen.record(0.0, 10.0)
-    seen.record(1.0, 20.0)
-    assert seen.mean(1.0) == pytest.approx(10.0), "the second record is not reported yet"
-    seen.record(2.0, 40.0)
-    assert seen.mean(4.0) == pytest.approx((10 * 1 + 20 * 1 + 40 * 2) / 4)
+    assert seen.mean(1.9) == 0.0, "not reported yet"
+    assert seen.mean(2.0) == pytest.approx(10.0)
+    seen.record(2.5, 40.0)
+    assert seen.mean(3.0) == pytest.approx(10.0)
+    assert seen.mean(4.5) == pytest.approx((10 * 2.5 + 40 * 2) / 4.5)
     seen.record(14.0, 0.0)
     assert seen.mean(15.0) == pytest.approx(0.0), "what is older than the window is forgotten"
+    seen.record(16.0, 8.0)
+    seen.record(18.0, 5.0, opens=True)
+    assert seen.mean(19.0) == pytest.approx(5.0), "a new replica opens the window anew"
 
 
 def test_replicas_follow_the_load_after_the_delays() -> None:
-    scaling = Scaling(max_replicas=6, upscale_delay_s=5, downscale_delay_s=20, look_back_period_s=5, max_ongoing_requests=4)
+    scaling = Scaling(
+        max_replicas=6, metrics_interval_s=2, upscale_delay_s=5, downscale_delay_s=20, look_back_period_s=5, max_ongoing_requests=4
+    )
     busy = [(30 + at, 0.1) for at, _ in poisson(25.0, 1500, 0.1, fixed=True)]
     found = replayed(scaling, busy, start_s=3, until_s=180)
     counts = dict(found.replicas)
