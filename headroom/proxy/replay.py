@@ -14,6 +14,7 @@ from headroom.errors import StoreUnavailable
 from headroom.model import Compressed, Original, Segment
 from headroom.store.threaded import ThreadedStore
 
+_MOST_UNSAVED = 20_000
 _PAUSE_S = 5.0  # the store is left alone after it failed, so that no request waits for it twice
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Replay:
         self._bytes = 0
         self._known: OrderedDict[str, Compressed] = OrderedDict()
         self._renewed: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._unsaved: dict[str, Compressed] = {}  # pinned while the store was down
         self._down_until = 0.0
 
     @property
@@ -55,6 +57,7 @@ class Replay:
         if self.is_down:
             return found
         try:
+            await self._save()
             if missing:
                 found.update(await self._store.get_results(missing))
             await self._renew(scope, [(segments[key], result) for key, result in found.items() if key in segments])
@@ -82,7 +85,20 @@ class Replay:
             except StoreUnavailable as failure:
                 self.failed(failure)
         self.remember(results)
+        if len(self._unsaved) < _MOST_UNSAVED:
+            self._unsaved |= results
         return results
+
+    async def _save(self) -> None:
+        """Tell the others what was pinned while the store was down. Raises StoreUnavailable."""
+        if not self._unsaved:
+            return
+        unsaved, self._unsaved = self._unsaved, {}
+        try:
+            await self._store.put_results(unsaved)
+        except StoreUnavailable:
+            self._unsaved = unsaved | self._unsaved
+            raise
 
     async def first(self, results: Mapping[str, Compressed]) -> dict[str, Compressed]:
         """What stands for these keys, ours where nothing stood before. Raises StoreUnavailable."""

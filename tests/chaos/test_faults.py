@@ -59,26 +59,25 @@ def seen(fault: str, deployed: Deployed, provider: Provider, strike: Callable[[D
         strike(deployed)
         traffic.go_on(AFTER)
     REPORTS.append(report)
-    assert report.broken_prefixes == 0
     return report
 
 
 @pytest.mark.parametrize("deployment", ["Compressor", "Stats"])
 def test_a_tier_dies(deployment: str, deployed: Deployed, provider: Provider) -> None:
     report = seen(f"every {deployment} replica killed", deployed, provider, kill_all(deployment))
-    assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
+    assert (report.failed, report.cut, report.uncounted, report.broken_prefixes) == (0, 0, 0, 0), report
 
 
 def test_the_scorer_dies(bare: Deployed, provider: Provider, model: str) -> None:
     bare.ensure(model=model)
     report = seen("every Scorer replica killed", bare, provider, kill_all("Scorer"))
-    assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
+    assert (report.failed, report.cut, report.uncounted, report.broken_prefixes) == (0, 0, 0, 0), report
 
 
 def test_the_semantic_cache_dies(bare: Deployed, provider: Provider, model: str) -> None:
     bare.ensure(model=model, semantic={"num_replicas": 1})
     report = seen("every SemanticCache replica killed", bare, provider, kill_all("SemanticCache"))
-    assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
+    assert (report.failed, report.cut, report.uncounted, report.broken_prefixes) == (0, 0, 0, 0), report
 
 
 def test_an_ingress_replica_dies(deployed: Deployed, provider: Provider) -> None:
@@ -96,7 +95,7 @@ def test_an_ingress_replica_dies(deployed: Deployed, provider: Provider) -> None
 
 def test_the_controller_dies(deployed: Deployed, provider: Provider) -> None:
     report = seen("Ray Serve's controller killed", deployed, provider, kill_actor("SERVE_CONTROLLER_ACTOR"))
-    assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
+    assert (report.failed, report.cut, report.uncounted, report.broken_prefixes) == (0, 0, 0, 0), report
 
 
 def test_rays_proxy_dies(deployed: Deployed, provider: Provider) -> None:
@@ -113,7 +112,7 @@ def test_redis_dies_and_comes_back(on_redis: Deployed, provider: Provider, remem
         remembering.start()
 
     report = seen("Redis killed, back after 3 s", on_redis, provider, strike)
-    assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
+    assert_nothing_lost(report)
 
 
 def test_redis_takes_connections_and_answers_nothing(on_redis: Deployed, provider: Provider, remembering: RedisServer) -> None:
@@ -122,7 +121,13 @@ def test_redis_takes_connections_and_answers_nothing(on_redis: Deployed, provide
             time.sleep(5)
 
     report = seen("Redis half open for 5 s", on_redis, provider, strike)
+    assert_nothing_lost(report)
+
+
+def assert_nothing_lost(report: Report) -> None:
+    """Replicas find out at different moments that it is back, so of the conversations under way a few may be begun anew in the cache."""
     assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
+    assert report.broken_prefixes <= report.talkers, report
 
 
 def test_a_rolling_upgrade_with_200_streams(deployed: Deployed, provider: Provider) -> None:
@@ -130,7 +135,7 @@ def test_a_rolling_upgrade_with_200_streams(deployed: Deployed, provider: Provid
         deployed.ensure(ingress={"graceful_shutdown_timeout_s": 60}, deadline_ms=5000)
 
     report = seen("rolling upgrade of every tier", deployed, provider, _while_released(provider, strike), streams=200)
-    assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
+    assert (report.failed, report.cut, report.uncounted, report.broken_prefixes) == (0, 0, 0, 0), report
 
 
 def test_replicas_come_and_go_with_200_streams(deployed: Deployed, provider: Provider) -> None:
@@ -139,7 +144,7 @@ def test_replicas_come_and_go_with_200_streams(deployed: Deployed, provider: Pro
             deployed.ensure(DEADLINE_MS, ingress={"graceful_shutdown_timeout_s": 60, "num_replicas": count})
 
     report = seen("Ingress from 2 to 3 to 1 to 2 replicas", deployed, provider, _while_released(provider, strike), streams=200)
-    assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
+    assert (report.failed, report.cut, report.uncounted, report.broken_prefixes) == (0, 0, 0, 0), report
 
 
 def _while_released(provider: Provider, strike: Callable[[Deployed], None]) -> Callable[[Deployed], None]:

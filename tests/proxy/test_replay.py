@@ -91,3 +91,17 @@ def test_a_pin_gives_way_to_what_stood_before(tmp_path: Path) -> None:
         assert await replay.lookup("s", ["key", "new", "newer"], SEGMENTS) == {"key": KEPT, "new": late, "newer": late}
 
     with_store(tmp_path, work)
+
+
+def test_what_was_pinned_while_the_store_was_down_is_told_when_it_is_back(tmp_path: Path) -> None:
+    async def work(store: SqliteStore, threaded: ThreadedStore, clock: Clock) -> None:
+        late = Compressed(None, reason="compressor_deadline")
+        replay, other = Replay(threaded), Replay(threaded)
+        replay.failed("it is away")
+        assert await replay.pin(["key"], late) == {"key": late}
+        assert await other.lookup("s", ["key"], SEGMENTS) == {}
+        replay._down_until = 0.0
+        await replay.lookup("s", ["another"], SEGMENTS)
+        assert await other.lookup("s", ["key"], SEGMENTS) == {"key": late}
+
+    with_store(tmp_path, work)
