@@ -23,8 +23,6 @@ FAST = {
     "RAY_SERVE_LOG_TO_STDERR": "1",  # the line above would turn it off
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "1800",  # a stream outlives a change of replicas by this
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "3600",  # of silence
-    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",  # so that upscale_delay_s: 5 means five seconds
-    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
 }
 
 
