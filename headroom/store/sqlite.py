@@ -129,7 +129,7 @@ class SqliteStore:
     def get_results(self, keys: Sequence[str]) -> Mapping[str, Compressed]:
         """The known results among `keys`; a row written by another version of `Compressed` counts as unknown."""
         with self._file.read() as db:
-            known = self._known(db, keys)
+            known = self._readable(_rows(db, keys))
         self._renew_results((id, used) for id, used, _ in known.values())
         return {key: result for key, (_, _, result) in known.items()}
 
@@ -138,10 +138,11 @@ class SqliteStore:
         if not results:
             return {}
         with self._file.write() as db:
-            standing = {key: result for key, (_, _, result) in self._known(db, list(results)).items()}
-            for key in (key for key in results if key not in standing):
-                db.execute("DELETE FROM results WHERE key = ?", (key,))  # a row that cannot be read
-                self._put_result(db, key, *split_result(results[key]))
+            rows = _rows(db, list(results))
+            standing = {key: result for key, (_, _, result) in self._readable(rows).items()}
+            new = {key: split_result(result) for key, result in results.items() if key not in standing}
+            db.executemany("DELETE FROM results WHERE id = ?", [(rows[key][0],) for key in new if key in rows])
+            self._insert_results(db, new)
             self._sweep_results(db)
         return {key: standing.get(key, result) for key, result in results.items()}
 
@@ -159,9 +160,7 @@ class SqliteStore:
         with self._file.write() as db:
             rows = _rows(db, [_BYTES + key for key in values])
             standing = {key: self._vault.open(key, text or b"") for key, (_, _, _, text) in rows.items()}
-            for key, value in values.items():
-                if _BYTES + key not in standing:
-                    self._put_result(db, _BYTES + key, "", value)
+            self._insert_results(db, {_BYTES + key: ("", value) for key, value in values.items() if _BYTES + key not in standing})
             self._sweep_results(db)
         return {key: standing.get(_BYTES + key, value) for key, value in values.items()}
 
@@ -289,20 +288,21 @@ class SqliteStore:
         db.execute(forget, (now - TOMBSTONE_S, rows) if dead <= MAX_TOMBSTONES else (now + 1, rows))
         return gone
 
-    def _known(self, db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[int, float, Compressed]]:
+    def _readable(self, rows: Mapping[str, tuple[int, float, str, bytes | None]]) -> dict[str, tuple[int, float, Compressed]]:
         """key -> (row, last use, result) of the rows that can be read."""
         known = {}
-        for key, (id, used, small, text) in _rows(db, keys).items():
+        for key, (id, used, small, text) in rows.items():
             result = join_result(small, None if text is None else self._vault.open(key, text))
             if result is not None:
                 known[key] = (id, used, result)
         return known
 
-    def _put_result(self, db: sqlite3.Connection, key: str, small: str, text: bytes | None) -> None:
-        text = None if text is None else self._vault.shut(key, text)
-        size = len(key) + len(small) + len(text or b"")
-        row = (key, small, text, size, self._clock())
-        db.execute("INSERT INTO results (key, fields, text, bytes, used) VALUES (?, ?, ?, ?, ?)", row)
+    def _insert_results(self, db: sqlite3.Connection, new: Mapping[str, tuple[str, bytes | None]]) -> None:
+        """`new` gives fields and text by key."""
+        sealed = {key: None if text is None else self._vault.shut(key, text) for key, (_, text) in new.items()}
+        now = self._clock()
+        rows = [(key, small, sealed[key], len(key) + len(small) + len(sealed[key] or b""), now) for key, (small, _) in new.items()]
+        db.executemany("INSERT INTO results (key, fields, text, bytes, used) VALUES (?, ?, ?, ?, ?)", rows)
 
     def _renew_results(self, rows: Iterable[tuple[int, float]]) -> None:
         stale = [id for id, used in rows if self._stale(used)]
