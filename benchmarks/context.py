@@ -4,7 +4,8 @@ Of every conversation the requests are sent that an agent would have sent, one p
 provider that answers nothing. What must hold at every request: it fits the window with its answer, the provider's API would
 take it, every hash redeems exactly what it stands for, and it begins with what the request before became, except where a cut
 was made. Of the last request it is said how much of the conversation's `evidence` (strings of it that were asked for, or were needed
-next) is visible, for conversations of which something left, and how much of it stayed, what a question recalls not counted.
+next) is visible, for conversations of which something left, and how much of it stayed, what a question recalls not counted; and which share
+of the lines in which something failed, of the tool calls and of the different words of the conversation can still be read.
 
 A conversation whose system prompt, last question and last result do not fit by themselves is counted as such, not as one that fits.
 With the strategy "taught" something was learned of tools' outputs before each conversation, from the others.
@@ -52,6 +53,9 @@ HEADS = (
     "lost",
     "visible %",
     "stayed %",
+    "failures %",
+    "calls %",
+    "words %",
 )
 
 
@@ -76,7 +80,7 @@ async def run(arguments: argparse.Namespace) -> int:
                 name,
                 *map(str, tally.figures),
                 f"{mean(tally.visible, both):.1f} ({len(both)})",
-                f"{mean(tally.stayed, both):.1f}",
+                *(f"{mean(of, both):.1f}" for of in (tally.stayed, tally.failures_shown, tally.calls_shown, tally.words_shown)),
             )
             failures += [f"{window} {name}: {failure}" for failure in tally.failures if not failure.startswith("too_large")]
             if arguments.verbose:

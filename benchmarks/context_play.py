@@ -13,7 +13,7 @@ from rich.progress import track
 
 from benchmarks import corpus
 from benchmarks.context_proxy import Proxy, proxy
-from benchmarks.visible import Shown, tokens_of
+from benchmarks.visible import Shown, calls, failures, tokens_of, words
 from headroom.context.fit import TOO_MUCH_PROTECTED
 from headroom.proxy.embed import Embed
 from headroom.scoring.toin import Snapshot
@@ -41,6 +41,9 @@ class Tally:
     lost: int = 0
     visible: dict[str, float] = field(default_factory=dict)  # conversation -> share of its evidence
     stayed: dict[str, float] = field(default_factory=dict)  # the same without what was recalled
+    failures_shown: dict[str, float] = field(default_factory=dict)  # share of the lines in which something failed
+    calls_shown: dict[str, float] = field(default_factory=dict)  # share of the tool calls
+    words_shown: dict[str, float] = field(default_factory=dict)  # share of the different words
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -94,7 +97,11 @@ async def examine(talk: corpus.Conversation, at: Proxy, window: int, at_once: bo
         tally.outgrew += 1
         if talk.evidence:
             tally.visible[talk.id] = Shown(before).share(talk.evidence)
-            tally.stayed[talk.id] = Shown(before, apart=True).share(talk.evidence)
+            shown = Shown(before, apart=True)
+            tally.stayed[talk.id] = shown.share(talk.evidence)
+            tally.failures_shown[talk.id] = shown.share(failures(talk.messages) or [""])
+            tally.calls_shown[talk.id] = len({*calls(before)}) / max(1, len({*calls(talk.messages)}))
+            tally.words_shown[talk.id] = len(words(before) & (all_words := words(talk.messages))) / max(1, len(all_words))
 
 
 async def one(talk: corpus.Conversation, messages: Any, at: Proxy, window: int, before: list[Any], tally: Tally) -> list[Any]:

@@ -11,6 +11,8 @@ from headroom.ccr.recall import HEAD
 from headroom.tokens import counter
 
 ESCAPE = re.compile(r"\\(.)")
+FAILURE = re.compile(r"\b(?:error|exception|traceback|failed|fatal|denied|not found)\b", re.IGNORECASE)
+WORD = re.compile(r"[A-Za-z_][\w./-]{5,}")
 
 
 class Shown:
@@ -27,6 +29,25 @@ class Shown:
 
     def holds(self, evidence: str) -> bool:
         return evidence in self._text or normal(evidence) in self._plain
+
+
+def failures(messages: Sequence[Any]) -> list[str]:
+    """The different lines of 20 to 300 characters in which something failed."""
+    lines = (line.strip() for text in strings(messages) for line in text.split("\n"))
+    return list(dict.fromkeys(line for line in lines if 20 <= len(line) <= 300 and FAILURE.search(line)))
+
+
+def calls(messages: Sequence[Any]) -> list[str]:
+    """The ids of all tool calls."""
+    found = [
+        block["id"] for m in messages if isinstance(m.get("content"), list) for block in m["content"] if block.get("type") == "tool_use"
+    ]
+    return found + [call["id"] for m in messages for call in m.get("tool_calls") or ()]
+
+
+def words(messages: Sequence[Any]) -> set[str]:
+    """The different names and longer words."""
+    return {word for text in strings(messages) for word in WORD.findall(text)}
 
 
 def normal(text: str) -> str:
