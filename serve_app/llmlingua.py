@@ -46,10 +46,17 @@ class PruneRequest:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
+    """`gone` is set when the caller went away."""
+
     request: PruneRequest
     until: float
+    gone: bool = False
+
+    @property
+    def over(self) -> bool:
+        return self.gone or self.until <= time.monotonic()
 
 
 def _size(waiting: list[_Waiting]) -> int:
@@ -81,7 +88,11 @@ class LLMLingua:
     async def __call__(self, request: PruneRequest) -> Answer | NoModel:
         if self._absent:
             return self._absent
-        answer: Answer = await self._batched(_Waiting(request, time.monotonic() + request.seconds))
+        waiting = _Waiting(request, time.monotonic() + request.seconds)
+        try:
+            answer: Answer = await self._batched(waiting)
+        finally:
+            waiting.gone = True
         return answer
 
     async def check_health(self) -> None:
@@ -95,18 +106,19 @@ class LLMLingua:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._prune, waiting)
 
     def _prune(self, waiting: Sequence[_Waiting]) -> list[Answer]:
-        """Those whose time is over get no further; the batch ends when the last of the others' is."""
+        """Those whose time is over, or who went away, get no further; the batch ends with the last of the others."""
         self._began = now = time.monotonic()
         try:
-            live = [item for item in waiting if item.until > now]
+            live = [item for item in waiting if not item.over]
             if not live:
                 return ["deadline"] * len(waiting)
             left = max(item.until for item in live) - now
-            found = self._timely([passage for item in live for passage in item.request.passages], left)
+            passages = [passage for item in live for passage in item.request.passages]
+            found = self._timely(passages, left, lambda: not all(item.over for item in live))
             if isinstance(found, str):
                 return [found] * len(waiting)
             each = iter(found)
-            return [list(islice(each, len(item.request.passages))) if item.until > now else "deadline" for item in waiting]
+            return [list(islice(each, len(item.request.passages))) if item in live else "deadline" for item in waiting]
         finally:
             self._began = None
 

@@ -158,3 +158,22 @@ def test_a_replica_that_dies_in_the_middle_of_a_batch(lingua_model: str) -> None
 
     with deployed_model(lingua_model, num_replicas=1):
         run(killed)
+
+
+def test_clients_that_go_away_in_the_middle_of_a_batch_free_their_places(lingua_model: str) -> None:
+    longer = text("en", "paragraphs", 20_000, 1)  # minutes of work
+
+    async def left(prune: RemotePrune) -> None:
+        assert await reason(prune([fresh()], LOADED_S)) == ""
+        calls = [asyncio.create_task(prune([Passage(longer)], LOADED_S)) for _ in range(2)]
+        while await reason(prune([fresh()], 5)) != "overloaded":
+            assert not any(call.done() for call in calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        async with asyncio.timeout(WAIT_S):
+            while await reason(prune([fresh()], 5)):  # noqa: ASYNC110  the replica ends it
+                await asyncio.sleep(0.1)
+
+    with deployed_model(lingua_model, num_replicas=1, max_ongoing_requests=2, max_queued_requests=0):
+        run(left)

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,8 +146,8 @@ class Classifier:
 
         return np.concatenate(([self._frame[0]], ids, [self._frame[1]]))
 
-    def probabilities(self, pieces: Sequence[Ints], until: float | None = None) -> list[Floats]:
-        """For each piece (framed ids) the probability of every id, float32. Raises TimeoutError when `until` (monotonic) has passed."""
+    def probabilities(self, pieces: Sequence[Ints], over: Callable[[], bool] | None = None) -> list[Floats]:
+        """For each piece (framed ids) the probability of every id, float32. Raises TimeoutError when it is `over` before a batch."""
         import torch
 
         from headroom.compressors.llmlingua.chunks import batches  # needs numpy, which the proxy itself does without
@@ -157,8 +157,8 @@ class Classifier:
         results: list[Any] = []
         with torch.inference_mode():
             for batch in batches([len(piece) for piece in pieces], self.batch_tokens):
-                if until is not None and time.monotonic() > until:
-                    raise TimeoutError("the time of the caller is over")
+                if over is not None and over():
+                    raise TimeoutError("nobody waits for it any more")
                 places += batch
                 results.append(self._forward([pieces[place] for place in batch]))
             flat = torch.cat(results).cpu().numpy() if results else None  # one copy, the device having worked through

@@ -37,12 +37,12 @@ class Pruner:
         ends = [token.lstrip("\u2581") in (".", "!", "?", "\u3002", "\uff01", "\uff1f") for token in self.classifier.vocabulary]
         self._ends = np.array(ends, np.bool_)
 
-    def __call__(self, passages: Sequence[Passage], until: float | None = None) -> list[Pruned]:
-        """One result per passage, in order. Raises TimeoutError when `until` (monotonic seconds) passes before the model is done."""
+    def __call__(self, passages: Sequence[Passage], over: Callable[[], bool] | None = None) -> list[Pruned]:
+        """One result per passage, in order. Raises TimeoutError when it is `over` before the model is done."""
         texts = [passage.text for passage in passages]
         tokens = self.classifier.tokens(texts)
         found = [split(text, token.starts) for text, token in zip(texts, tokens, strict=True)]
-        likely = self._token_probabilities(tokens, found, until)
+        likely = self._token_probabilities(tokens, found, over)
         return [self._prune(*one) for one in zip(passages, found, tokens, likely, strict=True)]
 
     def warm_up(self, runs: int = 1) -> Speed:
@@ -61,7 +61,7 @@ class Pruner:
         token_ms = max(0.0, took[1] - took[0]) / (sizes[1] - sizes[0])
         return Speed(max(0.0, took[0] - token_ms * sizes[0]), token_ms)
 
-    def _token_probabilities(self, tokens: Sequence[Tokens], found: Sequence[Words], until: float | None) -> list[Floats]:
+    def _token_probabilities(self, tokens: Sequence[Tokens], found: Sequence[Words], over: Callable[[], bool] | None) -> list[Floats]:
         pieces: list[Ints] = []
         counts = []
         for token, words in zip(tokens, found, strict=True):
@@ -69,7 +69,7 @@ class Pruner:
             ranges = chunks(len(token.ids), self.classifier.window, self._ends[token.ids], begins)
             pieces += [self.classifier.framed(token.ids[start:end]) for start, end in ranges]
             counts.append(len(ranges))
-        done = iter(self.classifier.probabilities(pieces, until))
+        done = iter(self.classifier.probabilities(pieces, over))
         parts = [[next(done)[1:-1] for _ in range(count)] for count in counts]
         return [np.concatenate(part) if part else np.empty(0, np.float32) for part in parts]
 

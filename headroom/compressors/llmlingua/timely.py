@@ -23,8 +23,8 @@ class Timely:
         self._pruner = Pruner(spec, count)
         self.speed = self._pruner.warm_up()
 
-    def __call__(self, passages: Sequence[Passage], seconds: float) -> list[Pruned] | str:
-        """One result per passage, or why there is none in so many seconds."""
+    def __call__(self, passages: Sequence[Passage], seconds: float, wanted: Callable[[], bool] = lambda: True) -> list[Pruned] | str:
+        """One result per passage, or why there is none in so many seconds; it ends sooner when it is not `wanted` any more."""
         until = time.monotonic() + seconds
         pays = [self._pays(passage) for passage in passages]
         asked = [passage for passage, worth in zip(passages, pays, strict=True) if worth]
@@ -32,7 +32,7 @@ class Timely:
         if asked and self.speed.ms(size) > _SURELY * 1000 * seconds:
             return TOO_LARGE if seconds > 0 else LATE
         try:
-            done = iter(self._pruner(asked, until))
+            done = iter(self._pruner(asked, lambda: time.monotonic() > until or not wanted()))
         except TimeoutError:
             return LATE
         return [next(done) if worth else Pruned(None, reason=TOO_SMALL) for worth in pays]
