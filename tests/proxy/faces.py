@@ -126,6 +126,19 @@ def stats_of(url: str, requests: int, headers: dict[str, str] | None = None) -> 
     return stats
 
 
+def answers_kept(url: str) -> int:
+    """How many answers would be given again."""
+    return int(HTTP.get(f"{url}/stats").json()["cache"]["entries"])
+
+
+def await_answers_kept(url: str, count: int) -> None:
+    """Once so many are, which happens behind the last byte of an answer; fails after WAIT_S."""
+    until = time.monotonic() + WAIT_S
+    while answers_kept(url) < count:
+        assert time.monotonic() < until, f"{count} answers were not kept"
+        time.sleep(0.02)
+
+
 def rows(seed: int, count: int = 120) -> str:
     """A tool's output that compresses well."""
     draw = random.Random(seed)

@@ -16,7 +16,7 @@ from headroom.ccr.marker import TOOL_NAME
 from headroom.model import content_hash
 from tests.provider import Provider, Script
 from tests.proxy.clients import CLIENTS, ON, Claude, Client, Codex, Gpt
-from tests.proxy.faces import HTTP, rows, serving, settings_for
+from tests.proxy.faces import HTTP, answers_kept, await_answers_kept, rows, serving, settings_for
 from tests.scripted import INPUT, OUTPUT, Part, Say, Think, Use
 
 DATA = rows(7, 150)
@@ -64,7 +64,10 @@ def test_alone(proxy: str, provider: Provider, client: Client, stream: bool) -> 
 def test_an_answer_that_read_something_back_is_given_again(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
     dictate(provider, client, stream, (Say("Look. "), read()), (Say("It is."),))
     asked = client.opening(DATA, f"Is node-3 fine, {stream}?")
-    first, again = (client.ask(proxy, asked, stream, extra_body={"temperature": 0}) for _ in range(2))
+    kept = answers_kept(proxy)
+    first = client.ask(proxy, asked, stream, extra_body={"temperature": 0})
+    await_answers_kept(proxy, kept + 1)
+    again = client.ask(proxy, asked, stream, extra_body={"temperature": 0})
     assert (first.text, again.text, again.calls) == ("Look. It is.", "Look. It is.", [])
     assert len(provider.requests) == 2
 
