@@ -40,8 +40,8 @@ PATHS = {MESSAGES: b"/v1/messages", CHAT: b"/v1/chat/completions", RESPONSES: b"
 def asked(dialect: str, body: dict[str, Any], speaks: str) -> dict[str, Any]:
     """The body that arrives at a backend that speaks only `speaks`."""
     kind = "anthropic" if speaks == "messages" else "openai_compatible"
-    os.environ["OUR_KEY"] = "k"
-    backend = open_backend("b", BackendSpec(kind=kind, url="http://h", key="OUR_KEY", speaks=(speaks,)))  # type: ignore[arg-type]
+    os.environ["TRANSLATED_KEY"] = "k"
+    backend = open_backend("b", BackendSpec(kind=kind, url="http://h", key="TRANSLATED_KEY", speaks=(speaks,)))  # type: ignore[arg-type]
     ask = Ask(dialect, "POST", PATHS[dialect], b"", [], json.dumps(body).encode(), body["model"], body.get("stream", False))
     made = translated(ask, backend)
     assert made is not None
