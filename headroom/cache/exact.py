@@ -69,24 +69,16 @@ class ExactCache:
         return answer
 
 
-def may_be_kept(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether the head of an answer allows that it is given again; names are lower case."""
-    return (
-        status == 200
-        and headers.get("content-type", "").startswith((JSON, STREAM))
-        and "no-store" not in headers.get("cache-control", "").lower()
-    )
-
-
 def worth_keeping(told: Told, form: AnswerForm, now: float) -> Answer | None:
     """The answer in what a client got, None for what must not be given again."""
-    if not may_be_kept(told.status, told.headers):
+    kind = told.headers.get("content-type", "")
+    if told.status != 200 or not kind.startswith((JSON, STREAM)) or "no-store" in told.headers.get("cache-control", "").lower():
         return None
     try:
         body = decoded(told.body, told.headers.get("content-encoding", ""), MAX_ANSWER_BYTES)
     except HeadroomError:
         return None
-    answer = Answer(body, told.headers["content-type"].startswith(STREAM), now)
+    answer = Answer(body, kind.startswith(STREAM), now)
     whole = whole_of(answer, form)
     return answer if whole is not None and form.is_final(whole) else None
 

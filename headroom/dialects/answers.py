@@ -23,9 +23,6 @@ class AnswerForm(Protocol):
 
     def usage_told(self, whole: Event) -> bool: ...
 
-    def begins(self, event: bytes) -> bool:
-        """Whether the data of a stream's first event begin an answer, not an error."""
-
     def whole(self, events: Sequence[bytes]) -> Event | None:
         """The answer that the data of a stream's events tell; None when it is cut off, an error, or more than words."""
 

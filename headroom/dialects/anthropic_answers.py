@@ -21,10 +21,6 @@ class AnthropicAnswers(AnswerForm):
     def usage_told(self, whole: Event) -> bool:
         return bool(part(whole, "usage"))
 
-    def begins(self, event: bytes) -> bool:
-        told = objects([event])
-        return told is not None and told[0].get("type") == "message_start"
-
     def whole(self, events: Sequence[bytes]) -> Event | None:
         told = objects(events)
         if not told or told[0].get("type") != "message_start" or told[-1].get("type") != "message_stop":

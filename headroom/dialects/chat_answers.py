@@ -21,10 +21,6 @@ class ChatAnswers(AnswerForm):
     def usage_told(self, whole: Event) -> bool:
         return bool(part(whole, "usage"))
 
-    def begins(self, event: bytes) -> bool:
-        told = objects([event])
-        return told is not None and "choices" in told[0] and not told[0].get("error")
-
     def whole(self, events: Sequence[bytes]) -> Event | None:
         told = objects(events[:-1]) if events and events[-1] == _DONE else None
         if not told:

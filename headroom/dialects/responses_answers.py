@@ -10,7 +10,6 @@ from headroom.dialects.answers import AnswerForm, Event, frame, objects, part, p
 from headroom.model import Call
 
 _WORDS = ("message", "reasoning")
-_FIRST = ("response.created", "response.queued", "response.in_progress")
 
 
 class ResponsesAnswers(AnswerForm):
@@ -19,10 +18,6 @@ class ResponsesAnswers(AnswerForm):
 
     def usage_told(self, whole: Event) -> bool:
         return bool(part(whole, "usage"))
-
-    def begins(self, event: bytes) -> bool:
-        told = objects([event])
-        return told is not None and told[0].get("type") in _FIRST
 
     def whole(self, events: Sequence[bytes]) -> Event | None:
         told = objects(events[-1:])

@@ -12,15 +12,15 @@ fails is a miss.
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers
-from starlette.types import Send
+from starlette.types import Message, Send
 
-from headroom.cache.exact import JSON, STREAM, Answer, told_for
-from headroom.cache.key import asks_for_sameness, exact_key, plain, surroundings, unfit
+from headroom.cache.exact import JSON, MAX_ANSWER_BYTES, STREAM, Answer, Told, told_for
+from headroom.cache.flights import Place
+from headroom.cache.key import asks_for_sameness, exact_key, surroundings, unfit
 from headroom.cache.question import Lone, key_with, lone_question
 from headroom.dialects import ANSWERS, Dialect
 from headroom.errors import StoreUnavailable
@@ -29,7 +29,6 @@ from headroom.policies import CacheRule
 from headroom.proxy.admission import ANONYMOUS
 from headroom.proxy.body import Incoming
 from headroom.proxy.compress import Degraded
-from headroom.proxy.flights import Flight, Place
 from headroom.proxy.services import Services
 from headroom.proxy.similar import TIER
 from headroom.proxy.threads import offload
@@ -37,6 +36,33 @@ from headroom.proxy.trace import Trace
 from headroom.worker import STORE_UNAVAILABLE
 
 _STORE_DOWN = ("cache", STORE_UNAVAILABLE)
+
+
+@dataclass
+class Capture:
+    """Passes an answer on and notes it, as far as it may be kept."""
+
+    send: Send
+    body: bytearray = field(default_factory=bytearray)
+    complete: bool = False
+    _status: int = 0
+    _headers: dict[str, str] = field(default_factory=dict)
+    _too_large: bool = False
+
+    async def __call__(self, message: Message) -> None:
+        await self.send(message)
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message["headers"]}
+        elif not self._too_large:
+            self.body += message.get("body", b"")
+            self.complete = not message.get("more_body", False)
+            if len(self.body) > MAX_ANSWER_BYTES:
+                self._too_large, self.complete = True, False
+                self.body.clear()
+
+    def told(self) -> Told:
+        return Told(self._status, self._headers, bytes(self.body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,48 +89,21 @@ class Question:
     threshold: float = 1.0  # the least cosine of another wording
 
     @property
-    def shares(self) -> bool:
-        """Whether one answer serves all who ask this meanwhile; one to a request with tools is likely none that may be given again."""
-        return self.single_flight and not self.call.body.get("tools")
+    def place(self) -> Place:
+        return self.scope, self.key
 
-    @property
-    def places(self) -> tuple[Place, ...]:
-        """Where others find this request while it is on its way: by what it asks, a streamed one also by the words it is told in."""
-        whole = Place(self.scope, self.key)
-        return (whole, self._streamed) if self.call.stream and self.shares else (whole,)
+    async def known(self, services: Services, trace: Trace) -> Hit | None:
+        """An answer given before, to this request or to one that asks the same; also one that is on its way, where waiting is no loss.
 
-    @property
-    def _streamed(self) -> Place:
-        options = json.dumps(plain(self.call.body.get("stream_options")), sort_keys=True)
-        return Place(self.scope, self.key, f"stream {options}")
-
-    def flight(self, send: Send) -> Flight:
-        return Flight(send, ANSWERS[self.dialect], shared=self.call.stream and self.shares)
-
-    async def known(self, services: Services, trace: Trace) -> Hit | Flight | None:
-        """An answer given before, to this request or to one that asks the same, or one that is on its way.
-
-        The latter is looked for first, so that one that ends while the store is asked is not missed, and last, so that nothing is waited
-        for between not finding one and being found.
+        A stream is never held back, and an answer to a request with tools is likely none that may be given again.
         """
         if not self.read:
             return None
-        before = self._leader(services)
-        found = await self._find(self.key, services, trace) or await self._similar(services, trace)
-        if found:
-            return found
-        leader = self._leader(services) or before
-        return await self._joined(leader, services, trace) if leader else None
-
-    def _leader(self, services: Services) -> Flight | None:
-        return services.flights.at(self.places[-1]) if self.shares else None
-
-    async def _joined(self, leader: Flight, services: Services, trace: Trace) -> Hit | Flight | None:
-        """The answer to an equal request: as it comes where a stream is wanted, else when it is kept."""
-        if self.call.stream:
-            return leader if await leader.begun() else None
-        await leader.over()
-        return await self._find(self.key, services, trace)
+        found = await self._find(self.key, services, trace)
+        patient = self.single_flight and not self.call.stream and not self.call.body.get("tools")
+        if found is None and patient and await services.flights.wait(self.place):
+            found = await self._find(self.key, services, trace)
+        return found or await self._similar(services, trace)
 
     async def _find(self, key: str, services: Services, trace: Trace, similarity: float | None = None) -> Hit | None:
         try:
@@ -128,13 +127,12 @@ class Question:
             return None
         return await self._find(found.key, services, trace, found.similarity)
 
-    async def keep(self, flight: Flight, services: Services, trace: Trace) -> None:
+    async def keep(self, capture: Capture, services: Services, trace: Trace) -> None:
         """Keep the answer that was given, if it is complete and may be given again."""
-        told = flight.told
-        if told is None:
+        if not capture.complete:
             return
         try:
-            kept = await services.answers.put(self.scope, self.key, told, ANSWERS[self.dialect])
+            kept = await services.answers.put(self.scope, self.key, capture.told(), ANSWERS[self.dialect])
         except StoreUnavailable:
             trace.degraded = (*trace.degraded, _STORE_DOWN)
             return
@@ -186,27 +184,15 @@ def is_bypassed(headers: Headers) -> bool:
     return headers.get("x-headroom-bypass", "").lower() == "true" or headers.get("x-headroom-mode", "").lower() in ("off", "passthrough")
 
 
-async def tell(found: Hit | Flight, call: Call, send: Send, trace: Trace, received: float) -> None:
-    """Give the answer again, in one piece or as it comes, and say that it is one of before; `received` is when the request came, monotonic.
-
-    Raises UpstreamBroke when what comes breaks off.
-    """
-    hit = found if isinstance(found, Hit) else None
-    trace.similarity = hit.similarity if hit else None
-    trace.cache, trace.status = "exact" if trace.similarity is None else "semantic", 200
-    trace.ttfb_ms = 1000 * (time.perf_counter() - received)
-    trace.overhead_ms = trace.ttfb_ms if hit else 0.0  # it would have waited for the provider too
+async def tell(hit: Hit, call: Call, send: Send, trace: Trace, received: float) -> None:
+    """Give the answer again, in one piece, and say that it is one of before; `received` is when the request came, monotonic."""
+    trace.cache, trace.status = "exact" if hit.similarity is None else "semantic", 200
+    trace.similarity = hit.similarity
+    trace.overhead_ms = trace.ttfb_ms = 1000 * (time.perf_counter() - received)
     kind = f"{STREAM}; charset=utf-8" if call.stream else JSON
-    age = hit.answer.age_s(time.time()) if hit else 0
-    headers = [(b"content-type", kind.encode()), (b"age", str(age).encode()), *trace.headers()]
-    if hit and not call.stream:
+    headers = [(b"content-type", kind.encode()), (b"age", str(hit.answer.age_s(time.time())).encode()), *trace.headers()]
+    if not call.stream:
         headers.append((b"content-length", str(len(hit.body)).encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def show(data: bytes) -> None:
-        await send({"type": "http.response.body", "body": data, "more_body": True})
-
-    if isinstance(found, Flight):
-        await found.show(show)
-    await send({"type": "http.response.body", "body": hit.body if hit else b"", "more_body": False})
+    await send({"type": "http.response.body", "body": hit.body, "more_body": False})
     trace.complete = True

@@ -27,11 +27,10 @@ from headroom.dialects.base import splice, system_texts
 from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed
 from headroom.proxy.admission import ANONYMOUS
-from headroom.proxy.answers import Hit, Question, question, tell
+from headroom.proxy.answers import Capture, Hit, Question, question, tell
 from headroom.proxy.body import Body, ClientGone, Incoming, read_body
 from headroom.proxy.compression import compressed
 from headroom.proxy.context import Asking, asking, fitted
-from headroom.proxy.flights import Flight
 from headroom.proxy.held_out import HELD_OUT
 from headroom.proxy.offer import Offer, offer
 from headroom.proxy.relay import Meter, UpstreamBroke, closed, disconnected, relay, until_gone
@@ -78,7 +77,7 @@ class ProviderRoute:
         try:
             body = await read_body(headers, receive, 1_000_000 * services.settings.max_body_mb)
             work = exchange(Incoming(scope, headers, body), send, trace, services)
-            await until_gone(work, disconnected(receive), lambda: trace.complete, trace.unwanted)
+            await until_gone(work, disconnected(receive), lambda: trace.complete)
         except (ClientGone, asyncio.CancelledError) as gone:
             trace.error = "client_disconnected"
             trace.status = trace.status or _CLIENT_CLOSED
@@ -119,11 +118,10 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     if known:
         await tell(known, call, send, trace, received)
     elif asked:
-        flight = trace.flight = asked.flight(send)
-        async with flight.relayed():
-            with services.flights.aloft(asked.places, flight):
-                await forward(request, call, flight, trace, services, received)
-                await keep(asked, flight, trace, services)
+        with services.flights.lead(asked.place):
+            capture = Capture(send)
+            await forward(request, call, capture, trace, services, received)
+            await keep(asked, capture, trace, services)
     else:
         await forward(request, call, send, trace, services, received)
 
@@ -166,9 +164,7 @@ async def forward(request: Incoming, call: Call, send: Send, trace: Trace, servi
         await closed(response)
 
 
-async def looked_up(
-    request: Incoming, call: Call, address: str, trace: Trace, services: Services
-) -> tuple[Question | None, Hit | Flight | None]:
+async def looked_up(request: Incoming, call: Call, address: str, trace: Trace, services: Services) -> tuple[Question | None, Hit | None]:
     """The request as the cache knows it, and the answer given before; whatever fails is a miss."""
     try:
         with services.tracing.span("cache"):
@@ -179,10 +175,10 @@ async def looked_up(
         return None, None
 
 
-async def keep(asked: Question, flight: Flight, trace: Trace, services: Services) -> None:
-    """Note the answer down."""
+async def keep(asked: Question, capture: Capture, trace: Trace, services: Services) -> None:
+    """Note the answer down; the client has it already."""
     try:
-        await asked.keep(flight, services, trace)
+        await asked.keep(capture, services, trace)
     except Exception:  # fence: the cache fails open
         _log.exception("the answer to request %s is not kept", trace.request_id)
 

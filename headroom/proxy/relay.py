@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
@@ -127,35 +127,23 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-async def until_gone(
-    work: Coroutine[Any, Any, None],
-    gone: Coroutine[Any, Any, None],
-    answered: Callable[[], bool],
-    unwanted: Callable[[], Awaitable[None]] | None = None,
-) -> None:
+async def until_gone(work: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None], answered: Callable[[], bool]) -> None:
     """Run `work`; when `gone` returns before the client is `answered`, cancel it and raise ClientGone.
 
-    Whoever cancels us, and how often, `work` is cancelled once: a second time would interrupt the closing of what it has open. Before
-    that, `unwanted` is awaited, which returns when nobody else wants what it does.
+    Whoever cancels us, and how often, `work` is cancelled once: a second time would interrupt the closing of what it has open.
     """
     main, watch = asyncio.create_task(work), asyncio.create_task(gone)
     try:
         await asyncio.wait({main, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not main.done() and not answered():
             raise ClientGone
-        await asyncio.shield(main)
+        await main
     finally:
         watch.cancel()
-        ended = asyncio.gather(main if main.done() else _cancelled(main, unwanted), watch, return_exceptions=True)
+        main.cancel()
+        ended = asyncio.gather(main, watch, return_exceptions=True)
         try:
             await asyncio.shield(ended)
         except asyncio.CancelledError:
             await asyncio.shield(ended)
             raise
-
-
-async def _cancelled(main: asyncio.Task[None], unwanted: Callable[[], Awaitable[None]] | None) -> None:
-    if unwanted:
-        await unwanted()
-    main.cancel()
-    await asyncio.gather(main, return_exceptions=True)

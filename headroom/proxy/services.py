@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headroom.cache.exact import ExactCache
+from headroom.cache.flights import Flights
 from headroom.errors import SettingsError
 from headroom.learning import Learning, open_learning
 from headroom.proxy.admission import Admission
 from headroom.proxy.compress import Compress
 from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
-from headroom.proxy.flights import Flights
 from headroom.proxy.held_out import HeldOut
 from headroom.proxy.prune import NoPrune, Prune
 from headroom.proxy.recorder import LogFile, Recorder, Statistics

@@ -13,7 +13,6 @@ from headroom.model import Caller, Compressed, Fidelity
 from headroom.outcome import Outcome, Usage
 from headroom.policies import Treatment
 from headroom.proxy.admission import ANONYMOUS, Ticket
-from headroom.proxy.flights import Flight
 from headroom.proxy.relay import Meter
 from headroom.proxy.routing import Way
 
@@ -61,7 +60,6 @@ class Trace:
     way: Way | None = None  # to a backend, as far as it was gone
     cache: str = ""  # exact or semantic, when the answer is one of before
     similarity: float | None = None  # of the question it was given to, when that was another one
-    flight: Flight | None = None  # on which others may wait for the same answer
 
     @property
     def mode(self) -> Fidelity:
@@ -165,11 +163,6 @@ class Trace:
             self.said += meter.said
         else:
             self.answered += meter.said
-
-    async def unwanted(self) -> None:
-        """The client is gone; returns when nobody else waits for this answer."""
-        if self.flight:
-            await self.flight.deserted()
 
     def cut_what(self, hash: str) -> str:
         """The transform that left an original out: of this request, or of an earlier one that is not told any more."""

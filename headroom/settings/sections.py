@@ -236,7 +236,7 @@ class CacheSettings(Section):
     )
     single_flight: bool = field(
         True,
-        "whether a request that takes part and has no tools is given the answer to an equal one that is on its way, streamed as it comes",
+        "whether a request that takes part, streams nothing and has no tools waits for the answer to an equal one that is on its way",
         env="HEADROOM_CACHE_SINGLE_FLIGHT",
     )
     semantic: bool = field(
