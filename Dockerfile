@@ -8,21 +8,23 @@ WORKDIR /src
 RUN python -m venv /opt/headroom
 ENV PATH=/opt/headroom/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
-FROM build AS build-proxy
-COPY configs/locks/proxy.txt ./
-RUN pip install --require-hashes -r proxy.txt
+FROM build AS wheel
 COPY pyproject.toml README.md LICENSE ./
 COPY headroom headroom
 COPY serve_app serve_app
-RUN pip install --no-deps .
+RUN pip wheel --no-deps --wheel-dir /wheels .
+
+FROM build AS build-proxy
+COPY configs/locks/proxy.txt ./
+RUN pip install --require-hashes -r proxy.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl
 
 FROM build AS build-serve
 COPY configs/locks/serve.txt ./
 RUN pip install --require-hashes -r serve.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY headroom headroom
-COPY serve_app serve_app
-RUN pip install --no-deps .
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl
 
 # hnswlib is compiled here. torch comes as its package index has it for the platform, so it has no lock.
 FROM build-serve AS build-gpu
@@ -33,7 +35,7 @@ COPY constraints.txt ./
 RUN apt-get update \
  && apt-get install -y --no-install-recommends build-essential \
  && rm -rf /var/lib/apt/lists/* \
- && pip install --constraint constraints.txt ".[serve,fast,otel,llmlingua,embed]" \
+ && pip install --constraint constraints.txt "$(echo /wheels/*.whl)[serve,fast,otel,llmlingua,embed]" \
  && mkdir -p "$HF_HOME" \
  && if [ -n "$LLMLINGUA_MODEL" ]; then hf download "$LLMLINGUA_MODEL"; fi
 

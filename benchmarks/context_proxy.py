@@ -18,7 +18,6 @@ from headroom.context.fit import Fitted
 from headroom.context.intelligent import ByImportance
 from headroom.context.rolling_window import OldestFirst
 from headroom.conversation import by_key
-from headroom.errors import StoreUnavailable
 from headroom.learning import Learning
 from headroom.model import Compressed, Job, JobResult
 from headroom.outcome import Outcome
@@ -31,11 +30,9 @@ from headroom.proxy.upstream import Upstream
 from headroom.scoring.embedding import Embedder, EmbeddingMemo, joined
 from headroom.scoring.toin import Snapshot
 from headroom.settings import Settings
-from headroom.stats.book import View
-from headroom.stats.ledger import Groups, Query
-from headroom.stats.series import Series
 from headroom.store import Store, open_store
 from headroom.store.threaded import ThreadedStore
+from headroom.transcripts.through import Unkept
 
 if TYPE_CHECKING:
     from headroom.scoring.embedding import Vectors
@@ -118,25 +115,14 @@ class Counting(Replay):
         return await super().first(results)
 
 
-class Outcomes(asyncio.Queue[Outcome]):
-    """Statistics that are read one request at a time and never written down."""
+class Outcomes(Unkept):
+    """Read one request at a time."""
 
-    dropped = 0
-
-    async def start(self) -> None:
-        return
-
-    async def close(self) -> None:
-        return
+    def __init__(self) -> None:
+        self.told: asyncio.Queue[Outcome] = asyncio.Queue()
 
     def record(self, outcome: Outcome) -> None:
-        self.put_nowait(outcome)
-
-    async def look(self, query: Query | None = None, *, fresh: bool = True) -> View:
-        raise StoreUnavailable("statistics are not kept")
-
-    async def series(self, query: Query | None = None) -> dict[Series, Groups]:
-        raise StoreUnavailable("statistics are not kept")
+        self.told.put_nowait(outcome)
 
 
 @dataclass
@@ -154,7 +140,7 @@ class Proxy:
     async def ask(self, format: str, body: Mapping[str, Any], key: str) -> Sequence[str]:
         """The reasons of one request. Callers with different keys share nothing."""
         reply = (await self.client.post(ROUTES[format], json=body, headers={"x-api-key": key})).raise_for_status()
-        while (outcome := await self.outcomes.get()).request_id != reply.headers["x-headroom-request-id"]:
+        while (outcome := await self.outcomes.told.get()).request_id != reply.headers["x-headroom-request-id"]:
             pass
         self.cut = any(made.endswith((ByImportance.name, OldestFirst.name)) for made in outcome.transforms)
         return outcome.reasons

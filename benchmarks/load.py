@@ -36,6 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import generated
+from benchmarks.over_http import percentile
 from benchmarks.stamping import END, STAMP, await_answer, order, provider
 
 SIZES_KB = (5, 100, 1000, 2000)
@@ -225,9 +226,8 @@ def _heads(targets: Sequence[Target], *figures: str) -> list[str]:
 def _cells(samples: Iterator[list[float]] | Sequence[list[float]]) -> Iterator[str]:
     """p50 and p99 of each."""
     for values in samples:
-        ordered = sorted(values)
-        for share in (0.5, 0.99):
-            yield f"{ordered[round(share * (len(ordered) - 1))]:.1f}" if ordered else ""
+        for percent in (50, 99):
+            yield f"{percentile(values, percent):.1f}" if values else ""
 
 
 def named(text: str, name: str = "") -> Target:

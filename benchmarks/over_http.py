@@ -94,15 +94,15 @@ def figures(samples: Sequence[Sample]) -> Figures:
     return Figures(
         len(done),
         len(samples) - len(done),
-        _percentile(cold, 50),
-        _percentile(cold, 95),
-        _percentile(warm, 50),
-        _percentile(warm, 95),
+        percentile(cold, 50),
+        percentile(cold, 95),
+        percentile(warm, 50),
+        percentile(warm, 95),
         size / 1000 / spent_ms if spent_ms else 0.0,
     )
 
 
-def _percentile(values: Sequence[float], percent: float) -> float:
+def percentile(values: Sequence[float], percent: float) -> float:
     """Between the closest two; 0 of nothing."""
     if not values:
         return 0.0

@@ -117,16 +117,12 @@ def _request(
     usage = _usage(draw, shape["provider"], sent, prior, pause, output)
     smaller = [(name, saved) for name, _, saved, _ in seen if saved]
     read_back = bool(smaller) and not cached and status == 200 and turn > 2 and draw.random() < 0.022
-    retrieved = (
-        tuple(draw.choices([name for name, _ in smaller], [saved for _, saved in smaller], k=draw.choice((1, 1, 2)))) if read_back else ()
-    )
+    retrieved = _retrieved(draw, smaller) if read_back else ()
     again = Usage(80, output // 3, sent, 400, 0) if shape["provider"] == "anthropic" else Usage(sent + 480, output // 3, sent, None, None)
     billed = () if cached or status not in (200, 499) else (usage, again) if read_back else (usage,)
-    whole = [(name, size) for name, size, saved, _ in seen if not saved]
     late = draw.random() < 0.003
     overhead = 1.1 + sum(spent for *_, spent in fresh) + draw.lognormvariate(-0.2, 0.8) + (3000 if late else 0)
     first = overhead + draw.lognormvariate(6.3, 0.45)
-    reasons = ["too_small" if size < 800 else "error_result" if size % 3 == 0 else f"not_smaller:{name}" for name, size in whole]
     where = 0.5 * prior / sent if sent else 0.0
     return Outcome(
         request_id=request_id,
@@ -140,7 +136,7 @@ def _request(
         transforms=tuple(f"router:{name}:0.40" for name, _ in smaller),
         transform_ms=tuple((name, spent) for name, _, _, spent in fresh),
         transform_tokens=tuple(smaller),
-        reasons=(*reasons, *(("compressor_deadline",) if late else ())),
+        reasons=(*_kept_whole(seen), *(("compressor_deadline",) if late else ())),
         skip_reason="" if taken or cut else "holdout" if shape["arm"] == "holdout" else "nothing_to_compress",
         overhead_ms=overhead,
         ttfb_ms=first if status == 200 else None,
@@ -160,6 +156,17 @@ def _request(
         caller=shape["user"],
         **shape,
     )
+
+
+def _retrieved(draw: random.Random, smaller: list[tuple[str, int]]) -> tuple[str, ...]:
+    """Of what was left out, what a model asked for: one thing, or two."""
+    return tuple(draw.choices([name for name, _ in smaller], [saved for _, saved in smaller], k=draw.choice((1, 1, 2))))
+
+
+def _kept_whole(seen: list[Text]) -> list[str]:
+    """Why each text that did not become smaller did not."""
+    whole = ((name, size) for name, size, saved, _ in seen if not saved)
+    return ["too_small" if size < 800 else "error_result" if size % 3 == 0 else f"not_smaller:{name}" for name, size in whole]
 
 
 def _usage(draw: random.Random, provider: str, sent: int, prior: int, pause: float, output: int) -> Usage:

@@ -65,8 +65,9 @@ def banner(settings: Settings, backends: Sequence[str] = ()) -> Text:
     text.append(f"  {'Statistics':<15}")
     text.append(f"headroom stats --url {url}\n", style="green")
     text.append(f"  {'Stop':<15}Ctrl-C\n")
+    text.append("\n" if backends else "")
     for number, line in enumerate(backends):
-        text.append(f"{'' if number else chr(10)}  {'' if number else 'Backends':<15}{line}\n")
+        text.append(f"  {'' if number else 'Backends':<15}{line}\n")
     for line in closed(settings):
         text.append(f"\n  {line}", style="yellow")
     return text

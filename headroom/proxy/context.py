@@ -42,8 +42,6 @@ PARTIAL = "context_kept_by_provider"  # some of the messages are not in the requ
 SCORER = "context_scorer_"  # and why it gave no vectors
 RECALL = "context_recall_"  # and why nothing was looked for in what left
 CHOICE = "context_choice_"  # and why the oldest left, not what matters least
-
-
 _FOR_CHOICE = 0.75  # of the time there is, that it may take to choose
 
 

@@ -9,17 +9,21 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 
+from headroom.errors import StoreUnavailable
 from headroom.outcome import Outcome
 from headroom.proxy.processes import WorkerProcesses
-from headroom.proxy.recorder import Statistics
 from headroom.proxy.server import create_app
 from headroom.proxy.services import open_services
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
+from headroom.stats.board import Board, Wish
+from headroom.stats.book import View
+from headroom.stats.ledger import Buckets, Query
+from headroom.stats.series import Series
 
 _NOWHERE = "http://provider.invalid"
 _ANSWERS: Mapping[str, dict[str, Any]] = {
@@ -64,8 +68,8 @@ class _Provider(httpx.AsyncBaseTransport):
         return httpx.Response(200, headers={"content-type": "application/json"}, stream=httpx.ByteStream(body))
 
 
-class _Outcomes:
-    """Takes the place of the ledger, as far as requests to a provider need one."""
+class Unkept:
+    """Takes the place of the ledger: `record` is told every outcome, and nothing can be asked."""
 
     dropped = 0
 
@@ -75,6 +79,17 @@ class _Outcomes:
     async def close(self) -> None:
         return
 
+    async def look(self, query: Query | None = None, *, fresh: bool = True) -> View:
+        raise StoreUnavailable("statistics are not kept")
+
+    async def series(self, query: Query | None = None) -> dict[Series, Buckets]:
+        raise StoreUnavailable("statistics are not kept")
+
+    async def board(self, wish: Wish) -> Board:
+        raise StoreUnavailable("statistics are not kept")
+
+
+class _Outcomes(Unkept):
     def record(self, outcome: Outcome) -> None:
         _now.get().outcome = outcome
 
@@ -104,7 +119,7 @@ _HEADERS = {"content-type": "application/json", "authorization": "Bearer none"}
 async def through(settings: Settings, home: Path) -> AsyncIterator[Through]:
     """The application with these settings, its state in the empty folder `home`. Raises SettingsError."""
     chosen = private(settings, home)
-    services = open_services(chosen, WorkerProcesses(chosen), recorder=cast(Statistics, _Outcomes()))
+    services = open_services(chosen, WorkerProcesses(chosen), recorder=_Outcomes())
     app = create_app(dataclasses.replace(services, upstream=Upstream(chosen.upstream, _Provider())))
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=_NOWHERE) as client:
         yield Through(client)
