@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import threading
 import time
 from collections import OrderedDict
@@ -30,7 +31,8 @@ from headroom.store.base import Store
 _COUNTS = "toin-counts"  # owner -> counts of all signatures, and the versions of advice, the newest last
 _SNAPSHOTS = "toin-snapshots"  # owner/version -> advice
 _VERSIONS = 64  # kept; a conversation that began with an older one goes on without advice
-_SWAPS = 8  # tries, when others write at the same time
+_SWAPS = 20  # tries, when others write at the same time
+_PAUSE_S = 0.005  # at most, before the second try; each further try waits that much longer
 _REMEMBERED = 10_000  # conversations, and originals that were asked for
 _EVENTS = 200  # that wait, with their texts; at half of them they are counted at once, further ones teach nothing
 _log = logging.getLogger(__name__)
@@ -179,7 +181,8 @@ class Learning:
 
     def _add(self, scope: str, deltas: Patterns) -> bool:
         """Whether the counts were changed; False when others were quicker each time."""
-        for _ in range(_SWAPS):
+        for attempt in range(_SWAPS):
+            time.sleep(random.uniform(0, attempt * _PAUSE_S))
             record = self._store.get_record(_COUNTS, scope)
             before = _read(record)
             patterns = toin.merged(before.patterns, deltas)

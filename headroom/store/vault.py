@@ -22,8 +22,10 @@ from urllib.parse import urlsplit
 from headroom.errors import SettingsError, StoreUnavailable
 from headroom.settings.parts import shown_url
 
-_SEALED = b"\xff\x01"  # no zstd frame, JSON or UTF-8 text begins like this
-AWAY = b"\xff\x02"
+_MARK = b"\xff"  # no zstd frame, JSON or UTF-8 text begins like this; plain bytes that do get _PLAIN before them
+_PLAIN = _MARK + b"\x00"
+_SEALED = _MARK + b"\x01"
+AWAY = _MARK + b"\x02"
 _NONCE = 12
 _KEY = 32
 _log = logging.getLogger(__name__)
@@ -44,12 +46,14 @@ class Seal:
     def shut(self, place: str, data: bytes) -> bytes:
         """What is written at `place`."""
         if self._cipher is None:
-            return data
+            return _PLAIN + data if data.startswith(_MARK) else data
         nonce = os.urandom(_NONCE)
         return _SEALED + nonce + bytes(self._cipher.encrypt(nonce, data, _bound(place)))
 
     def open(self, place: str, data: bytes) -> bytes:
         """What was shut for `place`. Raises StoreUnavailable when the key is another one, or the bytes were changed or moved."""
+        if data.startswith(_PLAIN):
+            return data[len(_PLAIN) :]
         if not data.startswith(_SEALED):
             return data
         if self._cipher is None:

@@ -125,6 +125,21 @@ def test_what_was_written_plainly_stays_readable(opened: Open) -> None:
     assert read(opened(Vault(Seal(KEY)))) == [NEEDLE] * 5
 
 
+@pytest.mark.parametrize("begins", [b"\xff", b"\xff\x00", b"\xff\x01", b"\xff\x02", b"\xff\xff"])
+@pytest.mark.parametrize("seal", [Seal(), Seal(KEY)], ids=["plain", "encrypted"])
+def test_bytes_that_look_like_marks_come_back(opened: Open, monkeypatch: pytest.MonkeyPatch, seal: Seal, begins: bytes) -> None:
+    data = begins + bytes(32 - len(begins))
+    monkeypatch.setattr("secrets.token_bytes", lambda size: data)
+    store = opened(Vault(seal))
+    assert store.secret("chance") == data
+    assert store.put_first({"k": data}) == {"k": data}
+    assert store.swap_record("table", "key", None, data)
+    assert store.swap_record("table", "key", data, data + b"1")
+    again = opened(Vault(seal))
+    assert again.secret("chance") == data
+    assert again.get_record("table", "key") == data + b"1"
+
+
 def test_a_text_cannot_be_moved_to_another_owner(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "s", TTL_S, 10**6, vault=Vault(Seal(KEY)))
     store.put_originals("ada", [original(NEEDLE)])
