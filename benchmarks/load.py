@@ -8,7 +8,7 @@ latency   one connection, per size of body, warm: time to the first byte above t
 open      requests arrive by chance, --rate a second, mixed bodies, whoever is still waiting: time to the first byte since the request
           was due, and requests per second of processor time.
 streams   --streams at once, a chunk every 20 ms, alone and while 1 MB prompts are compressed: jitter is how much the gap between two
-          chunks has changed on the way.
+          chunks has changed on the way. The prompts come from a process of their own; beside the direct way they go through our server.
 growth    one conversation from turn to turn: milliseconds that a turn adds by its place.
 """
 
@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import subprocess
@@ -170,18 +171,16 @@ async def _arriving(target: Target, contents: Sequence[bytes], gaps: Sequence[fl
 
 
 async def streams(targets: Sequence[Target], args: argparse.Namespace) -> Table:
-    heads = ("jitter p50", "p99", "under compression p50", "p99", "errors")
+    heads = ("jitter p50", "p99", "under compression p50", "p99", "prompts", "errors")
     table = _table(f"{args.streams} streams, a chunk every 20 ms (ms)", "", *heads)
     chunks = int(args.seconds / 0.02)
     for target in targets:
         alone = await _streaming(target, args, chunks)
-        load = asyncio.create_task(_compressing(target, args)) if target is not targets[0] else None
-        busy = await _streaming(target, args, chunks) if load else []
-        if load:
-            load.cancel()
-            await asyncio.gather(load, return_exceptions=True)
+        with _prompts((target if target is not targets[0] else targets[1]).url, args) as sent:
+            busy = await _streaming(target, args, chunks)
+            prompts = sent.value
         jitters = ([jitter for answer in some for jitter in answer.jitter_ms] for some in (alone, busy))
-        table.add_row(target.name, *_cells(jitters), str(sum(bool(answer.error) for answer in [*alone, *busy])))
+        table.add_row(target.name, *_cells(jitters), str(prompts), str(sum(bool(answer.error) for answer in [*alone, *busy])))
     return table
 
 
@@ -190,11 +189,33 @@ async def _streaming(target: Target, args: argparse.Namespace, chunks: int) -> l
     return await asyncio.gather(*(ask(target, content) for content in contents))
 
 
-async def _compressing(target: Target, args: argparse.Namespace) -> None:
-    number = 0
-    while True:
-        number += 1
-        await ask(target, body(1000, f"load {args.seed} {target.name} {number} {time.time()}"))
+@contextmanager
+def _prompts(url: str, args: argparse.Namespace) -> Iterator[Any]:
+    """New prompts of 1 MB go to `url`, one after the other, from another process; the number of those that were answered."""
+    context = multiprocessing.get_context("spawn")
+    ready, sent = context.Event(), context.Value("i", 0)
+    process = context.Process(target=_send_prompts, args=(url, f"{args.seed} {time.time()}", args.prompts, ready, sent), daemon=True)
+    process.start()
+    ready.wait()
+    try:
+        yield sent
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _send_prompts(url: str, seed: str, different: int, ready: Any, sent: Any) -> None:
+    contents = [body(1000, f"load {seed} {number}") for number in range(different)]
+    ready.set()
+
+    async def send() -> None:
+        target = Target("", url)
+        for content in contents:
+            if error := (await ask(target, content)).error:
+                print(f"a prompt was not answered: {error}", file=sys.stderr)
+            sent.value += 1
+
+    asyncio.run(send())
 
 
 async def growth(targets: Sequence[Target], args: argparse.Namespace) -> Table:
@@ -276,6 +297,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="of each body, warm")
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--streams", type=int, default=50)
+    parser.add_argument("--prompts", type=int, default=100, help="different ones of 1 MB beside the streams, at most")
     parser.add_argument("--seconds", type=float, default=10, help="that an open loop, or a stream, lasts")
     parser.add_argument("--seed", default=str(time.time_ns()))
     args = parser.parse_args()

@@ -6,6 +6,7 @@ A result never changes once it is known, therefore memory may be as stale as it 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,14 @@ from headroom.model import Compressed, Original, Segment
 from headroom.store.threaded import ThreadedStore
 
 _MOST_UNSAVED = 20_000
+_MOST_RENEWED = 100_000
+_ENTRY_BYTES = 500  # of a result in memory, beside its text
 _PAUSE_S = 5.0  # the store is left alone after it failed, so that no request waits for it twice
 _log = logging.getLogger(__name__)
 
 
 class Replay:
-    """Looks up and remembers `Compressed` by memo key; at most `max_bytes` of texts in memory.
+    """Looks up and remembers `Compressed` by memo key; at most `max_bytes` of them in memory.
 
     Lifetimes in the store are renewed every `renew_s`, which must be much shorter than they are.
     """
@@ -71,10 +74,10 @@ class Replay:
         for key, result in results.items():
             if key not in self._known:
                 self._known[key] = result
-                self._bytes += len(result.text or "") + 200
+                self._bytes += _size(result)
         while self._bytes > self._max_bytes:
             _, old = self._known.popitem(last=False)
-            self._bytes -= len(old.text or "") + 200
+            self._bytes -= _size(old)
 
     async def pin(self, keys: Sequence[str], kept: Compressed) -> dict[str, Compressed]:
         """Remember that these segments were forwarded as they came, so that later turns forward the same."""
@@ -117,7 +120,8 @@ class Replay:
             await self._store.put_originals(scope, lost)
         for digest in due:
             self._renewed[scope, digest] = now
-        while len(self._renewed) > 100_000:
+            self._renewed.move_to_end((scope, digest))
+        while self._renewed and (len(self._renewed) > _MOST_RENEWED or now - next(iter(self._renewed.values())) >= self._renew_s):
             self._renewed.popitem(last=False)
 
     def _is_due(self, scope: str, hash: str, now: float) -> bool:
@@ -126,3 +130,8 @@ class Replay:
     async def _renew(self, scope: str, pairs: Sequence[tuple[Segment, Compressed]]) -> None:
         referred = ((segment, result) for segment, result in pairs if result.text is not None)
         await self.keep(scope, [Original(r.hash, s.text, s.tool, r.tokens_before, r.items, r.items_kept) for s, r in referred])
+
+
+def _size(result: Compressed) -> int:
+    """Bytes that it takes in memory."""
+    return _ENTRY_BYTES + (sys.getsizeof(result.text) if result.text is not None else 0)

@@ -1,4 +1,4 @@
-"""The application on a cluster of its own for these tests, and the table of what they saw."""
+"""The application on a cluster of two nodes, and the table of what they saw."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos.nodes import Nodes, two_nodes
 from tests.chaos.traffic import Report
 from tests.provider import Provider
 from tests.redis_server import RedisServer, redis_server
 from tests.serve.conftest import ENVIRONMENT
-from tests.serve.deployed import Deployed, cluster
+from tests.serve.deployed import Deployed
 
 DEADLINE_MS = 3000  # for compression, as a user has it
 REPORTS: list[Report] = []
@@ -35,13 +36,28 @@ _HEADS = (
 
 
 @pytest.fixture(scope="session")
-def _deployed(_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def _running(_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployed, Nodes]]:
     home = tmp_path_factory.mktemp("chaos")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (ENVIRONMENT | {"HEADROOM_HOME": str(home)}).items():
+    with redis_server(tmp_path_factory.mktemp("gcs")) as state, pytest.MonkeyPatch.context() as patch:
+        environment = ENVIRONMENT | {
+            "HEADROOM_HOME": str(home),
+            "RAY_REDIS_ADDRESS": f"127.0.0.1:{state.port}",
+            "RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0",  # both nodes serve, as behind a load balancer
+        }
+        for name, value in environment.items():
             patch.setenv(name, value)
-        with cluster() as url:
-            yield Deployed(url, home, _provider.url)
+        with two_nodes() as (url, nodes):
+            yield Deployed(url, home, _provider.url), nodes
+
+
+@pytest.fixture(scope="session")
+def _deployed(_running: tuple[Deployed, Nodes]) -> Deployed:
+    return _running[0]
+
+
+@pytest.fixture
+def nodes(_running: tuple[Deployed, Nodes]) -> Nodes:
+    return _running[1]
 
 
 @pytest.fixture

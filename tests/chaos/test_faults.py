@@ -14,6 +14,7 @@ import ray
 from ray.util import list_named_actors
 
 from tests.chaos.conftest import DEADLINE_MS, REPORTS
+from tests.chaos.nodes import Nodes
 from tests.chaos.traffic import Report, under
 from tests.provider import Provider
 from tests.redis_server import RedisServer
@@ -103,6 +104,30 @@ def test_rays_proxy_dies(deployed: Deployed, provider: Provider) -> None:
     report = seen("Ray Serve's proxy killed", deployed, provider, kill_actor("SERVE_PROXY_ACTOR", "::proxy"))
     assert report.recovered_s < 60, report
     assert report.uncounted == 0, report
+
+
+def test_the_other_node_is_lost(deployed: Deployed, provider: Provider, nodes: Nodes) -> None:
+    """What it served ends with it; its replicas start on the node that is left."""
+
+    def strike(deployed: Deployed) -> None:
+        before = processes("Ingress")
+        nodes.lose_other()
+        assert 0 < len(before - processes("Ingress")) < len(before), "both nodes serve"
+        until(lambda: len(processes("Ingress")) == len(processes("Compressor")) == 2)
+
+    try:
+        report = seen("one of two nodes lost", deployed, provider, strike)
+    finally:
+        nodes.add_other()
+    assert report.cut < report.streams, report
+    assert report.failed <= 4 * report.talkers, report
+    assert report.recovered_s < 60, report
+
+
+def test_rays_control_store_is_lost(deployed: Deployed, provider: Provider, nodes: Nodes) -> None:
+    """As when the head's process is started again with Ray's state in Redis: what runs goes on meanwhile."""
+    report = seen("Ray's GCS killed, back after 5 s from Redis", deployed, provider, lambda _: nodes.lose_gcs(5))
+    assert (report.failed, report.cut, report.uncounted, report.broken_prefixes) == (0, 0, 0, 0), report
 
 
 def test_redis_dies_and_comes_back(on_redis: Deployed, provider: Provider, remembering: RedisServer) -> None:

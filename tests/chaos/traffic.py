@@ -143,7 +143,7 @@ def under(fault: str, url: str, provider: Provider, streams: int = 20) -> Iterat
     worse = [sent for sent in traffic.sent if sent.reason.startswith(("compressor_", "store_"))]
     report.requests, report.failed, report.degraded = len(traffic.sent), len(bad), len(worse)
     report.errors = {sent.error for sent in bad}
-    report.recovered_s = max((sent.at - struck for sent in (*bad, *worse)), default=0.0)
+    report.recovered_s = max((sent.at - struck for sent in (*bad, *worse) if sent.at > struck), default=0.0)
     report.broken_prefixes = sum(_breaks(talk, provider) for talk in traffic.talks)
     report.uncounted = _uncounted(url, before + len(answered))
 

@@ -116,10 +116,10 @@ def await_ready(url: str) -> None:
     raise AssertionError("the proxy did not become ready")
 
 
-def stats_of(url: str, requests: int, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    """GET /stats once that many requests are counted, which happens behind the last byte of an answer; fails after WAIT_S."""
+def stats_of(url: str, requests: int, headers: dict[str, str] | None = None, **wanted: str) -> dict[str, Any]:
+    """GET /stats, of the `wanted` requests, once that many are counted, which is behind the last byte of an answer; fails after WAIT_S."""
     until = time.monotonic() + WAIT_S
-    while (stats := HTTP.get(f"{url}/stats", headers=headers).json())["requests"]["total"] < requests:
+    while (stats := HTTP.get(f"{url}/stats", params=wanted, headers=headers).json())["requests"]["total"] < requests:
         assert time.monotonic() < until, f"{stats['requests']['total']} of {requests} requests were counted"
         time.sleep(0.02)
     assert isinstance(stats, dict)

@@ -72,9 +72,9 @@ def test_memory_is_bounded_and_the_store_remembers(tmp_path: Path) -> None:
         store.put_results(results)
         for key, result in results.items():
             replay.remember({key: result})
-        assert len(replay._known) <= 500
+        assert len(replay._known) <= 200
         assert await replay.lookup("s", list(results), {}) == results
-        assert len(replay._known) <= 500
+        assert len(replay._known) <= 200
 
     with_store(tmp_path, work)
 
