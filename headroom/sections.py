@@ -1,12 +1,15 @@
 """Finds the data that somebody pasted into his own words: fenced blocks, tagged documents, JSON, logs, transcripts.
 
 Only what is plainly not typed by a person is a section; in doubt a text is words, and words are
-never touched. Sans-I/O, linear.
+never touched. Sans-I/O, linear; what was found in a text is remembered by its hash, because a conversation brings all of
+its texts again with every turn.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +18,7 @@ from headroom.content import detect
 MIN_CHARS = 3000  # about 800 tokens; smaller data stays with the words
 _MAX_WORDS = 1500  # of a user before or behind pasted data that nothing frames
 _SAMPLE_CHARS = 50_000  # of a text, enough to tell its shape
+_REMEMBERED = 20_000  # texts; about 5 MB
 _MAX_UNCLOSED = 10  # openings without an end, each costs a look to the end of the text
 _DATA = frozenset(("json", "log", "search", "diff", "html", "table", "code", "base64"))
 
@@ -41,11 +45,23 @@ class Section(NamedTuple):
     end: int
 
 
-def sections(text: str) -> list[Section]:
-    """The pasted parts of a user's message, in order, none shorter than MIN_CHARS."""
+_known: dict[bytes, tuple[Section, ...]] = {}
+_knowing = threading.Lock()
+
+
+def sections(text: str) -> tuple[Section, ...]:
+    """The pasted parts of a user's message, in order, none shorter than MIN_CHARS. May be called from any thread."""
     if len(text) < MIN_CHARS:
-        return []
-    return list(_framed(text))
+        return ()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    found = _known.get(digest)
+    if found is None:
+        found = tuple(_framed(text))
+        with _knowing:
+            _known[digest] = found
+            if len(_known) > _REMEMBERED:
+                del _known[next(iter(_known))]
+    return found
 
 
 def head_of_output(text: str) -> int:

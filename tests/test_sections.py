@@ -51,7 +51,7 @@ def test_fences_inside_a_fenced_document_do_not_end_it() -> None:
     ids=["prose", "reminder", "instructions", "few-shot", "small"],
 )
 def test_words_are_never_data(text: str) -> None:
-    assert sections(text) == []
+    assert sections(text) == ()
 
 
 @given(st.text(max_size=200).map(lambda text: text * 40))
