@@ -80,12 +80,12 @@ def create_app(services: Services) -> FastAPI:
         middleware=[Middleware(RequestId), Middleware(RefuseUpgrade), Middleware(Fence)],
         exception_handlers={HeadroomError: _on_error},
     )
+    for path, dialect in DIALECTS.items():  # first, because most requests are theirs
+        app.router.routes.append(Route(path, ProviderRoute(dialect, services), methods=["POST"]))
     own = own_routes(services)
     app.include_router(own)
     for path in {route.path for route in own.routes if isinstance(route, Route) and route.path != "/"}:
         app.router.routes.append(Route(path, _WrongMethod()))
-    for path, dialect in DIALECTS.items():
-        app.router.routes.append(Route(path, ProviderRoute(dialect, services), methods=["POST"]))
     app.router.routes.extend(doors(services))
     app.router.routes.append(Route("/{path:path}", PassThrough(services)))
     return app

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-_LARGE = 100_000  # characters
+_LARGE = 300_000  # characters
 P = ParamSpec("P")
 R = TypeVar("R")
 

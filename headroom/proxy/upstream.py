@@ -1,6 +1,6 @@
-"""The way to the provider: one HTTP client, headers and bytes as they are.
+"""The way to the provider: headers and bytes as they are.
 
-A connection that cannot be made is
+One transport of httpx, without the redirects, cookies and credentials of its client. A connection that cannot be made is
 tried once more; nothing is sent twice once it may have arrived.
 """
 
@@ -70,20 +70,17 @@ class Upstream:
     """`transport` replaces the network in tests."""
 
     def __init__(self, settings: UpstreamSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = httpx.AsyncClient(
-            transport=transport
-            or httpx.AsyncHTTPTransport(
-                retries=1, limits=httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
-            ),
-            timeout=httpx.Timeout(settings.idle_timeout_s, connect=settings.connect_timeout_s, pool=None),
-            follow_redirects=False,
+        self._transport = transport or httpx.AsyncHTTPTransport(
+            retries=1, limits=httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
         )
+        self._timeout = httpx.Timeout(settings.idle_timeout_s, connect=settings.connect_timeout_s, pool=None).as_dict()
 
     async def send(self, out: Outgoing) -> httpx.Response:
         """The response with its body unread; the caller closes it. Raises UpstreamUnreachable, InvalidRequest."""
-        request = httpx.Request(out.method, out.base, headers=out.headers, content=out.body, extensions={"target": out.target})
+        extensions = {"target": out.target, "timeout": self._timeout}
+        request = httpx.Request(out.method, out.base, headers=out.headers, content=out.body, extensions=extensions)
         try:
-            return await self._client.send(request, stream=True)
+            return await self._transport.handle_async_request(request)
         except httpx.LocalProtocolError:  # its message may hold a credential
             raise InvalidRequest("The request cannot be sent on: its path or one of its headers is not valid HTTP.") from None
         except httpx.HTTPError as failure:
@@ -93,4 +90,4 @@ class Upstream:
             ) from failure
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
