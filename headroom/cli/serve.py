@@ -23,6 +23,7 @@ FAST = {
     "RAY_SERVE_LOG_TO_STDERR": "1",  # the line above would turn it off
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "1800",  # a stream outlives a change of replicas by this
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "3600",  # of silence
+    "RAY_worker_niceness": "0",  # with Ray's 15 whatever else a node does goes before a stream; compressors stand back by themselves
 }
 
 
