@@ -26,7 +26,7 @@ from headroom.worker import Worker
 from serve_app.logs import join_serve_logs
 from serve_app.tiers import Tier
 
-_NICENESS = 10  # streams are relayed first where a node has no processor to spare
+_NICENESS = 5  # streams are relayed first where a node has no processor to spare
 _PING_TIMEOUT_S = 30.0
 _PING_PAUSE_S = 1.0
 Q = TypeVar("Q")

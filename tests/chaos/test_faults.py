@@ -108,6 +108,7 @@ def test_rays_proxy_dies(deployed: Deployed, provider: Provider) -> None:
 
 def test_the_other_node_is_lost(deployed: Deployed, provider: Provider, nodes: Nodes) -> None:
     """What it served ends with it; its replicas start on the node that is left."""
+    deployed.restart()  # spread over both
 
     def strike(deployed: Deployed) -> None:
         before = processes("Ingress")

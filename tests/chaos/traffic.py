@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import httpx
 
@@ -19,6 +19,7 @@ TALKERS = 6
 KEY = {"x-api-key": "sk-ant-chaos-talkers"}
 ADMIN = {"authorization": "Bearer operators-only"}
 _TURNS = 4
+_NUMBERS = itertools.count()  # no conversation comes twice: what became of one is remembered
 
 
 @dataclass(slots=True)
@@ -56,7 +57,6 @@ class Traffic:
         self.talks: list[Conversation] = []
         self._url, self._provider = url, provider
         self._stop = threading.Event()
-        self._numbers = iter(range(10**6))
         self._lock = threading.Lock()
         self._held: list[Future[str]] = []
         self._threads = ThreadPoolExecutor(TALKERS + streams)
@@ -96,7 +96,7 @@ class Traffic:
 
     def _new(self) -> Conversation:
         with self._lock:
-            talk = Conversation(next(self._numbers), KEY)
+            talk = Conversation(next(_NUMBERS), KEY)
             self.talks.append(talk)
         return talk
 
@@ -151,7 +151,7 @@ def under(fault: str, url: str, provider: Provider, streams: int = 20) -> Iterat
 def _breaks(talk: Conversation, provider: Provider) -> bool:
     """Whether a turn forwarded other bytes than the turn before."""
     bodies = talk.forwarded(provider)
-    return any(not later.startswith(earlier) for earlier, later in pairwise(bodies) if len(later) >= len(earlier))
+    return any(not later.startswith(earlier) for earlier, later in itertools.pairwise(bodies) if len(later) >= len(earlier))
 
 
 def _counted(url: str) -> int:
