@@ -17,20 +17,24 @@ _ANCHOR_CHARS = 12  # shorter lines stand everywhere and start no run
 def repeats(texts: Sequence[str], wanted: Sequence[bool]) -> list[tuple[Repeat, ...]]:
     """Per text, its runs that stand in an earlier text; empty where `wanted` is False."""
     lines = [text.split("\n") for text in texts]
+    looked_for = {line for own, is_wanted in zip(lines, wanted, strict=True) if is_wanted for line in own if len(line) >= _ANCHOR_CHARS}
     first: dict[str, tuple[int, int]] = {}
     found: list[tuple[Repeat, ...]] = []
     last = max((number for number, is_wanted in enumerate(wanted) if is_wanted), default=0)
     for number, own in enumerate(lines):
         found.append(tuple(_runs(own, lines, first)) if wanted[number] and first else ())
         if number < last:
-            first |= _anchors(own, number, first)
+            first |= _anchors(own, number, looked_for, first)
     return found
 
 
-def _anchors(own: Sequence[str], number: int, known: Container[str]) -> dict[str, tuple[int, int]]:
-    """Where each line of a text that may start a run stands first, those that are known already left out."""
+def _anchors(own: Sequence[str], number: int, looked_for: set[str], known: Container[str]) -> dict[str, tuple[int, int]]:
+    """Where each line that is looked for, and that no earlier text has, stands first in a text."""
+    here = looked_for.intersection(own)
+    if not here:
+        return {}
     places = dict(zip(reversed(own), range(len(own) - 1, -1, -1), strict=True))
-    return {line: (number, place) for line, place in places.items() if len(line) >= _ANCHOR_CHARS and line not in known}
+    return {line: (number, places[line]) for line in here if line not in known}
 
 
 def _runs(own: Sequence[str], lines: Sequence[Sequence[str]], first: dict[str, tuple[int, int]]) -> Iterator[Repeat]:
