@@ -27,6 +27,7 @@ import redis
 
 from benchmarks.ledger import pool
 from headroom.capacity.costs import Costs, StoreCost, TierCost
+from headroom.cli.serve import FAST
 from headroom.stats.parquet import Folder
 from tests.provider import stand_in
 from tests.proxy.faces import anthropic_turns, asking, rows
@@ -39,7 +40,6 @@ _TURNS = 12  # of a conversation whose text was seen before
 _TIERS = ("Ingress", "Compressor", "Stats")
 _AT_ONCE = 8
 _HEADERS = {"x-api-key": "who", "anthropic-version": "2023-06-01", "content-type": "application/json"}
-_PROFILE = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}  # as docs/operations.md has it
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def redis_speed(server: redis.Redis) -> float:
 def table(count: int, folder: Path, store: RedisServer) -> Costs:
     from tests.serve.conftest import ENVIRONMENT
 
-    os.environ.update(ENVIRONMENT, **_PROFILE, HEADROOM_HOME=str(folder / "home"))
+    os.environ.update(ENVIRONMENT, **FAST, HEADROOM_HOME=str(folder / "home"))
     from tests.serve.deployed import Deployed, cluster  # Ray reads the environment when it is imported
 
     one = {"num_replicas": 1}

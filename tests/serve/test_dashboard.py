@@ -26,7 +26,7 @@ def test_it_shows_the_ledger_of_all_replicas_and_every_tier(deployed: Deployed, 
     with httpx.Client(base_url=deployed.url, timeout=WAIT_S) as client:
         checks = client.get("/health").json()["checks"]
     cost = stats["summary"]["cost"]
-    assert (checks["compressor"]["ready"], checks["scorer"]["enabled"]) == (True, False)
+    assert (stats["requests"]["total"], checks["compressor"]["ready"], checks["scorer"]["enabled"]) == (6, True, False)
     assert cost["total_saved_usd"] > 0.01
 
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
