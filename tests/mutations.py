@@ -103,7 +103,11 @@ def wrong(answer: Answer) -> str:
 
 def mutated(draw: random.Random, recorded: Sequence[Request]) -> Request:
     """One of the recorded requests with one to four mutations, its length in its headers."""
-    request = draw.choice(recorded)
+    return mutation(draw, draw.choice(recorded), recorded)
+
+
+def mutation(draw: random.Random, request: Request, recorded: Sequence[Request]) -> Request:
+    """This request with one to four mutations, some of which take from the recorded ones."""
     for _ in range(draw.choice((1, 1, 2, 3, 4))):
         request = draw.choice(_MUTATIONS)(draw, request, recorded)
     return request

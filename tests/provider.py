@@ -143,7 +143,7 @@ class Provider:
             self._change.notify_all()
 
     async def _answer(self, script: Script, received: Received, receive: Any, send: Any) -> None:
-        content_type, pieces = _compose(script, received)
+        content_type, pieces = composed(script, received)
         gone = asyncio.ensure_future(_gone(receive))
 
         async def pause(number: int) -> bool:
@@ -197,7 +197,7 @@ def _received(scope: Any, body: bytes) -> Received:
     return Received(scope["method"], (scope["raw_path"] + query).decode("latin-1"), headers, body)
 
 
-def _compose(script: Script, received: Received) -> tuple[str, list[bytes]]:
+def composed(script: Script, received: Received) -> tuple[str, list[bytes]]:
     """Content type and the pieces of the body, one per event of a stream."""
     path = received.target.partition("?")[0]
     if script.events is not None:
