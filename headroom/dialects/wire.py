@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]  # documented nowhere, stable since 2.6
 from typing import Any, NamedTuple
 
+import orjson
+
 
 class Str(str):
     """A JSON string, decoded; `start` and `end` frame its literal, quotes included."""
@@ -68,7 +70,6 @@ class TooManyValues(Exception):
 MOST_VALUES = 1_000_000
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 
 
@@ -185,7 +186,10 @@ def unquote(text: str, start: int) -> str:
 
 def quote(text: str) -> str:
     """The JSON literal of a text, other scripts as they are, unless it holds what UTF-8 cannot say."""
-    return json.dumps(text, ensure_ascii=_SURROGATE.search(text) is not None)
+    try:
+        return orjson.dumps(text).decode()
+    except orjson.JSONEncodeError:  # a lone surrogate
+        return json.dumps(text)
 
 
 def splice(text: str, edits: Iterable[Edit]) -> str:
