@@ -74,7 +74,7 @@ class Conversation:
                 for number, key in enumerate(self.keys)
                 if number in referred or (key and (key not in known or known[key].cut))
             ),
-            recalls=self._recalls(known),
+            recalls=tuple(Recall(key, turn.query, turn.before, turn.spoken, known.get(key)) for key, turn in self.recalling(known).items()),
         )
 
     def _repeats(self, fresh: Sequence[int]) -> tuple[tuple[Repeat, ...], ...]:
@@ -95,16 +95,10 @@ class Conversation:
         found = [first.get(json_delta.signature(self.segments[number].text), number) for number in fresh]
         return tuple(earlier if earlier < number else None for earlier, number in zip(found, fresh, strict=True))
 
-    def _recalls(self, known: Mapping[str, Compressed]) -> tuple[Recall, ...]:
-        """The turns that stand behind something cut, or something that may be."""
-        first = next((n for n, key in enumerate(self.keys) if key and (key not in known or known[key].cut)), None)
-        if first is None:
-            return ()
-        return tuple(
-            Recall(key, turn.query, turn.before, turn.spoken, known.get(key))
-            for key, turn in zip(self.turn_keys, self.turns, strict=True)
-            if turn.before > first
-        )
+    def recalling(self, known: Mapping[str, Compressed]) -> dict[str, Turn]:
+        """The turns that stand behind something cut, or something that may be, by key; of the others no result is kept anywhere."""
+        first = next((n for n, key in enumerate(self.keys) if key and (key not in known or known[key].cut)), len(self.keys))
+        return {key: turn for key, turn in zip(self.turn_keys, self.turns, strict=True) if turn.before > first}
 
     def results(self, known: Mapping[str, Compressed]) -> list[Compressed]:
         """One result per segment."""

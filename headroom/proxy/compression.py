@@ -43,8 +43,9 @@ async def compressed(
     What a failed job should have answered is pinned as it is, so that later turns forward the same bytes.
     """
     until = time.monotonic() + timeout_s
-    keys = [*talk.keyed, *talk.turn_keys]
-    known = await services.replay.lookup(talk.scope, keys, talk.keyed)
+    keyed = talk.keyed
+    turns = talk.recalling(services.replay.held(keyed))
+    known = await services.replay.lookup(talk.scope, [*keyed, *turns], keyed)
     job = await offload(sum(len(segment.text) for segment in talk.segments), talk.job, known, model, count)
     if not learn:
         job = dataclasses.replace(job, learn=False)
@@ -69,6 +70,7 @@ async def compressed(
             services.replay.failed("a compressor could not write to it")
             raise Degraded(STORE_UNAVAILABLE)
         services.replay.remember(found)
+        services.replay.stored(talk.scope, found.values())
         known |= found
         wasted = done.waste
     except Degraded as degraded:

@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from headroom.errors import StoreUnavailable
 from headroom.model import Compressed, Original, Segment
@@ -48,12 +48,16 @@ class Replay:
         _log.warning("the store is left alone for %.0f s: %s", _PAUSE_S, failure)
         self._down_until = time.monotonic() + _PAUSE_S
 
+    def held(self, keys: Iterable[str]) -> dict[str, Compressed]:
+        """Those of the results that are in memory."""
+        return {key: self._known[key] for key in keys if key in self._known}
+
     async def lookup(self, scope: str, keys: Sequence[str], segments: Mapping[str, Segment]) -> dict[str, Compressed]:
         """The known results among `keys`; every original they refer to is readable when this returns, or the store is down.
 
         `segments` are those of the keys that stand for a segment.
         """
-        found = {key: self._known[key] for key in keys if key in self._known}
+        found = self.held(keys)
         for key in found:
             self._known.move_to_end(key)
         missing = [key for key in keys if key not in found]
@@ -118,7 +122,14 @@ class Replay:
         lost = [due[digest] for digest in await self._store.touch_originals(scope, list(due))]
         if lost:
             await self._store.put_originals(scope, lost)
-        for digest in due:
+        self._note(scope, due, now)
+
+    def stored(self, scope: str, results: Iterable[Compressed]) -> None:
+        """The originals of these results have just been stored, so their lifetimes begin now."""
+        self._note(scope, (result.hash for result in results if result.text is not None and result.hash), time.monotonic())
+
+    def _note(self, scope: str, hashes: Iterable[str], now: float) -> None:
+        for digest in hashes:
             self._renewed[scope, digest] = now
             self._renewed.move_to_end((scope, digest))
         while self._renewed and (len(self._renewed) > _MOST_RENEWED or now - next(iter(self._renewed.values())) >= self._renew_s):

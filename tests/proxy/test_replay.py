@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ from headroom.model import Compressed, Original, Segment, content_hash
 from headroom.proxy.replay import Replay
 from headroom.store.sqlite import SqliteStore
 from headroom.store.threaded import ThreadedStore
+from tests.proxy.faces import body_of
+from tests.proxy.memory import Memory
 
 TEXT = "an original text"
 KEPT = Compressed("smaller", "log", "", 9, 3, content_hash(TEXT), 5, 2)
@@ -105,3 +109,21 @@ def test_what_was_pinned_while_the_store_was_down_is_told_when_it_is_back(tmp_pa
         assert await other.lookup("s", ["key"], SEGMENTS) == {"key": late}
 
     with_store(tmp_path, work)
+
+
+@pytest.mark.parametrize("route", ["/v1/messages", "/v1/chat/completions", "/v1/responses"])
+def test_what_a_replica_has_seen_it_asks_the_store_nothing_about(route: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    run = ThreadedStore._run
+
+    async def noted(self: ThreadedStore, method: Callable[..., Any], *args: Any) -> Any:
+        asked.append(method.__name__)
+        return await run(self, method, *args)
+
+    monkeypatch.setattr(ThreadedStore, "_run", noted)
+    memory = Memory(tmp_path)
+    for turns, wanted in ((2, ["get_results"]), (2, []), (3, ["get_results"]), (3, [])):
+        asked.clear()
+        memory.ask(route, json.dumps(body_of(route, turns)).encode())
+        assert asked == wanted
+    memory.close()
