@@ -28,11 +28,20 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read by the model library; no test downloa
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are part of the suite where there is one."""
+    """Tests marked `gpu` are part of the suite where there is one.
+
+    Where processes share the tests, each file goes to one of them, and all that need the Ray cluster to the same, first, because they
+    take longest.
+    """
     if not Path("/dev/nvidia0").exists():
         gone = [item for item in items if item.get_closest_marker("gpu")]
         config.hook.pytest_deselected(items=gone)
         items[:] = [item for item in items if item not in gone]
+    if config.getoption("loadgroup", False):
+        for item in items:
+            group = item.path.parent if item.path.parent.name == "serve" else item.path
+            item.add_marker(pytest.mark.xdist_group(str(group.relative_to(config.rootpath))))
+        items.sort(key=lambda item: item.path.parent.name != "serve")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -69,9 +69,14 @@ def budget(tokens: int) -> Room:
     return Room(tokens, tokens, tokens, 0)
 
 
+def load() -> None:
+    """Reads the data, which takes a third of a second, so that no request waits for it."""
+    _known("")
+
+
 @functools.lru_cache(maxsize=1000)
 def _known(model: str) -> int | None:
-    from genai_prices.data_snapshot import get_snapshot  # late: reading its data takes a third of a second
+    from genai_prices.data_snapshot import get_snapshot
 
     bare = model.rsplit("/", 1)[-1].removeprefix("ft:").split(":")[0]
     tries = [(model, None), *((model, provider) for provider in _ELSEWHERE), (bare, None), *((bare, provider) for provider in _ELSEWHERE)]

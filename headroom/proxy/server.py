@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from headroom.backends.base import described
+from headroom.context import windows
 from headroom.dialects import DIALECTS
 from headroom.errors import HeadroomError
 from headroom.proxy.doors import doors
@@ -57,6 +59,7 @@ def create_app(services: Services) -> FastAPI:
             await services.embed.start()
         await services.similar.start()
         await telemetry.start()
+        threading.Thread(target=windows.load, name="windows", daemon=True).start()
         yield
         await telemetry.close()
         await services.rollout.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -42,17 +42,23 @@ def _application(item: pytest.Item) -> int:
 @pytest.fixture(scope="session")
 def _deployed(_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     home: Path = tmp_path_factory.mktemp("serve")
-    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, "HEADROOM_HOME")}
-    os.environ.update(ENVIRONMENT, HEADROOM_HOME=str(home))
-    try:
-        with cluster() as url:
-            yield Deployed(url, home, _provider.url)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with ExitStack() as open_until_the_end:
+        with pytest.MonkeyPatch.context() as patch:
+            _set(patch, home)
+            url = open_until_the_end.enter_context(cluster())
+        yield Deployed(url, home, _provider.url)
+
+
+@pytest.fixture(autouse=True)
+def _environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the cluster, in each test that uses it: what other tests run in the same process must not see it."""
+    if "_deployed" in request.fixturenames:
+        _set(monkeypatch, request.getfixturevalue("_deployed").home)
+
+
+def _set(patch: pytest.MonkeyPatch, home: Path) -> None:
+    for name, value in (ENVIRONMENT | {"HEADROOM_HOME": str(home)}).items():
+        patch.setenv(name, value)
 
 
 @pytest.fixture
