@@ -8,7 +8,6 @@ begun: its result is remembered for requests to come, unless its absence was rem
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,6 @@ from headroom.worker import Worker
 from serve_app.logs import join_serve_logs
 from serve_app.tiers import Tier
 
-_NICENESS = 5  # streams are relayed first where a node has no processor to spare
 _PING_TIMEOUT_S = 30.0
 _PING_PAUSE_S = 1.0
 Q = TypeVar("Q")
@@ -38,7 +36,6 @@ class Compressor:
 
     def __init__(self, settings: Settings, threads: int) -> None:
         join_serve_logs()
-        os.nice(_NICENESS)
         store = open_store(settings)
         self._worker = Worker(store, settings.vocabulary_dir, open_learning(store, settings))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compress")

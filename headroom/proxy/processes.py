@@ -11,6 +11,7 @@ import asyncio
 import functools
 import gc
 import logging
+import os
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from headroom.store import open_store
 from headroom.worker import Worker
 
 HARD_LIMIT_S = 60.0  # a process still busy with one job after this is killed
+_NICENESS = 5
 _RETRY_S = 1.0  # after a process that did not start
 _log = logging.getLogger(__name__)
 Q = TypeVar("Q")
@@ -35,7 +37,10 @@ R = TypeVar("R")
 
 
 def settle() -> None:
-    """Spare the garbage collector what stays for the life of this process; jobs leave few cycles, so it may come seldom."""
+    """What a process that compresses does once it can: it stands back behind those that relay streams, where there is no processor to
+    spare, and spares the garbage collector what stays for its life; jobs leave few cycles, so that may come seldom.
+    """
+    os.nice(_NICENESS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
