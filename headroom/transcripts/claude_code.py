@@ -15,6 +15,7 @@ from typing import Any
 
 from headroom.outcome import Usage
 from headroom.transcripts.conversation import MESSAGES, Conversation, Problem, Turn, anthropic_body, is_sound, strings
+from headroom.transcripts.shapes import LINE, MESSAGE, wrong
 from headroom.transcripts.tools import called, definitions
 
 SOURCE = "Claude Code"
@@ -43,15 +44,20 @@ def read(file: Path, lines: Iterable[tuple[int, Any]], seen: set[str]) -> Iterat
         if isinstance(line, ValueError):
             yield Problem(file, number, str(line))
             continue
-        if not is_one(line) or line.get("uuid") in seen:
+        if not is_one(line):
+            continue
+        message = line.get("message") if line["type"] in ("user", "assistant") else None
+        if problem := wrong(LINE, line) or (wrong(MESSAGE, message) if isinstance(message, dict) else ""):
+            yield Problem(file, number, problem)
+            continue
+        if line.get("uuid") in seen:
             continue
         if line.get("uuid"):
             seen.add(str(line["uuid"]))
         name = f"{line['sessionId']}{':' + str(line.get('agentId') or 'side') if line.get('isSidechain') else ''}"
         if line["type"] == "system" and line.get("subtype") == "compact_boundary" and name in chains:
             done.append(chains.pop(name))
-        message = line.get("message")
-        if line["type"] in ("user", "assistant") and isinstance(message, dict) and not line.get("isApiErrorMessage"):
+        if isinstance(message, dict) and not line.get("isApiErrorMessage"):
             chain = chains.setdefault(name, _Chain(name if name not in {one.id for one in done} else f"{name}:{number}"))
             _add(chain, line, message)
     for chain in (*done, *chains.values()):

@@ -14,6 +14,7 @@ from typing import Any
 from headroom.outcome import Usage
 from headroom.transcripts.claude_code import time_of
 from headroom.transcripts.conversation import RESPONSES, Conversation, Problem, Turn, strings
+from headroom.transcripts.shapes import ITEM, TOKEN_COUNT, wrong
 from headroom.transcripts.tools import arguments, called, definitions
 
 SOURCE = "Codex"
@@ -46,7 +47,9 @@ def read(file: Path, lines: Iterable[tuple[int, Any]]) -> Iterator[Conversation 
         if isinstance(line, ValueError):
             yield Problem(file, number, str(line))
         elif is_one(line):
-            if line["type"] == "compacted":
+            if problem := _wrong(line["type"], line["payload"]):
+                yield Problem(file, number, problem)
+            elif line["type"] == "compacted":
                 if now.turns:
                     yield _conversation(now)
                 now = _Rollout(f"{file.stem}:{number}", now.model, now.instructions, _kept(line["payload"]))
@@ -56,10 +59,16 @@ def read(file: Path, lines: Iterable[tuple[int, Any]]) -> Iterator[Conversation 
         yield _conversation(now)
 
 
+def _wrong(kind: str, payload: dict[str, Any]) -> str:
+    if kind == "event_msg":
+        return wrong(TOKEN_COUNT, payload) if payload.get("type") == "token_count" else ""
+    return wrong(ITEM, payload) if kind == "response_item" else ""
+
+
 def _kept(payload: dict[str, Any]) -> list[dict[str, Any]]:
     history = payload.get("replacement_history")
     if isinstance(history, list):
-        return [item for item in history if isinstance(item, dict)]
+        return [item for item in history if isinstance(item, dict) and not wrong(ITEM, item)]
     said = {"type": "input_text", "text": str(payload.get("message") or "")}
     return [{"type": "message", "role": "user", "content": [said]}]
 

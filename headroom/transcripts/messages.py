@@ -12,6 +12,7 @@ from headroom.dialects import dialect_of
 from headroom.dialects.base import read_call, understood
 from headroom.errors import InvalidRequest
 from headroom.transcripts.conversation import CHAT, MESSAGES, RESPONSES, Conversation, Problem, Turn, anthropic_body, is_sound, strings
+from headroom.transcripts.shapes import ALL_MESSAGES, wrong
 from headroom.transcripts.tools import arguments, called, definitions
 
 _MODELS = {MESSAGES: "claude-sonnet-4-5", CHAT: "gpt-4o", RESPONSES: "gpt-5"}
@@ -40,6 +41,8 @@ def conversation(record: Mapping[str, Any], file: Path, line: int, model: str = 
     following = record.get("next_message")
     if isinstance(following, dict) and following.get("role") == "assistant":
         messages.append(following)
+    if problem := wrong(ALL_MESSAGES, messages):
+        return Problem(file, line, f"messages.{problem}")
     return _replayed(id, path, chosen, messages, body)
 
 

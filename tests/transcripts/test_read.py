@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from pathlib import Path
@@ -166,3 +167,29 @@ def test_what_a_provider_would_refuse() -> None:
     assert not is_sound([asked])
     assert not is_sound([answered])
     assert not is_sound([asked, {"role": "user", "content": "never mind"}])
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "odd", "where"),
+    [
+        (samples.claude_code(), ("uuid",), {"a": 1}, "uuid"),
+        (samples.claude_code(), ("message", "content"), [{"type": "tool_use", "id": []}], "content.0.id"),
+        (samples.claude_code(), ("message", "usage"), {"input_tokens": "4"}, "usage.input_tokens"),
+        (samples.codex(), ("payload", "call_id"), {"a": 1}, "call_id"),
+        (samples.codex(), ("payload", "tool_calls"), 3, "tool_calls"),
+        ([samples.messages(), samples.messages("b")], ("messages",), [{"role": "tool", "tool_call_id": {}}], "messages.0.tool_call_id"),
+        ([samples.messages(), samples.messages("b")], ("messages",), [{"role": "user", "content": [3]}], "messages.0.content.0"),
+    ],
+)
+def test_a_line_of_another_shape_is_named(
+    lines: list[dict[str, Any]], place: tuple[str, ...], odd: object, where: str, tmp_path: Path
+) -> None:
+    lines = copy.deepcopy(lines)
+    holder: Any = lines[-1]
+    for name in place[:-1]:
+        holder = holder[name]
+    holder[place[-1]] = odd
+    found = list(read([written(tmp_path / "a.jsonl", lines)]))
+    (problem,) = [one for one in found if isinstance(one, Problem)]
+    assert str(problem).startswith(f"{tmp_path / 'a.jsonl'}:{len(lines)}: {where}: ")
+    assert [one for one in found if isinstance(one, Conversation)]
