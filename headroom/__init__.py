@@ -19,7 +19,7 @@ __all__ = ["CompressResult", "HeadroomMiddleware", "Outcome", "Settings", "compr
 _HOMES = {
     "CompressResult": "headroom.library",
     "HeadroomMiddleware": "headroom.integrations.asgi",
-    "Outcome": "headroom.model",
+    "Outcome": "headroom.outcome",
     "Settings": "headroom.settings",
     "compress": "headroom.library",
     "with_headroom": "headroom.integrations.sdk",

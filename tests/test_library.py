@@ -68,3 +68,8 @@ def test_importing_headroom_does_nothing() -> None:
     heavy = "{'tiktoken', 'pydantic', 'httpx', 'sqlite3', 'uvicorn', 'ray', 'torch', 'numpy'}"
     program = f"import sys, headroom; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", headroom.__all__)
+def test_what_the_package_offers_is_there(name: str) -> None:
+    assert getattr(headroom, name).__name__ == name
