@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,37 +12,16 @@ from click.testing import CliRunner, Result
 
 from headroom.cli.main import main
 from headroom.cli.samples import payments
+from tests.cli.running import HEADROOM, Proxy
 
 ADMIN_KEY = "let-me-see"
 
 
-class Proxy:
-    """`headroom proxy` in a process of its own, on a free port; ends like a person ends it."""
-
-    def __init__(self, home: Path, *arguments: str, **variables: str) -> None:
-        program = [sys.executable, "-c", "from headroom.cli.main import main; main(prog_name='headroom')", "proxy", "-p", "0", *arguments]
-        env = {**os.environ, "HEADROOM_HOME": str(home), **variables}
-        self.process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-        self.banner = ""
-        assert self.process.stderr is not None
-        while "Stop" not in self.banner:
-            line = self.process.stderr.readline()
-            assert line, self.banner
-            self.banner += line
-        self.url = re.findall(r"http://\S+", self.banner)[0]
-        transport = httpx.HTTPTransport(retries=8)
-        with httpx.Client(transport=transport, trust_env=False) as client:
-            assert client.get(f"{self.url}/health").status_code == 200
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=30)
-        return self.process.returncode
-
-
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    running = Proxy(tmp_path_factory.mktemp("proxy"), "--callers", "credential", HEADROOM_ADMIN_KEY=ADMIN_KEY)
+    home = str(tmp_path_factory.mktemp("proxy"))
+    words = (*HEADROOM, "proxy", "-p", "0", "--callers", "credential")
+    running = Proxy(words, {**os.environ, "HEADROOM_HOME": home, "HEADROOM_ADMIN_KEY": ADMIN_KEY})
     yield running
     assert running.stop() == 0
 
