@@ -279,6 +279,7 @@ class Job:
     texts that `recalls` search and the others refer to, those of earlier jobs by their known result. `learn` says whether a
     model will see the results, so that it can be learned from what it asks for again.
     `pruned` has what a model made of each segment, None where it was not asked or gave no answer; empty where it was asked for none.
+    Of a `trial` nothing is stored and nothing remembered: it shows that jobs are done.
     """
 
     segments: tuple[Segment, ...]
@@ -294,6 +295,7 @@ class Job:
     recalls: tuple[Recall, ...] = ()
     learn: bool = True
     pruned: tuple[Pruned | None, ...] = ()
+    trial: bool = False
 
     @property
     def idle(self) -> bool:

@@ -66,6 +66,8 @@ class Worker:
         keys = job.keys or tuple(segment.memo_key(job.scope, job.policy) for segment in job.segments)
         _refer(job, keys, results, counter)
         counted = tuple(map(counter.count, job.count))
+        if job.trial:
+            return JobResult(tuple(results), counted)
         try:
             self._store.put_originals(job.scope, originals(job.segments, results))
         except StoreUnavailable as failure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import socket
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,7 +25,6 @@ from headroom.cli.routing import targets
 from headroom.cli.terminal import console
 from headroom.cli.vocabulary import NAMES, fetch, missing
 from headroom.errors import ModelUnavailable, SettingsError, StoreUnavailable
-from headroom.model import Original, content_hash
 from headroom.settings import Settings, environment
 
 _MARKS = {"ok": ("ok", "green"), "note": ("--", "yellow"), "broken": ("!!", "bold red")}
@@ -193,17 +193,17 @@ def llmlingua(settings: Settings) -> Finding:
 
 
 def store(settings: Settings) -> Finding:
-    """Whether an original can be stored and read back, and whether it would survive."""
+    """Whether something can be stored, read back and removed, and whether it would survive."""
     from headroom.store import open_store
 
-    text = "headroom doctor"
-    original = Original(content_hash(text), text)
+    key, value = uuid.uuid4().hex, b"headroom doctor"
     name = settings.store_name
     try:
         opened = open_store(settings)
         try:
-            opened.put_originals("doctor", [original])
-            same = opened.get_original("doctor", original.hash).text == text
+            opened.swap_record("doctor", key, None, value)
+            same = opened.get_record("doctor", key) == value
+            opened.swap_record("doctor", key, value, None)
             entries = opened.blob_stats().entries
             warnings = opened.warnings()
         finally:

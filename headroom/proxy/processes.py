@@ -67,9 +67,9 @@ def run_cut(outgrown: Outgrown, settings: Settings) -> Fitted:
 
 
 def warm_up_job(policy: Policy) -> Job:
-    """A small job that loads everything a worker needs and shows that it works."""
+    """A small job that loads everything a worker needs, shows that it works, and leaves nothing behind."""
     text = "[" + ",".join(f'{{"id":{n},"name":"warm-up","state":"ok"}}' for n in range(100)) + "]"
-    return Job((Segment(text, (0, 0)),), policy, scope="warm-up", model="")
+    return Job((Segment(text, (0, 0)),), policy, scope="warm-up", model="", trial=True)
 
 
 class WorkerProcesses:

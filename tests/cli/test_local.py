@@ -111,6 +111,7 @@ def test_doctor_finds_a_working_installation() -> None:
     done = headroom("doctor", "--offline")
     assert done.exit_code == 0, done.output
     assert "!!" not in done.stdout
+    assert "written and read back; originals: 0" in headroom("doctor", "--offline").stdout.replace("\n", " "), "it leaves one behind"
     for about in ("python", "packages", "settings", "tokens", "store", "port", "access"):
         assert f"  {about} " in done.stdout
 

@@ -68,6 +68,14 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path)
 
 
+def test_getting_ready_leaves_nothing_in_the_store(provider: Provider, tmp_path: Path) -> None:
+    settings = settings_for(provider, tmp_path)
+    with embedded(settings) as url:
+        assert HTTP.get(f"{url}/stats").json()["compression"]["ccr_entries"] == 0
+        ask(url, 1)
+        assert HTTP.get(f"{url}/stats").json()["compression"]["ccr_entries"] == 1
+
+
 def test_jobs_that_wait_in_vain_are_dropped(settings: Settings) -> None:
     async def crowd() -> None:
         compress = WorkerProcesses(settings)
