@@ -323,10 +323,16 @@ class Learning(Inline):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._worker = Worker(self._store, None, open_learning(self._store, settings))
+        self._learning = open_learning(self._store, settings)
+        self._worker = Worker(self._store, None, self._learning)
 
     async def __call__(self, job: Job, timeout_s: float) -> JobResult:
         return await asyncio.to_thread(self._worker.run, job)
+
+    async def close(self) -> None:
+        assert self._learning
+        await asyncio.to_thread(self._learning.close)
+        await super().close()
 
 
 def test_what_is_learned_of_one_key_is_nothing_to_another(settings: Settings, provider: Provider) -> None:
