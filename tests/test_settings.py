@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from headroom.errors import SettingsError
 from headroom.model import Policy
-from headroom.settings import AccessSettings, Settings, StoreSettings, extra, fields, load
+from headroom.settings import AccessSettings, Settings, StoreSettings, export, extra, fields, load
 
 ROOT = Path(__file__).parents[1]
 # one allowed value per field that is not its default, as the environment would give it
@@ -240,32 +240,67 @@ def test_the_stores_url_names_a_file_or_a_server_and_hides_its_password(
 
 
 @pytest.mark.parametrize(
-    ("variable", "given", "field"),
+    ("variable", "given"),
     [
-        ("HEADROOM_PORT", "eighty", "port"),
-        ("HEADROOM_PORT", "70000", "port"),
-        ("HEADROOM_OPTIMIZE", "maybe", "optimize"),
-        ("HEADROOM_FIDELITY", "high", "compression.fidelity"),
-        ("HEADROOM_MIN_TOKENS", "0", "compression.min_tokens"),
-        ("HEADROOM_STORE_URL", "postgres://host/db", "store.url"),
-        ("HEADROOM_STORE_URL", "sqlite:///", "store.url"),
-        ("HEADROOM_STORE_TTL_HOURS", "nan", "store.ttl_hours"),
-        ("HEADROOM_STORE_TTL_HOURS", "-1", "store.ttl_hours"),
-        ("OPENAI_TARGET_API_URL", "api.openai.com", "upstream.openai_api_url"),
-        ("OPENAI_TARGET_API_URL", "file:///etc", "upstream.openai_api_url"),
-        ("HEADROOM_HOME", "~no-such-user/x", "home"),
+        ("HEADROOM_PORT", "eighty"),
+        ("HEADROOM_PORT", "70000"),
+        ("HEADROOM_OPTIMIZE", "maybe"),
+        ("HEADROOM_FIDELITY", "high"),
+        ("HEADROOM_MIN_TOKENS", "0"),
+        ("HEADROOM_STORE_URL", "postgres://host/db"),
+        ("HEADROOM_STORE_URL", "sqlite:///"),
+        ("HEADROOM_STORE_TTL_HOURS", "nan"),
+        ("HEADROOM_STORE_TTL_HOURS", "-1"),
+        ("OPENAI_TARGET_API_URL", "api.openai.com"),
+        ("OPENAI_TARGET_API_URL", "file:///etc"),
+        ("HEADROOM_HOME", "~no-such-user/x"),
     ],
 )
-def test_a_bad_variable_is_named(variable: str, given: str, field: str, home: dict[str, str]) -> None:
+def test_a_bad_variable_is_named(variable: str, given: str, home: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as failure:
         load(env={**home, variable: given})
     assert variable in failure.value.message
-    assert field in failure.value.message.lower()
+    assert failure.value.message.count(": ") == 1, "the place is told once"
+
+
+def test_processes_that_are_started_load_the_same_settings(home: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {extra(info, "env"): OTHER[path] for path, info in fields() if extra(info, "env")}
+    for given in (home, {**home, **names}, {**home, "HEADROOM_CACHE_SEMANTIC": "true"}):
+        made = load({("port",): "9001"}, env=given).model_copy(update={"drain_s": 3})
+        handed: dict[str, str] = {}
+        monkeypatch.setattr("os.environ", handed)
+        export(made)
+        assert load(env=handed, binds=False) == made
+        assert load(env=handed, binds=False).wants_vectors is made.wants_vectors
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, False),
+        ({"HEADROOM_EMBED_MODEL": "sentence-transformers/all-MiniLM-L6-v2"}, True),
+        ({"HEADROOM_EMBED_DEVICE": "cpu"}, True),
+        ({"HEADROOM_CACHE_SEMANTIC": "true"}, True),
+        ({"HEADROOM_CACHE_SEMANTIC": "false"}, False),
+        ({"HEADROOM_CACHE_TTL_S": "9"}, False),
+    ],
+)
+def test_an_embedding_model_is_wanted_by_whom_asks_for_it(given: dict[str, str], wanted: bool, home: dict[str, str]) -> None:
+    assert load(env={**home, **given}).wants_vectors is wanted
 
 
 def test_a_bad_flag_is_named(home: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"^--port: port: "):
+    with pytest.raises(SettingsError, match=r"^--port: Input should be "):
         load({("port",): -1}, env={**home, "HEADROOM_PORT": "80"})
+
+
+def test_a_url_that_is_none_is_told_how_they_begin(home: dict[str, str]) -> None:
+    for variable, said in (
+        ("OPENAI_TARGET_API_URL", "must begin with http:// or https://"),
+        ("HEADROOM_STORE_URL", "must begin with sqlite:///, redis://, rediss:// or unix://"),
+    ):
+        with pytest.raises(SettingsError, match=f"^{variable}: {said}$"):
+            load(env={**home, variable: "postgres://host/db"})
 
 
 def test_every_problem_is_told_at_once(home: dict[str, str]) -> None:
@@ -277,8 +312,10 @@ def test_every_problem_is_told_at_once(home: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("prot = 1", "prot: Extra inputs"),
-        ("[compression]\nfast = true", "compression.fast: Extra inputs"),
+        ("prot = 1", "prot: there is no such setting; did you mean port?"),
+        ("fidelity = 'off'", "fidelity: there is no such setting; did you mean compression.fidelity?"),
+        ("[compression]\nfast = true", "compression.fast: there is no such setting; `headroom proxy --help`"),
+        ("[compresion]\nfidelity = 'off'", "compresion: there is no such setting; did you mean compression?"),
         ("compression = 3", "compression: "),
         ("home = 3", "home: "),
         ("port = ", "not valid TOML"),

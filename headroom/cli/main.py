@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import Any
 
@@ -44,6 +45,12 @@ class _Commands(click.Group):
         command = importlib.import_module(f"headroom.cli.{name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        close = () if args[0] in COMMANDS else difflib.get_close_matches(args[0], COMMANDS)
+        if close:
+            context.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(map(repr, close))}?")
+        return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

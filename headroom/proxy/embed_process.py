@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 def embedded_embed(settings: Settings) -> Embed:
     """What the settings name."""
     scoring = settings.scoring
-    return ProcessEmbed(scoring.spec, scoring.cache_entries) if scoring.enabled else NoEmbed()
+    return ProcessEmbed(scoring.spec, scoring.cache_entries, wanted=settings.wants_vectors) if scoring.enabled else NoEmbed()
 
 
 class ProcessEmbed(ProcessModel, Embed):
-    """Embed in a process of this server."""
+    """Embed in a process of this server. That there is no model is logged where one is `wanted`; `status` says it always."""
 
-    def __init__(self, spec: ModelSpec, entries: int, retry_s: float = RETRY_S) -> None:
+    def __init__(self, spec: ModelSpec, entries: int, retry_s: float = RETRY_S, *, wanted: bool = True) -> None:
         super().__init__("embed", "scores by words alone", Embedder, spec, retry_s=retry_s)
         self._spec = spec
         self._memo = EmbeddingMemo(entries)
+        self._wanted = wanted
         self._checking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -59,4 +60,4 @@ class ProcessEmbed(ProcessModel, Embed):
         try:
             check(self._spec)
         except ModelUnavailable as failure:
-            self.gone(failure)
+            self.gone(failure, told=self._wanted)

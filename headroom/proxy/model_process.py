@@ -129,9 +129,10 @@ class ProcessModel:
             raise Degraded("deadline" if was_loaded else "starting")
         return waiting.result()
 
-    def gone(self, failure: ModelUnavailable) -> None:
-        """There is no model, for as long as this process lives."""
-        _log.warning("%s: there is no model: %s", self._name, failure.message)
+    def gone(self, failure: ModelUnavailable, *, told: bool = True) -> None:
+        """There is no model, for as long as this process lives; a log says so where it is to be `told`."""
+        if told:
+            _log.warning("%s: there is no model: %s", self._name, failure.message)
         self._absent = failure
 
     def _done(self, work: Callable[[ModelProcess], T]) -> T:

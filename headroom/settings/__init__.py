@@ -6,8 +6,10 @@ The TOML file and the YAML's `settings:` have the same tree as `Settings`.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from headroom.errors import SettingsError
 from headroom.settings.backends import BackendRoute, BackendSpec, BackendsSettings
@@ -61,6 +64,8 @@ __all__ = [
     "preset",
     "variable",
 ]
+
+_LIST = "`headroom proxy --help` lists them all"
 
 
 def fields() -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
@@ -142,12 +147,31 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def _explain(failure: ValidationError, sources: Mapping[tuple[str, ...], str]) -> str:
+    """A line for each problem: the flag, the variable or the file that it comes from, and what that does not say of the place."""
     lines = []
     for problem in failure.errors():
         path = tuple(str(part) for part in problem["loc"])
-        source = sources.get(path) or sources.get((), "settings")
-        lines.append(f"{source}: {'.'.join(path)}: {problem['msg']}")
+        named = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in sources), ())
+        lines.append(": ".join(filter(None, (sources.get(named, "settings"), ".".join(path[len(named) :]), _said(problem)))))
     return "\n".join(lines)
+
+
+def _said(problem: ErrorDetails) -> str:
+    """What is wrong, in words for who wrote it."""
+    if problem["type"] == "extra_forbidden":
+        return _unknown(tuple(str(part) for part in problem["loc"]))
+    found = re.findall(r"([a-z]+)(\??)(:///?)", problem.get("ctx", {}).get("pattern", ""))
+    schemes = [scheme for name, either, rest in found for scheme in ([name[:-1] + rest] if either else []) + [name + rest]]
+    return f"must begin with {', '.join(schemes[:-1])} or {schemes[-1]}" if schemes else problem["msg"]
+
+
+def _unknown(path: tuple[str, ...]) -> str:
+    """Of a name that is none: the one that looks like it in the same place, or is called so in another."""
+    known = sorted({place[:length] for place, _ in fields() for length in range(1, len(place) + 1)})
+    beside = {place[-1]: place for place in known if place[:-1] == path[:-1]}
+    like = [beside[name] for name in difflib.get_close_matches(path[-1], beside, n=1)]
+    like += [place for place in known if place[-1] == path[-1]]
+    return f"there is no such setting; did you mean {'.'.join(like[0])}?" if like else f"there is no such setting; {_LIST}"
 
 
 def environment() -> dict[str, str]:
@@ -166,11 +190,11 @@ def preset(values: Mapping[str, str]) -> None:
 
 
 def export(settings: Settings) -> None:
-    """Put the settings into this process's environment, so that the processes it starts `load` the same."""
-    tree = settings.model_dump(mode="json")
+    """Put what is set into this process's environment, and where it listens, so that the processes it starts `load` the same."""
+    tree = settings.model_dump(mode="json", exclude_unset=True) | {"host": settings.host}
     for path, info in fields():
         value: Any = tree
         for name in path:
-            value = value[name]
+            value = value.get(name) if isinstance(value, dict) else None
         if (variable := extra(info, "env")) and value is not None:
             os.environ[variable] = json.dumps(value) if isinstance(value, list | dict) else str(value)

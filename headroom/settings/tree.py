@@ -69,6 +69,11 @@ class Settings(Section):
         return Policy(self.compression.fidelity, self.compression.min_tokens, llmlingua=lingua.enabled, llmlingua_rate=rate)
 
     @property
+    def wants_vectors(self) -> bool:
+        """Whether an embedding model was asked for, by a setting of it or of what needs one; by default one is used where there is one."""
+        return bool(self.scoring.model_fields_set) or (self.cache.semantic and "semantic" in self.cache.model_fields_set)
+
+    @property
     def store_path(self) -> Path:
         """The file of the SQLite store."""
         if self.store.url.startswith("sqlite:"):

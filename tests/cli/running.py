@@ -14,7 +14,9 @@ HEADROOM = (sys.executable, "-c", "from headroom.cli.main import main; main(prog
 
 
 class Proxy:
-    """Answers at `url` once it is made; `banner` is what it printed."""
+    """Answers at `url` once it is made; `banner` is what it printed, `said` what it printed after that until it was stopped."""
+
+    said = ""
 
     def __init__(self, words: Sequence[str], env: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
@@ -31,5 +33,7 @@ class Proxy:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=30)
+        assert self.process.stderr is not None
+        self.said = self.process.stderr.read()
+        self.process.wait(timeout=30)
         return self.process.returncode

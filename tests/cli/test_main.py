@@ -46,16 +46,23 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert shown.stdout.splitlines()[-1] == "heavy: []"
 
 
-def test_unknown_command_is_named() -> None:
-    shown = headroom("prox")
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("proxi", "No such command 'proxi'. Did you mean 'proxy'?\n"),
+        ("frobnicate", "No such command 'frobnicate'.\n"),
+    ],
+)
+def test_what_does_not_exist_is_named_and_what_was_meant(typed: str, told: str) -> None:
+    shown = headroom(typed)
     assert shown.returncode == 2
-    assert "No such command 'prox'" in shown.stderr
+    assert shown.stderr.endswith(f"Error: {told}")
 
 
 @pytest.mark.parametrize(
     ("arguments", "variables", "told"),
     [
-        (["--port", "70000"], {}, "--port"),
+        (["--port", "abc"], {}, "--port: Input should be a valid integer"),
         (["--fidelity", "some"], {}, "--fidelity"),
         ([], {"HEADROOM_PORT": "abc"}, "HEADROOM_PORT"),
         (["--openai-api-url", "api.openai.com"], {}, "--openai-api-url"),

@@ -24,6 +24,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     running = Proxy(words, {**os.environ, "HEADROOM_HOME": home, "HEADROOM_ADMIN_KEY": ADMIN_KEY})
     yield running
     assert running.stop() == 0
+    assert "there is no model" not in running.said, "nobody asked for one"
 
 
 def headroom(*arguments: str) -> Result:

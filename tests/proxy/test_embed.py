@@ -138,3 +138,15 @@ def test_health_says_it(model: str, name: str, enabled: bool, status: str, provi
     assert health["ready"]
     assert (scorer["enabled"], scorer["ready"]) == (enabled, False)
     assert scorer["status"].startswith(status)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_model_that_is_not_there_is_told_to_whom_asked_for_it(wanted: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        embed = ProcessEmbed(ModelSpec("no/such-model"), 100, wanted=wanted)
+        await embed.start()
+        await embed.close()
+        assert embed.status.startswith("no_model: the model no/such-model is not on this machine")
+
+    asyncio.run(story())
+    assert ("no/such-model" in caplog.text) is wanted
