@@ -46,6 +46,7 @@ class Follower:
         self._saved = 0
         self._due = threading.Event()
         self._closing = False
+        self._lost = False
         self._reached = threading.Event()
         self._thread = threading.Thread(target=self._run, name="semantic-cache", daemon=True)
 
@@ -108,8 +109,13 @@ class Follower:
         try:
             follow(self._index, self._store)
         except StoreUnavailable as failure:
-            _log.warning("the log of the semantic cache cannot be read: %s", failure.message)
+            if not self._lost:  # once, however long it lasts
+                _log.warning("the log of the semantic cache cannot be read, it is tried every %.0f s: %s", self._poll_s, failure.message)
+            self._lost = True
             return False
+        if self._lost:
+            _log.warning("the log of the semantic cache is read again")
+        self._lost = False
         try:
             if self._index.cleared > self._saved:
                 snapshot.remove(self._directory)

@@ -50,8 +50,8 @@ def mode(settings: Settings) -> str:
     return f"{settings.compression.fidelity}; tokens {counting}"
 
 
-def banner(settings: Settings, backends: Sequence[str] = ()) -> Text:
-    """The whole text; `backends` are lines about those that the settings name."""
+def banner(settings: Settings, backends: Sequence[str] = (), store_trouble: str = "") -> Text:
+    """The whole text; `backends` are lines about those that the settings name, `store_trouble` is why the store does not answer."""
     url = address(settings)
     text = Text()
     text.append(f"\n  Headroom {version('headroom')}  ", style="bold")
@@ -70,4 +70,7 @@ def banner(settings: Settings, backends: Sequence[str] = ()) -> Text:
         text.append(f"  {'' if number else 'Backends':<15}{line}\n")
     for line in closed(settings):
         text.append(f"\n  {line}", style="yellow")
+    if store_trouble:
+        told = f"The store does not answer, so what is new in a request goes out as it came until it does:\n  {store_trouble}"
+        text.append(f"\n  {told}\n", style="bold yellow")
     return text

@@ -125,7 +125,7 @@ def sources(config: Path | None, settings: Settings) -> str:
     plain = Settings()
     changed = sum(1 for path, _ in settings_module.fields() if _value(settings, path) != _value(plain, path))
     where = str(file) if file.is_file() else f"no {file}"
-    return f"{where}; {changed} differ from the default" if changed else f"{where}; all defaults"
+    return f"{where}; not the default: {changed}" if changed else f"{where}; all defaults"
 
 
 def _value(settings: Settings, path: tuple[str, ...]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from headroom.cli.options import SettingsCommand, load, settings_options
-from headroom.errors import SettingsError
+from headroom.errors import SettingsError, StoreUnavailable
 from headroom.settings import Settings
 
 
@@ -36,7 +36,21 @@ def command(config: Path | None, while_used: Path | None, **flags: Any) -> None:
         from headroom.cli.lease import end_when_unused
 
         end_when_unused(while_used)
-    run(settings, lambda backends: console(stderr=True).print(banner(settings, backends)))
+    run(settings, lambda backends: console(stderr=True).print(banner(settings, backends, store_trouble(settings))))
+
+
+def store_trouble(settings: Settings) -> str:
+    """Why the store does not answer; an empty string where it does. Raises SettingsError."""
+    from headroom.store import open_store
+
+    store = open_store(settings)
+    try:
+        store.get_record("doctor", "")
+    except StoreUnavailable as failure:
+        return failure.message
+    finally:
+        store.close()
+    return ""
 
 
 def listening(settings: Settings) -> Settings:

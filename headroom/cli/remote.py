@@ -30,6 +30,8 @@ def ask(
     timeout_s: float = 10.0,
 ) -> dict[str, Any]:
     """GET a JSON object, or POST `body` for one. Raises ClickException with what a person can do when there is none."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise click.ClickException(f"{url!r} is not a base URL: it begins with http:// or https://, like http://127.0.0.1:8787")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     method = method or ("GET" if body is None else "POST")
     try:

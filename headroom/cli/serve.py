@@ -13,6 +13,7 @@ import click
 
 from headroom.errors import SettingsError
 
+_DEFAULT = Path("configs/local.yaml")
 # Read by Ray when it starts its processes, on every node; what the environment says already stays.
 ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0"}  # Ray reports nothing
 # HAProxy takes requests to replicas, and replicas run on one loop: a tenth of the latency. Its ports listen on every interface, so this
@@ -28,7 +29,7 @@ FAST = {
 
 
 @click.command("serve")
-@click.argument("config", type=click.Path(path_type=Path), default=Path("configs/local.yaml"))
+@click.argument("config", type=click.Path(path_type=Path), default=_DEFAULT)
 @click.option("--environment", is_flag=True, help="Print what must be set before `ray start` on the nodes of a cluster, and start nothing.")
 def command(config: Path, environment: bool) -> None:
     """Start the Ray Serve application described by CONFIG (default: configs/local.yaml).
@@ -55,7 +56,8 @@ def environment_for(config: Path) -> dict[str, str]:
     try:
         tree = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as failure:
-        raise SettingsError(f"{config}: cannot be read ({getattr(failure, 'strerror', None) or 'not UTF-8'})") from None
+        told = "; name a file like it (it comes with the sources)" if config == _DEFAULT else ""
+        raise SettingsError(f"{config}: cannot be read ({getattr(failure, 'strerror', None) or 'not UTF-8'}){told}") from None
     except yaml.YAMLError as failure:
         raise SettingsError(f"{config}: not YAML: {failure}") from None
     if not isinstance(tree, dict) or not tree.get("applications"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from headroom.cache import snapshot
 from headroom.cache.follower import Follower
 from headroom.cache.semantic import Bounds, Clearing, Entry, Query, SemanticIndex, append, follow, pack, unpack
 from headroom.cache.vectors import Vectors
+from headroom.errors import StoreUnavailable
 from headroom.store.sqlite import SqliteStore
 from headroom.store.vault import Seal
 
@@ -317,6 +319,29 @@ class TestSnapshot:
         other.start()
         other.close()
         assert not (tmp_path / snapshot.NAME).exists()
+
+    def test_a_store_that_is_away_is_told_once_and_again_when_it_is_back(
+        self, tmp_path: Path, store: SqliteStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Away:
+            """The store, which does not answer the first three times."""
+
+            left = 3
+
+            def read_log(self, *given: Any, **named: Any) -> Any:
+                self.left -= 1
+                if self.left >= 0:
+                    raise StoreUnavailable("away")
+                return store.read_log(*given, **named)
+
+        follower = Follower(SemanticIndex(BOUNDS), Away(), tmp_path, Seal(), every=100, poll_s=0.001)  # type: ignore[arg-type]
+        follower.start()
+        assert follower.wait(60)
+        follower.close()
+        assert caplog.messages == [
+            "the log of the semantic cache cannot be read, it is tried every 0 s: away",
+            "the log of the semantic cache is read again",
+        ]
 
 
 def test_threads_ask_while_one_adds_drops_builds_and_saves(tmp_path: Path) -> None:

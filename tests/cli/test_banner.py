@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from headroom.cli.banner import address, banner, closed
+from headroom.cli.proxy import store_trouble
 from headroom.settings import AccessSettings, CompressionSettings, Settings
+from tests.provider import refusing_url
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,16 @@ def test_names_the_backends() -> None:
     line = "claude (openrouter) at https://openrouter.ai; credential: OPENROUTER_API_KEY"
     assert line in banner(Settings(), [line]).plain
     assert "Backends" not in banner(Settings()).plain
+
+
+def test_a_store_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    assert store_trouble(Settings(home=tmp_path)) == ""
+    (tmp_path / "file").write_text("where the directory should be")
+    for store in ({"url": f"redis://{refusing_url().removeprefix('http://')}/0"}, {"path": tmp_path / "file" / "store.sqlite"}):
+        settings = Settings.model_validate({"home": tmp_path, "store": store})
+        trouble = store_trouble(settings)
+        assert trouble
+        assert f"The store does not answer, so what is new in a request goes out as it came until it does:\n  {trouble}" in (
+            banner(settings, [], trouble).plain
+        )
+    assert "does not answer" not in banner(settings).plain

@@ -94,10 +94,13 @@ def test_port_in_use_is_told_before_anything_starts() -> None:
     assert f"port {port} is in use" in refused.stderr
 
 
-def test_serve_names_a_missing_file(tmp_path: Path) -> None:
+def test_serve_names_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = headroom("serve", str(tmp_path / "none.yaml"))
     assert refused.returncode == 2
-    assert "none.yaml: cannot be read (No such file or directory)" in refused.stderr
+    assert refused.stderr.endswith("none.yaml: cannot be read (No such file or directory)\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.chdir(tmp_path)
+    assert "configs/local.yaml: cannot be read (No such file or directory); name a file like it" in headroom("serve").stderr
 
 
 def test_serve_starts_rays_own_program_beside_this_python(tmp_path: Path) -> None:

@@ -74,4 +74,6 @@ def test_no_answer_says_what_to_do() -> None:
 
 
 def test_not_a_url_is_told() -> None:
-    assert headroom("stats", "--url", "localhost").exit_code == 1
+    refused = headroom("stats", "--url", "localhost:8787")
+    assert refused.exit_code == 1
+    assert "'localhost:8787' is not a base URL" in refused.stderr
