@@ -90,7 +90,7 @@ def list_(as_json: bool, url: str | None, config: Path | None) -> None:
         click.echo("no keys", err=True)
 
 
-@command.command("revoke")
+@command.command("revoke", short_help="Make a key useless.")
 @click.argument("id")
 @_where
 def revoke(id: str, url: str | None, config: Path | None) -> None:

@@ -18,7 +18,7 @@ def command() -> None:
     """Try LLMLingua-2 models on this machine."""
 
 
-@command.command("check")
+@command.command("check", short_help="Compare decisions with those of PromptCompressor.")
 @click.argument("model")
 @click.option("--texts", default=_TEXTS, show_default=True, help="How many texts, of nine languages and six kinds.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
@@ -52,7 +52,7 @@ def check(model: str, texts: int, device: str) -> None:
         click.get_current_context().exit(1)
 
 
-@command.command("measure")
+@command.command("measure", short_help="Say how fast a model is, and which texts it pays for.")
 @click.argument("model", required=False)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where it runs  [the settings']")
 @click.option("--rate", type=click.FloatRange(0.05, 0.95), help="Share of the tokens that stays  [the settings']")

@@ -52,7 +52,7 @@ def command(context: click.Context, over_http: bool, host: str, port: int, url: 
     serve(settings, transport, host, port)
 
 
-@command.command("install")
+@command.command("install", short_help="Enter it into the configuration of MCP clients.")
 @_CLIENT
 @_URL
 @_CONFIG
@@ -66,7 +66,7 @@ def install_command(names: tuple[str, ...], url: str | None, config: Path | None
         click.echo(f"{client.name}: {'installed in' if written else 'already in'} {client.file}")
 
 
-@command.command("uninstall")
+@command.command("uninstall", short_help="Take it out again.")
 @_CLIENT
 @_CONFIG
 def uninstall_command(names: tuple[str, ...], config: Path | None) -> None:

@@ -51,7 +51,7 @@ def command(context: click.Context, /, url: str | None, as_json: bool, config: P
         console().print(line)
 
 
-@command.command("export")
+@command.command("export", short_help="Write the ledger itself to one file.")
 @click.option("--what", type=click.Choice(WHATS), default="outcomes", show_default=True, help="One row per request, or sums.")
 @click.option("--format", "form", type=click.Choice(FORMS), default="parquet", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where to; - is standard output.")

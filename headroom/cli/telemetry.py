@@ -18,8 +18,8 @@ from headroom.cli.remote import ask
 def command(show: bool, url: str | None, config: Path | None) -> None:
     """Tell what telemetry holds: sums of a day over everybody, no name, no text, no identifier.
 
-    It stays on this machine unless an endpoint of your own is set (HEADROOM_TELEMETRY_ENDPOINT). HEADROOM_TELEMETRY=off or
-    --no-telemetry ends it and deletes what was kept.
+    It stays on this machine unless an endpoint of your own is set (HEADROOM_TELEMETRY_ENDPOINT). HEADROOM_TELEMETRY=off, or
+    --no-telemetry of `headroom proxy`, ends it and deletes what was kept.
     """
     from headroom.proxy.services import open_book
     from headroom.proxy.telemetry import file_of, said

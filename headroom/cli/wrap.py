@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -55,9 +55,14 @@ def command(
         raise click.UsageError("--port is for the proxy on this machine, --url for another Headroom: give one of them.", context)
     settings = load(config, {"port": port, "client__base_url": url, "client__api_key": api_key})
     shared = "" if port else settings.client.base_url.rstrip("/").removesuffix("/v1")
+    environ = environment()
+    program = shutil.which(TOOLS[tool].program, path=environ.get("PATH")) if TOOLS[tool].program else ""
+    if program is None:
+        click.echo(f"{TOOLS[tool].program} was not found on the PATH: install it first", err=True)
+        context.exit(_NOT_FOUND)
     with _headroom(shared, settings, config) as base:
         route = Route(base, settings.client.api_key if shared else "", settings)
-        context.exit(_tell(TOOLS[tool], route) if not TOOLS[tool].program else _run(TOOLS[tool], route, args))
+        context.exit(_run(program, TOOLS[tool], route, environ, args) if program else _tell(TOOLS[tool], route))
 
 
 def _headroom(shared: str, settings: Settings, config: Path | None) -> AbstractContextManager[str]:
@@ -68,12 +73,7 @@ def _headroom(shared: str, settings: Settings, config: Path | None) -> AbstractC
     return nullcontext(shared)
 
 
-def _run(tool: Tool, route: Route, args: Sequence[str]) -> int:
-    environ = environment()
-    program = shutil.which(tool.program, path=environ.get("PATH"))
-    if program is None:
-        click.echo(f"{tool.program} was not found on the PATH: install it first", err=True)
-        return _NOT_FOUND
+def _run(program: str, tool: Tool, route: Route, environ: Mapping[str, str], args: Sequence[str]) -> int:
     words = [program, *tool.arguments(route, environ, args), *args]
     try:
         return run(words, variables(tool, route, environ))
