@@ -37,6 +37,7 @@ ZERO = {
     "initial_replicas": 0,
     "max_replicas": 2,
     "target_ongoing_requests": 2,
+    "metrics_interval_s": 0.5,
     "look_back_period_s": 1,
     "upscale_delay_s": 0.2,
     "downscale_delay_s": 2,
@@ -156,7 +157,7 @@ def test_from_none_to_two_and_back_under_load(lingua_model: str) -> None:
         assert prune.ready
         await asyncio.to_thread(until, lambda: living() == 0)
 
-    with deployed_model(lingua_model, autoscaling_config=ZERO | {"metrics_interval_s": 0.5}):
+    with deployed_model(lingua_model, autoscaling_config=ZERO):
         run(story)
 
 
