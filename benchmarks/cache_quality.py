@@ -1,9 +1,9 @@
 """How often the semantic answer cache gives an answer again where it should, and how often where it must not.
 
-`python -m benchmarks.cache_quality MODEL [--plot FILE] [--misses N]`. MODEL is the directory of an embedding model, or a name of the hub.
-Each pair of `benchmarks.cache_questions` is one earlier question and one new; it is a hit when the cosine of their vectors reaches
-the threshold and the check of the words (`headroom.cache.agreement`) finds no difference. Beside it, the cosine alone. Rows are of the half
-whose templates the check was not written with. Intervals are Wilson's, 95 %.
+`python -m benchmarks.cache_quality MODEL [--engine torch] [--plot FILE] [--misses N]`. MODEL is the directory of
+an embedding model, or a name of the hub. Each pair of `benchmarks.cache_questions` is one earlier question and one new; it is a
+hit when the cosine of their vectors reaches the threshold and the check of the words (`headroom.cache.agreement`) finds no
+difference. Beside it, the cosine alone. Rows are of the half whose templates the check was not written with. Intervals are Wilson's, 95 %.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Measured:
     reason: str
 
 
-def measure(model: str, questions: Sequence[Pair]) -> list[Measured]:
-    embedder = Embedder(ModelSpec(model, "cpu"))
+def measure(spec: ModelSpec, questions: Sequence[Pair]) -> list[Measured]:
+    embedder = Embedder(spec)
     texts = list(dict.fromkeys(text for pair in questions for text in (pair.one, pair.other)))
     row = dict(zip(texts, embedder(texts), strict=True))
     return [Measured(p, float(np.dot(row[p.one], row[p.other])), disagreement(p.one, p.other)) for p in questions]
@@ -98,11 +98,12 @@ def plot(same: Sequence[Measured], other: Sequence[Measured], default: float, fi
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default=load().scoring.model)
+    parser.add_argument("--engine", default="auto", choices=("auto", "onnx", "torch"))
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--misses", type=int, default=0, help="paraphrases of the half looked at to print that do not hit")
     chosen = parser.parse_args()
     default = load().cache.threshold
-    found = measure(chosen.model, pairs())
+    found = measure(ModelSpec(chosen.model, "cpu", engine=chosen.engine), pairs())
     test = [one for one in found if one.pair.half == "test"]
     same, other = ([one for one in test if one.pair.same is wanted] for wanted in (True, False))
     console = Console(width=170)

@@ -100,7 +100,7 @@ class Meaning(NoEmbed):
 
     async def __call__(self, texts: Sequence[str], timeout_s: float) -> Vectors:
         found = self._memo.lookup(texts)
-        fresh = await asyncio.to_thread(self._embedder, list(found.missing.values()))
+        fresh = await asyncio.to_thread(self._embedder.made, list(found.missing.values()))
         self._memo.remember(found, fresh)
         return joined(found, fresh)
 

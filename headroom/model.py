@@ -57,7 +57,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """An embedding model: a directory or a name of the Hugging Face hub, where it runs and with how many threads.
+    """An embedding model: a directory or a name of the Hugging Face hub, where it runs, by what, and with how many threads.
 
     Without `download` only files on this machine are used, and no socket is opened.
     """
@@ -67,6 +67,7 @@ class ModelSpec:
     batch_size: int = 32
     threads: int = 1
     download: bool = False
+    engine: Literal["auto", "onnx", "torch"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from serve_app.stats import RemoteLedger, RemoteRecorder
 from serve_app.tiers import Breaker, Remote, Tier
 
 if TYPE_CHECKING:
-    from headroom.scoring.embedding import Vectors
+    from headroom.scoring.embedding import Made
 
 
 def tier(name: str, handle: DeploymentHandle[Any], args: TierArgs, method: str = "__call__") -> Tier[Any, Any]:
@@ -69,7 +69,7 @@ class Ingress:
         settings: Settings,
         args: AppArgs,
         compressor: DeploymentHandle[JobResult],
-        scorer: DeploymentHandle[Vectors | NoModel] | None,
+        scorer: DeploymentHandle[Made | NoModel] | None,
         semantic_cache: DeploymentHandle[Found | None] | None,
         stats: DeploymentHandle[Any] | None,
     ) -> None:

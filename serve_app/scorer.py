@@ -23,7 +23,7 @@ from headroom.errors import ModelUnavailable
 from headroom.model import ModelSpec
 from headroom.proxy.compress import Degraded
 from headroom.proxy.embed import Embed
-from headroom.scoring.embedding import Embedder, EmbeddingMemo, Lookup, joined
+from headroom.scoring.embedding import Embedder, EmbeddingMemo, Lookup, Made, joined
 from serve_app.logs import join_serve_logs
 from serve_app.tiers import Tier
 
@@ -48,7 +48,7 @@ class NoModel:
 
 
 class Scorer:
-    """The deployment: a list of texts to (n, d) float32, or `NoModel`; warm when its constructor returns."""
+    """The deployment: a list of texts to `Made`, or `NoModel`; warm when its constructor returns."""
 
     def __init__(self, spec: ModelSpec, entries: int) -> None:
         join_serve_logs()
@@ -63,11 +63,11 @@ class Scorer:
             _log.warning("no embeddings: %s", failure.message)
             self._absent = NoModel(failure.reason, failure.message)
 
-    async def __call__(self, texts: Sequence[str]) -> Vectors | NoModel:
+    async def __call__(self, texts: Sequence[str]) -> Made | NoModel:
         if self._absent:
             return self._absent
-        vectors: Vectors = await self._batched(texts)
-        return vectors
+        made: Made = await self._batched(texts)
+        return made
 
     async def check_health(self) -> None:
         """Raises when a batch hangs; Serve then replaces this replica."""
@@ -76,17 +76,17 @@ class Scorer:
             raise RuntimeError(f"a batch has not ended after {HARD_LIMIT_S:.0f} s")
 
     @serve.batch(max_batch_size=_CALLS_A_BATCH, batch_wait_timeout_s=_BATCH_WAIT_S)
-    async def _batched(self, requests: list[Sequence[str]]) -> list[Vectors]:
+    async def _batched(self, requests: list[Sequence[str]]) -> list[Made]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._embed, requests)
 
-    def _embed(self, requests: Sequence[Sequence[str]]) -> list[Vectors]:
+    def _embed(self, requests: Sequence[Sequence[str]]) -> list[Made]:
         self._began = time.monotonic()
         try:
             found = self._memo.lookup([text for texts in requests for text in texts])
-            fresh = self._embedder(list(found.missing.values()))
+            fresh = self._embedder.made(list(found.missing.values()))
             self._memo.remember(found, fresh)
             vectors = iter(joined(found, fresh))
-            return [_stacked(list(islice(vectors, len(texts)))) for texts in requests]
+            return [Made(fresh.model, _stacked(list(islice(vectors, len(texts))))) for texts in requests]
         finally:
             self._began = None
 
@@ -98,13 +98,19 @@ def _stacked(rows: Sequence[Vectors]) -> Vectors:
     return np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
 
+def _parts(missing: Mapping[bytes, str]) -> Sequence[Mapping[bytes, str]]:
+    """What is asked for in one call each."""
+    asked = iter(missing.items())
+    return [dict(part) for part in iter(lambda: list(islice(asked, _TEXTS_A_CALL)), [])]
+
+
 class RemoteEmbed(Embed):
     """Embed in the Scorer deployment.
 
     With `ping` it is asked at the start and after a failure, which would wake one that has gone to zero replicas.
     """
 
-    def __init__(self, tier: Tier[tuple[str, ...], Vectors | NoModel], entries: int, ping: bool, pause_s: float = _PING_PAUSE_S) -> None:
+    def __init__(self, tier: Tier[tuple[str, ...], Made | NoModel], entries: int, ping: bool, pause_s: float = _PING_PAUSE_S) -> None:
         self._tier = tier
         self._pause_s = pause_s
         self._memo = EmbeddingMemo(entries)
@@ -113,6 +119,10 @@ class RemoteEmbed(Embed):
         self._absent: NoModel | None = None
         self._status = "not asked yet"
         self._pinging: asyncio.Task[None] | None = None
+
+    @property
+    def model(self) -> str:
+        return self._memo.model
 
     @property
     def enabled(self) -> bool:
@@ -135,21 +145,23 @@ class RemoteEmbed(Embed):
             await asyncio.gather(self._pinging, return_exceptions=True)
 
     async def __call__(self, texts: Sequence[str], timeout_s: float) -> Vectors:
-        found = self._memo.lookup(texts)
-        if not found.missing:
-            return joined(found)
-        asked = iter(found.missing.items())
-        parts = [dict(part) for part in iter(lambda: list(islice(asked, _TEXTS_A_CALL)), [])]
-        answers = await asyncio.gather(*(self._ask(part, timeout_s) for part in parts))
-        return joined(found, _stacked([row for answer in answers for row in answer]))
+        for _ in range(2):
+            found = self._memo.lookup(texts)
+            if not found.missing:
+                return joined(found)
+            answers = await asyncio.gather(*(self._ask(part, timeout_s) for part in _parts(found.missing)))
+            fresh = Made(answers[0].model, _stacked([row for answer in answers for row in answer.rows]))
+            if found.fits(fresh) and {answer.model for answer in answers} == {fresh.model}:
+                return joined(found, fresh)
+        raise Degraded("models_differ")
 
-    async def _ask(self, part: Mapping[bytes, str], timeout_s: float) -> Vectors:
+    async def _ask(self, part: Mapping[bytes, str], timeout_s: float) -> Made:
         """The vectors of these texts, which are remembered. Raises Degraded."""
         answer = await self._answer(tuple(part.values()), timeout_s)
         self._memo.remember(Lookup((), {}, part), answer)
         return answer
 
-    async def _answer(self, texts: tuple[str, ...], timeout_s: float) -> Vectors:
+    async def _answer(self, texts: tuple[str, ...], timeout_s: float) -> Made:
         """Asks and notes how it went. Raises Degraded."""
         try:
             answer = await self._tier(texts, timeout_s)

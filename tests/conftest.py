@@ -98,6 +98,17 @@ def model() -> str:
 
 
 @pytest.fixture(scope="session")
+def onnx_model(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with the ONNX files that are made for this machine."""
+    from headroom.cli.embedding_export import write
+
+    directory = tmp_path_factory.mktemp("models") / "onnx"
+    shutil.copytree(model, directory)
+    write(directory, int8=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One for the session; each test works under a prefix or with callers of its own."""
     with redis_server(tmp_path_factory.mktemp("redis")) as server:

@@ -44,6 +44,7 @@ OTHER: Mapping[tuple[str, ...], str] = {
     ("context", "protect_turns"): "2",
     ("scoring", "model"): "off",
     ("scoring", "device"): "cpu",
+    ("scoring", "engine"): "torch",
     ("scoring", "batch_size"): "8",
     ("scoring", "threads"): "2",
     ("scoring", "cache_entries"): "10",

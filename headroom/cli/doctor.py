@@ -162,17 +162,18 @@ def vocabulary(settings: Settings) -> Finding:
 
 def embeddings(settings: Settings) -> Finding:
     """Whether texts can be compared by meaning, or by their words alone."""
-    from headroom.scoring.embedding import check
+    from headroom.scoring.embedding import check, onnx_file
 
     scoring = settings.scoring
     if not scoring.enabled:
         return Finding("embeddings", "ok", "off; texts are compared by their words")
     try:
         check(scoring.spec)
+        file = onnx_file(scoring.spec)
     except ModelUnavailable as failure:
         detail, _, mend = failure.message.partition(": ")
         return Finding("embeddings", "note", f"{detail}; texts are compared by their words", mend)
-    return Finding("embeddings", "ok", scoring.model)
+    return Finding("embeddings", "ok", f"{scoring.model}, {file.name if file else 'torch'}")
 
 
 def llmlingua(settings: Settings) -> Finding:

@@ -24,6 +24,7 @@ COMMANDS = {
     "savings": "Show what was saved over time.",
     "telemetry": "Tell what telemetry holds, and how to end it.",
     "mcp": "Serve the MCP tools, or install them in an MCP client.",
+    "embedding": "Make embedding models fast on this machine.",
     "llmlingua": "Try LLMLingua-2 models on this machine.",
     "keys": "Make, list and revoke the keys of callers.",
     "doctor": "Check this installation, line by line.",

@@ -19,6 +19,10 @@ class Embed(Protocol):
         """
 
     @property
+    def model(self) -> str:
+        """The identity of what made the vectors of the last call, empty before the first; those of two are never compared."""
+
+    @property
     def enabled(self) -> bool:
         """Whether there is a model at all, as far as is known."""
 
@@ -39,6 +43,7 @@ class Embed(Protocol):
 class NoEmbed(Embed):
     """No model: every call is Degraded with `reason`."""
 
+    model = ""
     enabled = False
     ready = False
 

@@ -6,14 +6,14 @@ Vectors are remembered on this side, so known texts do not cross.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from headroom.errors import ModelUnavailable
 from headroom.model import ModelSpec
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.model_process import RETRY_S, ModelProcess, ProcessModel
-from headroom.scoring.embedding import Embedder, EmbeddingMemo, check, joined
+from headroom.scoring.embedding import Embedder, EmbeddingMemo, Made, check, joined
 from headroom.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,15 +26,24 @@ def embedded_embed(settings: Settings) -> Embed:
     return ProcessEmbed(scoring.spec, scoring.cache_entries, wanted=settings.wants_vectors) if scoring.enabled else NoEmbed()
 
 
+def _loaded(spec: ModelSpec) -> Callable[[Sequence[str]], Made]:
+    """In the process. Raises ModelUnavailable."""
+    return Embedder(spec).made
+
+
 class ProcessEmbed(ProcessModel, Embed):
     """Embed in a process of this server. That there is no model is logged where one is `wanted`; `status` says it always."""
 
     def __init__(self, spec: ModelSpec, entries: int, retry_s: float = RETRY_S, *, wanted: bool = True) -> None:
-        super().__init__("embed", "scores by words alone", Embedder, spec, retry_s=retry_s)
+        super().__init__("embed", "scores by words alone", _loaded, spec, retry_s=retry_s)
         self._spec = spec
         self._memo = EmbeddingMemo(entries)
         self._wanted = wanted
         self._checking: asyncio.Task[None] | None = None
+
+    @property
+    def model(self) -> str:
+        return self._memo.model
 
     async def start(self) -> None:
         self._checking = asyncio.create_task(asyncio.to_thread(self._check))
@@ -49,12 +58,15 @@ class ProcessEmbed(ProcessModel, Embed):
         if not found.missing:
             return joined(found)
 
-        def computed(process: ModelProcess) -> Vectors:
-            vectors: Vectors = process.ask(list(found.missing.values()))
-            self._memo.remember(found, vectors)
-            return vectors
+        def computed(process: ModelProcess) -> Made:
+            made: Made = process.ask(list(found.missing.values()))
+            self._memo.remember(found, made)
+            return made
 
-        return joined(found, await self.ask(computed, timeout_s))
+        fresh = await self.ask(computed, timeout_s)
+        if not found.fits(fresh):  # the process was replaced, by one with another model: nothing known before is left
+            return await self(texts, timeout_s)
+        return joined(found, fresh)
 
     def _check(self) -> None:
         try:

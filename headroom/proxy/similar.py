@@ -97,7 +97,11 @@ class Similar:
         left = ends - time.monotonic()
         if left <= 0:
             raise Degraded("deadline")
-        return await self._neighbours(Query(lone.namespace, lone.text, vector, threshold), left)
+        return await self._neighbours(Query(self._namespace(lone), lone.text, vector, threshold), left)
+
+    def _namespace(self, lone: Lone) -> str:
+        """Where its last vector may be compared: with those of the same model on the same engine."""
+        return f"{lone.namespace}-{self._embed.model}"
 
     def learn(self, scope: str, lone: Lone, key: str) -> None:
         """A question whose answer stands under this key; returns at once."""
@@ -130,7 +134,7 @@ class Similar:
                 vectors = await self._embed([one.lone.text for one in some], _LEARN_TIMEOUT_S)
                 await self._append(
                     [
-                        Entry(one.lone.namespace, one.scope, one.key, one.lone.text, one.at, row)
+                        Entry(self._namespace(one.lone), one.scope, one.key, one.lone.text, one.at, row)
                         for one, row in zip(some, vectors, strict=True)
                     ]
                 )

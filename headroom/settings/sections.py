@@ -57,11 +57,16 @@ class CompressionSettings(Section):
 class ScoringSettings(Section):
     model: str = field(
         "sentence-transformers/all-MiniLM-L6-v2",
-        "embedding model: a directory or a name of the Hugging Face hub; off: scores by words alone. Needs headroom[embed]",
+        "embedding model: a directory or a name of the Hugging Face hub; off: scores by words alone. Needs headroom[embed] or [embed-onnx]",
         env="HEADROOM_EMBED_MODEL",
         min_length=1,
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = field("auto", "where the model runs", env="HEADROOM_EMBED_DEVICE")
+    engine: Literal["auto", "onnx", "torch"] = field(
+        "auto",
+        "what runs the model; auto: onnxruntime, on the CPU, if that is installed and the model has an ONNX file, and torch otherwise",
+        env="HEADROOM_EMBED_ENGINE",
+    )
     batch_size: int = field(32, "texts the model takes at once", env="HEADROOM_EMBED_BATCH_SIZE", ge=1)
     threads: int = field(1, "threads of one model", env="HEADROOM_EMBED_THREADS", ge=1)
     cache_entries: int = field(20_000, "vectors kept in memory, about 2 KB each", env="HEADROOM_EMBED_CACHE_ENTRIES", ge=0)
@@ -75,7 +80,7 @@ class ScoringSettings(Section):
 
     @property
     def spec(self) -> ModelSpec:
-        return ModelSpec(self.model, self.device, self.batch_size, self.threads, self.download)
+        return ModelSpec(self.model, self.device, self.batch_size, self.threads, self.download, self.engine)
 
 
 class LLMLinguaSettings(Section):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headroom.errors import ModelUnavailable
 from headroom.model import ModelSpec
-from headroom.scoring.embedding import MAX_CHARS, Embedder, EmbeddingMemo, check, joined
+from headroom.scoring.embedding import MAX_CHARS, Embedder, EmbeddingMemo, Made, check, joined
 
 TEXTS = ["the payment service lost its database connection", "Datenbank", "", "a\ud800b\x00", "日本語", "word " * 5000]
 
@@ -89,7 +89,8 @@ def test_a_device_that_is_not_there_is_no_model(model: str) -> None:
 def test_nothing_heavy_is_imported_before_a_vector_is_asked_for(model: str) -> None:
     code = (
         "import sys; from headroom.model import ModelSpec; from headroom.proxy import server; from headroom.scoring import embedding;"
-        f"embedding.check(ModelSpec({model!r})); sys.exit(bool({{'numpy', 'torch', 'sentence_transformers'}} & set(sys.modules)))"
+        f"embedding.check(ModelSpec({model!r}));"
+        "sys.exit(bool({'numpy', 'torch', 'sentence_transformers', 'onnxruntime', 'tokenizers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -99,12 +100,12 @@ def rows_for(texts: list[str]) -> np.ndarray:
     return np.array([[len(text), ord(text[0]) if text else 0] for text in texts], np.float32).reshape(len(texts), 2)
 
 
-def asked(memo: EmbeddingMemo, texts: list[str]) -> tuple[np.ndarray, int]:
+def asked(memo: EmbeddingMemo, texts: list[str], model: str = "one") -> tuple[np.ndarray, int]:
     """The vectors, and how many had to be computed."""
     found = memo.lookup(texts)
-    fresh = rows_for(list(found.missing.values()))
+    fresh = Made(model, rows_for(list(found.missing.values())))
     memo.remember(found, fresh)
-    return joined(found, fresh), len(fresh)
+    return joined(found, fresh), len(fresh.rows)
 
 
 @given(st.lists(st.lists(st.sampled_from(["", "a", "b", "cc", "ddd", "\ud800"]), max_size=8), max_size=8), st.integers(0, 4))
@@ -124,6 +125,16 @@ def test_the_least_recently_used_goes() -> None:
     asked(memo, ["c"])
     assert not memo.lookup(["a", "c"]).missing
     assert memo.lookup(["b"]).missing
+
+
+def test_what_another_model_made_is_forgotten() -> None:
+    memo = EmbeddingMemo(10)
+    asked(memo, ["a", "b"])
+    found = memo.lookup(["a", "c"])
+    other = Made("other", rows_for(["c"]))
+    assert (found.fits(Made("one", other.rows)), found.fits(other), memo.lookup(["c"]).fits(other)) == (True, False, True)
+    memo.remember(found, other)
+    assert (len(memo), memo.model, set(memo.lookup(["a", "b", "c"]).missing.values())) == (1, "other", {"a", "b"})
 
 
 def test_known_texts_need_no_model() -> None:
