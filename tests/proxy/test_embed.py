@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from headroom.model import ModelSpec
 from headroom.proxy.compress import Degraded
 from headroom.proxy.embed import NoEmbed
 from headroom.proxy.embed_process import ProcessEmbed, embedded_embed
+from headroom.scoring import onnx
+from headroom.scoring.embedding import Embedder
 from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import HTTP, embedded, settings_for
 
@@ -79,6 +82,28 @@ def test_a_process_that_dies_is_replaced(model: str) -> None:
         assert processes() != [first]
 
     run(story, ModelSpec(model, "cpu"))
+
+
+def test_nothing_is_left_of_what_another_model_made(onnx_model: Path, tmp_path: Path) -> None:
+    """The files of a model are replaced, and then its process."""
+    directory = Path(shutil.copytree(onnx_model, tmp_path / "model"))
+    spec = ModelSpec(str(directory))
+
+    async def story(embed: ProcessEmbed) -> None:
+        assert embed.model == ""
+        int8 = await embed(["one"], WAIT_S)
+        first = embed.model
+        for name in onnx.int8_files():
+            (directory / "onnx" / name).unlink(missing_ok=True)
+        processes()[0].kill()
+        assert await reason(embed(["two"], WAIT_S)) == "worker_died"
+        assert (await embed(["one"], 0) == int8).all()
+        both = await embed(["one", "two"], WAIT_S)
+        assert np.array_equal(both, Embedder(spec)(["one", "two"]))
+        assert not np.array_equal(both[0], int8[0])
+        assert embed.model not in ("", first)
+
+    run(story, spec)
 
 
 def test_a_process_that_died_is_left_alone_for_a_while(model: str) -> None:

@@ -249,6 +249,27 @@ def test_it_outlives_the_process_and_is_shared(provider: Provider, tmp_path: Pat
     assert len(provider.requests) == 2
 
 
+def test_questions_of_another_model_are_not_compared(provider: Provider, tmp_path: Path, embed: ProcessEmbed, model: str) -> None:
+    class Another(SharedModel):
+        model = "another"
+
+    other = Another(ModelSpec(model, "cpu"), 10_000)
+    with semantic(provider, tmp_path, embed) as url:
+        ask(url, FIRST)
+        learned(url, 1)
+    try:
+        with semantic(provider, tmp_path, other) as url:
+            learned(url, 1)
+            assert said(ask(url, OTHER)) == "miss"
+            learned(url, 2)
+            assert said(ask(url, "What is the best way to close the main valve?")) == "hit-semantic"
+    finally:
+        other.end()
+    with semantic(provider, tmp_path, embed) as url:
+        learned(url, 2)
+        assert said(ask(url, "How can I close the main valve?")) == "hit-semantic"
+
+
 def test_callers_clear_their_own_and_the_admin_everything(url: str, provider: Provider) -> None:
     for key in ("ada", "bob"):
         ask(url, FIRST, key=key)

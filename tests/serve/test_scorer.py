@@ -7,9 +7,10 @@ import itertools
 import json
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from ray import serve
 
 from headroom.model import ModelSpec
 from headroom.proxy.compress import Degraded
-from headroom.scoring.embedding import Embedder
+from headroom.scoring.embedding import Embedder, Made
 from serve_app.args import ScorerArgs, TierArgs
 from serve_app.ingress import tier
 from serve_app.scorer import RemoteEmbed, Scorer
@@ -112,6 +113,41 @@ def test_vectors_come_over_the_hop_and_none_is_lost_when_replicas_die(model: str
     with scorer(model, num_replicas=1) as run:
         for story in (vectors, too_slow, killed, deleted):
             run(story)
+
+
+def test_vectors_by_onnxruntime_come_over_the_hop(onnx_model: Path) -> None:
+    async def story(embed: RemoteEmbed) -> None:
+        texts = fresh(40)
+        ours = Embedder(ModelSpec(str(onnx_model), "cpu"))
+        assert np.array_equal(await embed(texts, WAIT_S), ours(texts))
+        assert embed.model == ours.identity
+
+    with scorer(str(onnx_model), num_replicas=1) as run:
+        run(story)
+
+
+def test_vectors_of_two_models_are_never_given_together() -> None:
+    answering = iter(["one", "two", "one", "two", "one", "two", "two"])
+    asked: list[int] = []
+
+    async def tier(texts: Sequence[str], timeout_s: float) -> Made:
+        asked.append(len(texts))
+        name = next(answering)
+        return Made(name, np.ones((len(texts), 4), np.float32))
+
+    async def story() -> None:
+        embed = RemoteEmbed(tier, 1000, ping=False)
+        assert (await embed(fresh(1), WAIT_S)).shape == (1, 4)
+        assert embed.model == "one"
+        assert await reason(embed(fresh(64), WAIT_S)) == "models_differ"
+        assert asked == [1, 32, 32, 32], "what the last answer gave is known"
+        known = fresh(1)
+        assert (await embed(known, WAIT_S)).shape == (1, 4)
+        assert embed.model == "one"
+        assert (await embed([*known, *fresh(1)], WAIT_S)).shape == (2, 4)
+        assert (embed.model, asked[4:]) == ("two", [1, 1, 1]), "what was known is asked for again"
+
+    asyncio.run(story())
 
 
 @pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning")
