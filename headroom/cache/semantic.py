@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from headroom.cache.agreement import between
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LOG = "semantic"
 _CANDIDATES = 10  # neighbours whose words are compared
 _AT_ONCE = 500  # log entries read
+_READINGS = 256  # of earlier questions that were compared last; comparing takes a twentieth of reading
 _OVERHEAD_BYTES = 600  # of an entry, beside its vector, links and texts: Python's objects
 
 
@@ -133,6 +135,7 @@ class SemanticIndex:
         self._order: deque[tuple[float, str, int]] = deque()  # oldest first; what was dropped in the meantime may stand here
         self._entries = 0
         self._bytes = 0
+        self._read = lru_cache(_READINGS)(read)
         self.number = 0  # of the last log entry that was applied
         self.cleared = 0  # and of the last that made something be forgotten
 
@@ -163,7 +166,7 @@ class SemanticIndex:
                 break
             if known is None or known.at < oldest:
                 continue
-            if known.text == query.text or not between(asked := asked or read(query.text), read(known.text)):
+            if known.text == query.text or not between(asked := asked or read(query.text), self._read(known.text)):
                 return Found(known.key, known.text, min(cosine, 1.0))
         return None
 
@@ -270,6 +273,7 @@ class SemanticIndex:
         with self._lock:
             for name in [name for name, space in self._spaces.items() if scope is None or space.scope == scope]:
                 self._forget(name)
+        self._read.cache_clear()
 
 
 def size_of(entry: Entry) -> int:
