@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_CHARS = 4000
 _MODULES = ("sentence_transformers", "torch", "numpy")
 _CONFIGS = ("modules.json", "config.json")  # one of them is in every model's directory
+_CARD = Path("/dev/nvidia0")
 _HUB_OWNER = "sentence-transformers"  # of names without one
 
 
@@ -53,10 +54,12 @@ def onnx_file(spec: ModelSpec) -> Path | None:
     """The ONNX file that makes the vectors; None where torch does.
 
     It is onnxruntime wherever that is installed and the model carries a file for it, unless the settings name torch or a device
-    other than the CPU. Raises ModelUnavailable where they name onnxruntime and it cannot be.
+    other than the CPU, or leave the device open on a machine whose card torch would take. Raises ModelUnavailable where they name
+    onnxruntime and it cannot be.
     """
     wanted = spec.engine == "onnx"
-    if spec.engine == "torch" or (spec.device not in ("auto", "cpu") and not wanted):
+    takes_card = spec.device == "auto" and _CARD.exists() and importlib.util.find_spec("torch") is not None
+    if spec.engine == "torch" or (not wanted and (takes_card or spec.device not in ("auto", "cpu"))):
         return None
     absent = onnx.absent()
     if absent and wanted:

@@ -33,7 +33,7 @@ from tests.docs.pages import ROOT, Command, Step, commands
 
 HERE = "http://127.0.0.1:8787"  # where the proxy of the pages listens
 _BASES = ("", "/", "/v1")  # what clients are given as a base URL
-_STAND_FOR = {"N": "3", "TOOL": "claude", "[ID]": "s-1"}  # words of the pages that an option would refuse as they are
+_STAND_FOR = {"N": "3", "TOOL": "claude", "[ID]": "s-1", "DIRECTORY": "."}  # words of the pages that an option would refuse as they are
 _OURS = re.compile(r"\bHEADROOM_[A-Z0-9_]+\b")
 _METHOD = re.compile(r"(GET|POST|PUT|DELETE|HEAD) (/\S*)")
 _URL = re.compile(rf"{re.escape(HERE)}(/[^\s\"'`);,}}]*)?")

@@ -37,6 +37,7 @@ NOT_RUN = {
     "/tmp/peer": "another gateway",
     "headroom wrap cursor": "waits for Ctrl-C: tests/cli/test_wrap.py",
     "headroom mcp --http": "serves: tests/cli/test_mcp.py",
+    "headroom embedding export": "half a minute: tests/cli/test_embedding.py",
     "headroom batch": "starts Ray: tests/serve/test_batch.py, tests/batch",
     "headroom serve configs": "starts Ray: tests/serve",
     "ray": "starts Ray: tests/serve",

@@ -15,7 +15,7 @@ import pytest
 
 from headroom.errors import ModelUnavailable
 from headroom.model import ModelSpec
-from headroom.scoring import onnx
+from headroom.scoring import embedding, onnx
 from headroom.scoring.embedding import MAX_CHARS, Embedder, check, onnx_file
 
 TEXTS = ["the payment service lost its database connection", "Datenbank", "", "a\ud800b\x00", "日本語", "word " * 5000]
@@ -102,6 +102,13 @@ def test_the_settings_choose_the_engine(onnx_model: Path, model: str) -> None:
         for attempt in (check, Embedder):
             with pytest.raises(ModelUnavailable, match=mend):
                 attempt(spec)
+
+
+def test_a_card_is_torchs(onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "_CARD", onnx_model)
+    assert onnx_file(ModelSpec(str(onnx_model))) is None
+    assert onnx_file(ModelSpec(str(onnx_model), "cpu"))
+    assert onnx_file(ModelSpec(str(onnx_model), engine="onnx"))
 
 
 def test_each_engine_and_file_has_an_identity(directory: Path, embedder: Embedder, torch: Embedder) -> None:
