@@ -26,7 +26,7 @@ _SENT = _FROM_MODEL | frozenset(("message", *_RETURNED.values()))
 
 def is_one(value: Any) -> bool:
     """Whether a line is of such a rollout."""
-    return isinstance(value, dict) and value.get("type") in _LINES and isinstance(value.get("payload"), dict)
+    return isinstance(value, dict) and str(value.get("type")) in _LINES and isinstance(value.get("payload"), dict)
 
 
 @dataclass

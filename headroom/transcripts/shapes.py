@@ -66,6 +66,7 @@ class Item(TypedDict, total=False):
     call_id: str | None
     role: str | None
     tool_calls: list[Any] | None
+    type: str | None
 
 
 @with_config(_ANY_OTHER)

@@ -177,6 +177,7 @@ def test_what_a_provider_would_refuse() -> None:
         (samples.claude_code(), ("message", "usage"), {"input_tokens": "4"}, "usage.input_tokens"),
         (samples.codex(), ("payload", "call_id"), {"a": 1}, "call_id"),
         (samples.codex(), ("payload", "tool_calls"), 3, "tool_calls"),
+        (samples.codex(), ("payload", "type"), ["message"], "type"),
         ([samples.messages(), samples.messages("b")], ("messages",), [{"role": "tool", "tool_call_id": {}}], "messages.0.tool_call_id"),
         ([samples.messages(), samples.messages("b")], ("messages",), [{"role": "user", "content": [3]}], "messages.0.content.0"),
     ],
