@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from headroom.capacity.rules import Scaling
 from headroom.capacity.simulation import Replay, percentile, replayed
 from headroom.capacity.tiers import COMPRESSOR
 
@@ -61,6 +62,15 @@ class Sleeper:
             began = time.perf_counter()
             await asyncio.sleep(seconds)
             return time.perf_counter() - began
+
+
+def serve_options(scaling: Scaling) -> dict[str, Any]:
+    """The same settings for Serve: what its autoscaling knows of them, and the places of a replica."""
+    from ray.serve.config import AutoscalingConfig
+
+    told = dataclasses.asdict(scaling)
+    known = {name: value for name, value in told.items() if name in AutoscalingConfig.model_fields}
+    return {"autoscaling_config": known, "max_ongoing_requests": scaling.max_ongoing_requests}
 
 
 def replicas() -> tuple[int, int]:
@@ -149,9 +159,7 @@ def said(name: str, unit: str, real: float, model: float) -> None:
 
 def sleeping(seed: int) -> None:
     requests = arrivals(seed)
-    limits = {"max_ongoing_requests": SCALING.max_ongoing_requests}
-    names = ("min_replicas", "max_replicas", "target_ongoing_requests", "upscale_delay_s", "downscale_delay_s", "look_back_period_s")
-    handle = deployed(Sleeper, autoscaling_config={name: getattr(SCALING, name) for name in names}, **limits)
+    handle = deployed(Sleeper, **serve_options(SCALING))
 
     async def both() -> tuple[float, Replay, list[float], float]:
         hops = []

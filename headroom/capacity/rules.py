@@ -6,13 +6,18 @@ followed. Handles report what they see from time to time, so that the controller
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 CONTROL_LOOP_S = 0.1  # the controller's
+QUEUED = -1  # the gauge of what waits at the handle; the others are of replicas, by their number
+Gauges = Mapping[int, float]
 _RECORDS = 0.2  # of the window, that lies between two records, unless reports are more frequent
 _CLOSE_S = 1e-6
+_LEAST_S = 1e-3  # that the latest value counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +82,65 @@ class Policy:
 
 
 class Seen:
-    """What the controller knows of a gauge: the records that were reported, and their mean over the window."""
+    """What the controller knows of a deployment: gauges of what is queued and of what runs on each replica, and their mean over a window.
 
-    def __init__(self, scaling: Scaling) -> None:
-        self.every_s = min(_RECORDS * scaling.look_back_period_s, scaling.metrics_interval_s)
+    A handle records them and reports its records, both for the first time at `first_s`: where that lies is chance, in Serve as well.
+    """
+
+    def __init__(self, scaling: Scaling, first_s: float = 0.0) -> None:
+        self._record_s = min(_RECORDS * scaling.look_back_period_s, scaling.metrics_interval_s)
         self._window_s, self._report_s = scaling.look_back_period_s, scaling.metrics_interval_s
-        self._recorded: deque[tuple[float, float]] = deque()
-        self._reported: list[tuple[float, float]] = []
-        self._next = 0.0
+        self._next_record = self._next_report = first_s
+        self._recorded: deque[tuple[float, Gauges]] = deque()
+        self._reported: list[tuple[float, Gauges]] = []
+        self._running: frozenset[int] | None = None  # of which the sums below are
+        self._opened_s, self._changed_s, self._last_s = 0.0, 0.0, 0.0
+        self._area, self._latest = 0.0, 0.0
 
-    def record(self, now: float, value: float, *, opens: bool = False) -> None:
-        """With a replica that had no record before the window opens anew: what was before it had no part of it."""
-        if opens:
-            self._recorded.clear()
-        self._recorded.append((now, value))
-
-    def mean(self, now: float) -> float:
-        """Of what was reported so far: each record counts until the next one, the last one until now; 0 of nothing."""
-        if now + _CLOSE_S >= self._next:
-            while self._recorded and self._recorded[0][0] < now - self._window_s:
+    def look(self, now: float, gauges: Callable[[], Gauges]) -> None:
+        """Record and report where it is time. `gauges` has `QUEUED` and each replica that was ever asked."""
+        if now + _CLOSE_S >= self._next_record:
+            self._recorded.append((now, gauges()))
+            self._next_record = now + self._record_s
+        if now + _CLOSE_S >= self._next_report:
+            while self._recorded and self._recorded[0][0] <= now - self._window_s:
                 self._recorded.popleft()
-            self._reported, self._next = list(self._recorded), now + self._report_s
-        if not self._reported:
-            return 0.0
-        ends = [at for at, _ in self._reported[1:]] + [max(now, self._reported[-1][0] + 1e-3)]
-        spans = [(end - at, value) for (at, value), end in zip(self._reported, ends, strict=True)]
-        return sum(span * value for span, value in spans) / sum(span for span, _ in spans)
+            known = {key for _, values in self._recorded for key in values}
+            unknown = {key: value for key, value in gauges().items() if key not in known}
+            self._reported = [*self._recorded, *([(now, unknown)] if unknown else [])]
+            self._next_report, self._running = now + self._report_s, None
+
+    def mean(self, now: float, running: frozenset[int]) -> float:
+        """Of queued and running requests in what was reported so far, the last values until now; 0 of nothing."""
+        if running != self._running:
+            self._running = running
+            self._sum(running)
+        end = max(now, self._changed_s + _LEAST_S)
+        return (self._area + self._latest * (end - self._last_s)) / (end - self._opened_s)
+
+    def _sum(self, running: frozenset[int]) -> None:
+        """The window opens when all gauges have a value and one of them is not 0; replicas that no longer run are no part of it."""
+        values: dict[int, float] = {}
+        first: dict[int, float] = {}
+        totals: list[tuple[float, float]] = []
+        changes: list[float] = []
+        for at, told in self._reported:
+            for key, value in told.items():
+                if key == QUEUED or key in running:
+                    first.setdefault(key, at)
+                    if value != values.get(key, 0.0):
+                        changes.append(at)
+                    values[key] = value
+            totals.append((at, sum(values.values())))
+        self._area, self._latest = 0.0, totals[-1][1] if totals else 0.0
+        self._opened_s = self._changed_s = self._last_s = totals[-1][0] if totals else 0.0
+        if not changes:
+            return
+        opened = max(first.values())
+        if len(first) == 1:  # taken as it is
+            self._opened_s = totals[0][0]
+        else:
+            self._opened_s = max(opened, changes[0]) if opened <= changes[-1] else changes[0]
+            self._changed_s = changes[-1]
+        for (at, total), (end, _) in itertools.pairwise(totals):
+            self._area += total * max(0.0, end - max(at, self._opened_s))

@@ -16,7 +16,7 @@ from typing import Any
 
 import simpy
 
-from headroom.capacity.rules import CONTROL_LOOP_S, Policy, Scaling, Seen
+from headroom.capacity.rules import CONTROL_LOOP_S, QUEUED, Gauges, Policy, Scaling, Seen
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.025, 0.5
 _MOST_ROUTING = 50
@@ -28,10 +28,11 @@ Steps = Generator[simpy.Event, Any, Any]
 class Replica:
     """`lanes` holds when each lane is free again."""
 
-    __slots__ = ("died", "lanes", "node", "ongoing")
+    __slots__ = ("asked", "died", "lanes", "node", "number", "ongoing")
 
-    def __init__(self, node: int, lanes: int) -> None:
-        self.node = node
+    def __init__(self, number: int, node: int, lanes: int) -> None:
+        self.number, self.node = number, node
+        self.asked = False
         self.lanes = [0.0] * lanes
         self.ongoing = 0
         self.died = math.inf
@@ -107,7 +108,7 @@ class Tier:
         return any(replica.ongoing < self.scaling.max_ongoing_requests for replica in self.replicas)
 
     def _add(self) -> None:
-        self.replicas.append(Replica(self._made % self._nodes, self.scaling.lanes))
+        self.replicas.append(Replica(self._made, self._made % self._nodes, self.scaling.lanes))
         self._made += 1
         came, self._came = self._came, self._env.event()
         came.succeed()
@@ -120,6 +121,7 @@ class Tier:
                 found = self._choice()
                 if found:
                     found.ongoing += 1
+                    found.asked = True
                     self._ongoing += 1
                     self._waiting.popleft().succeed(found)
                     break
@@ -136,16 +138,18 @@ class Tier:
         best = min(drawn, key=lambda replica: replica.ongoing, default=None)
         return best if best and best.ongoing < self.scaling.max_ongoing_requests else None
 
+    def _gauges(self) -> Gauges:
+        return {QUEUED: len(self._waiting)} | {replica.number: replica.ongoing for replica in self.replicas if replica.asked}
+
     def _scaled(self) -> Steps:
         """The controller."""
-        policy, seen, recorded, made = Policy(self.scaling), Seen(self.scaling), -math.inf, self._made
+        policy, seen = Policy(self.scaling), Seen(self.scaling, self._draw.uniform(0, self.scaling.metrics_interval_s))
         while True:
             now = self._env.now
-            if now - recorded >= seen.every_s - 1e-9:
-                seen.record(now, self.load, opens=self._made > made)
-                recorded, made = now, self._made
             if self.scaling.max_replicas > self.scaling.min_replicas:
-                self.target = policy.decide(now, seen.mean(now), len(self.replicas), self.target)
+                seen.look(now, self._gauges)
+                running = frozenset(replica.number for replica in self.replicas)
+                self.target = policy.decide(now, seen.mean(now, running), len(running), self.target)
             for _ in range(self.target - len(self.replicas) - self._starting):
                 self._starting += 1
                 self._env.process(self._started())

@@ -17,7 +17,7 @@ from headroom.capacity import tiers as described
 from headroom.capacity.costs import CapacityError
 from headroom.capacity.load import Load
 from headroom.capacity.plan import Node, planned
-from headroom.capacity.rules import Policy, Scaling, Seen
+from headroom.capacity.rules import QUEUED, Policy, Scaling, Seen
 from headroom.capacity.simulation import replayed, simulated
 from headroom.cli.main import main
 
@@ -106,21 +106,76 @@ def test_the_policy_decides_as_serve_does(monkeypatch: pytest.MonkeyPatch) -> No
             target, clock[0] = expected, clock[0] + 0.1
 
 
+def test_the_check_gives_serve_what_the_model_has() -> None:
+    config = pytest.importorskip("ray.serve.config")
+    from benchmarks.capacity import SCALING, serve_options
+
+    options = serve_options(SCALING)
+    theirs = config.AutoscalingConfig(**options["autoscaling_config"])
+    for field in dataclasses.fields(Scaling):
+        if hasattr(theirs, field.name):
+            assert getattr(theirs, field.name) == getattr(SCALING, field.name), field.name
+    assert theirs.metrics_interval_s == described.COMPRESSOR.metrics_interval_s
+    assert options["max_ongoing_requests"] == described.COMPRESSOR.max_ongoing_requests
+
+
+def test_the_controller_sees_what_rays_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against Ray's own store of a handle and its own sum of them, while replicas come, are asked for the first time, and go."""
+    state = pytest.importorskip("ray.serve._private.autoscaling_state")
+    from types import SimpleNamespace
+
+    from ray.serve._private.common import TimeStampedValue
+    from ray.serve._private.metrics_utils import InMemoryMetricsStore
+    from ray.serve.config import AutoscalingConfig
+
+    clock = [0.0]
+    monkeypatch.setattr(state, "time", SimpleNamespace(time=lambda: clock[0]))
+    controller = SimpleNamespace(_config=AutoscalingConfig())
+    for seed in range(20):
+        draw = random.Random(seed)
+        window, every, begin = draw.choice([7.5, 20.0]), draw.choice([2.0, 6.0]), 0.25 * draw.randrange(8)
+        record = min(0.2 * window, every)  # quarters of a second all of them, which Ray does not round
+        seen, store = Seen(Scaling(metrics_interval_s=every, look_back_period_s=window), begin), InMemoryMetricsStore()
+        running, gauges, reported = {0}, {QUEUED: 0.0}, {}
+        for tick in range(600):
+            now = clock[0] = 1000 + tick / 4
+            if draw.random() < 0.03:
+                running |= {tick} if len(running) < 4 and draw.random() < 0.6 else set()
+                running -= {min(running)} if running and draw.random() < 0.4 else set()
+                gauges = {key: value for key, value in gauges.items() if key == QUEUED or key in running}
+            for key in (QUEUED, *sorted(running)):
+                if draw.random() < 0.1:
+                    gauges[key] = float(draw.choice([0, 0, 0, 1, 4]))
+            since = now - 1000 - begin
+            if since >= 0 and since % record == 0:
+                store.add_metrics_point(gauges, now)
+                store.prune_keys_and_compact_data(now - window)
+            if since >= 0 and since % every == 0:
+                store.prune_keys_and_compact_data(now - window)
+                reported = {key: list(store.data.get(key, [TimeStampedValue(now, value)])) for key, value in gauges.items()}
+            known = [series for key, series in reported.items() if key == QUEUED or key in running]
+            theirs = state.DeploymentAutoscalingState._merge_and_aggregate_timeseries(controller, known)
+            seen.look(now - 1000, lambda told=dict(gauges): told)
+            assert seen.mean(now - 1000, frozenset(running)) == pytest.approx(theirs), (seed, tick)
+
+
 def test_the_controller_sees_the_mean_of_what_was_reported() -> None:
-    seen = Seen(Scaling(metrics_interval_s=2.0, look_back_period_s=10.0))
-    assert seen.every_s == pytest.approx(2.0)
-    assert seen.mean(0.0) == 0.0
-    seen.record(0.0, 10.0)
-    assert seen.mean(1.9) == 0.0, "not reported yet"
-    assert seen.mean(2.0) == pytest.approx(10.0)
-    seen.record(2.5, 40.0)
-    assert seen.mean(3.0) == pytest.approx(10.0)
-    assert seen.mean(4.5) == pytest.approx((10 * 2.5 + 40 * 2) / 4.5)
-    seen.record(14.0, 0.0)
-    assert seen.mean(15.0) == pytest.approx(0.0), "what is older than the window is forgotten"
-    seen.record(16.0, 8.0)
-    seen.record(18.0, 5.0, opens=True)
-    assert seen.mean(19.0) == pytest.approx(5.0), "a new replica opens the window anew"
+    seen, running = Seen(Scaling(metrics_interval_s=2.0, look_back_period_s=10.0), 1.0), frozenset({0, 1})
+
+    def mean(now: float, **gauges: float) -> float:
+        seen.look(now, lambda: {QUEUED: gauges["queued"], **{int(name[1:]): value for name, value in gauges.items() if name != "queued"}})
+        return seen.mean(now, running)
+
+    assert mean(0.0, queued=9, _0=1) == 0.0, "not recorded yet"
+    assert mean(1.0, queued=0, _0=0) == 0.0
+    assert mean(3.0, queued=6, _0=4) == pytest.approx(10), "the window opens with what is not 0"
+    assert mean(4.5, queued=99, _0=4) == pytest.approx(10), "not reported yet"
+    assert mean(5.0, queued=36, _0=4) == pytest.approx(10, abs=0.1)
+    assert mean(6.0, queued=36, _0=4) == pytest.approx((2 * 10 + 40) / 3)
+    assert mean(7.0, queued=3, _0=4, _1=1) == pytest.approx(8, abs=0.1), "a new replica opens it anew"
+    assert seen.mean(8.0, frozenset({0})) == pytest.approx((2 * 10 + 2 * 40 + 7) / 5), "and one that is gone is no part of it"
+    mean(9.0, queued=0, _0=0, _1=0)
+    assert mean(19.5, queued=0, _0=0, _1=0) == 0.0, "what is older than the window is forgotten"
 
 
 def test_replicas_follow_the_load_after_the_delays() -> None:
