@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -30,6 +31,7 @@ _MOST = 2_000_000  # requests that are simulated; more take too long
 @click.option("--minutes", type=click.FloatRange(1, 600), default=20.0, show_default=True, help="Minutes to simulate.")
 @click.option("--no-failure", is_flag=True, help="No node dies in the middle of the peak.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the simulation; the same seed, the same course.")
+@click.option("--courses", type=click.IntRange(1, 1000), default=5, show_default=True, help="How often, with seeds that follow.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw its course, as .svg, .png or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures for machines, as one JSON object.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file  [~/.headroom/config.toml]")
@@ -50,6 +52,7 @@ def command(
     minutes: float,
     no_failure: bool,
     seed: int,
+    courses: int,
     plot: Path | None,
     as_json: bool,
     config: Path | None,
@@ -65,6 +68,7 @@ def command(
     from headroom.capacity import costs as tables
     from headroom.capacity import tiers as described
     from headroom.capacity.load import Load
+    from headroom.capacity.outcomes import several
     from headroom.capacity.plan import Node, allowing, planned
     from headroom.capacity.simulation import simulated
     from headroom.cli.capacity_report import as_object, drawn, screen
@@ -79,15 +83,18 @@ def command(
         raise click.BadParameter(f"more than {_MOST:,} requests to simulate; {fits:.1f} minutes would do.", param_hint="--minutes")
     lifetime = ttl_hours or settings_of(config).store.ttl_hours
     plan = planned(load, tiers, costs, Node(node_cpus, node_gb), lifetime)
+    requests = load.peak_rate * 40 * minutes
     if sys.stderr.isatty():
-        click.echo(f"simulating {minutes:g} minutes, about {load.peak_rate * 40 * minutes:,.0f} requests ...", err=True)
-    course = simulated(load, allowing(tiers, plan), costs, nodes=plan.nodes, seconds=60 * minutes, failure=not no_failure, seed=seed)
+        click.echo(f"simulating {minutes:g} minutes, about {requests:,.0f} requests, {courses} times ...", err=True)
+    allowed = allowing(tiers, plan)
+    run = partial(simulated, load, allowed, costs, nodes=plan.nodes, seconds=60 * minutes, failure=not no_failure)
+    course, outcomes = several(run, range(seed, seed + courses), requests)
     if plot:
         drawn(course, plot)
     if as_json:
-        click.echo(as_object(load, plan, course, costs))
+        click.echo(as_object(load, plan, course, outcomes, costs))
         return
-    screen(load, plan, course, costs, lifetime)
+    screen(load, plan, course, outcomes, costs, lifetime)
 
 
 def _needs(module: str, extra: str) -> None:

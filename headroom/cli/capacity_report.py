@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +13,8 @@ from rich.table import Table
 
 from headroom.capacity.costs import Costs
 from headroom.capacity.load import Load
-from headroom.capacity.plan import Need, Plan, settled
+from headroom.capacity.outcomes import PERCENTS, Outcome, Range
+from headroom.capacity.plan import Need, Plan
 from headroom.capacity.simulation import Course
 from headroom.cli.terminal import console, sparkline
 
@@ -22,34 +23,52 @@ _BARS = 60
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
 
 
-def screen(load: Load, plan: Plan, course: Course, costs: Costs, ttl_hours: float) -> None:
+def screen(load: Load, plan: Plan, course: Course, outcomes: Sequence[Outcome], costs: Costs, ttl_hours: float) -> None:
     out = console()
     if not out.is_terminal:
         out.width = _WIDTH
     rates = f"{load.hourly_rate:,.1f} requests a second in the busiest hour, {load.peak_rate:,.1f} at its peak"
     out.print(f"{load.users:,} users, {rates}", style="bold")
-    out.print(_replicas(plan, course))
+    out.print(_replicas(plan, outcomes))
     out.print(_rest(plan, ttl_hours))
-    for line in _told(course):
+    for line in _told(course, outcomes):
         out.print(line)
     for warning in plan.warnings:
         out.print(f"! {warning}", style="yellow")
     out.print(f"costs: {costs.measured}", style="dim")
 
 
-def _replicas(plan: Plan, course: Course) -> Table:
+def _replicas(plan: Plan, outcomes: Sequence[Outcome]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     table.add_column("tier")
     for name in ("busy cores at the peak", "replicas needed", "replicas simulated", "max_replicas to allow"):
         table.add_column(name, justify="right")
     for name, need in _needs(plan):
-        table.add_row(name, f"{need.cpus:.1f}", f"{need.replicas:,}", f"{settled(course, name):.1f}", f"{need.allowed:,}")
+        simulated = spread(_of_replicas(outcomes, name), "{:.1f}")
+        table.add_row(name, f"{need.cpus:.1f}", f"{need.replicas:,}", simulated, f"{need.allowed:,}")
     return table
 
 
 def _needs(plan: Plan) -> Iterator[tuple[str, Need]]:
     yield "ingress", plan.ingress
     yield "compressor", plan.compressor
+
+
+def _of_replicas(outcomes: Sequence[Outcome], name: str) -> Range:
+    return Range.of(outcomes, lambda outcome: outcome.replicas[name])
+
+
+def _waits_ms(outcomes: Sequence[Outcome]) -> dict[int, Range]:
+    def wait_ms(percent: int) -> Range:
+        return Range.of(outcomes, lambda outcome: 1000 * outcome.wait_s[percent])
+
+    return {percent: wait_ms(percent) for percent in PERCENTS}
+
+
+def spread(found: Range, shape: str) -> str:
+    """`12.0 (9.0 to 16.0)`; the middle alone where all look the same."""
+    middle, least, most = (shape.format(value) for value in (found.median, found.least, found.most))
+    return middle if least == most else f"{middle} ({least} to {most})"
 
 
 def _rest(plan: Plan, ttl_hours: float) -> Table:
@@ -65,19 +84,20 @@ def _rest(plan: Plan, ttl_hours: float) -> Table:
     return table
 
 
-def _told(course: Course) -> Iterator[str]:
+def _told(course: Course, outcomes: Sequence[Outcome]) -> Iterator[str]:
     shown = course.samples[:: max(1, len(course.samples) // _BARS)]
     minutes = course.seconds / 60
     yield f"requests a second      {sparkline([one.asked for one in shown])}  over {minutes:g} simulated minutes"
     for name in ("ingress", "compressor"):
         counts = [one.replicas[name] for one in shown]
         yield f"{name + ' replicas':22} {sparkline(counts)}  {min(counts, default=0)} to {max(counts, default=0)}"
-    peak = course.peak
-    waits = ", ".join(f"p{percent} {1000 * course.wait_s(percent, peak):,.0f} ms" for percent in (50, 95, 99))
+    waits = ", ".join(f"p{percent} {spread(found, '{:,.0f}')} ms" for percent, found in _waits_ms(outcomes).items())
     yield f"wait for a compressor at the peak: {waits}"
-    whole = max(1, course.asked)
+    without = spread(Range.of(outcomes, lambda outcome: outcome.uncompressed), "{:.2%}")
     lost = f", {course.cut_off:,} streams cut off when a node died at {course.died_s / 60:.0f} min" if course.died_s is not None else ""
-    yield f"{course.uncompressed / whole:.2%} of {course.asked:,} requests went on uncompressed, {course.refused:,} were refused{lost}"
+    yield f"{without} of {course.asked:,} requests went on uncompressed, {course.refused:,} were refused{lost}"
+    if len(outcomes) > 1:
+        yield f"drawn is the first of {len(outcomes)} courses; figures are their middle one and what they range over"
 
 
 def size(count: float) -> str:
@@ -86,9 +106,10 @@ def size(count: float) -> str:
     return f"{count / scale:,.1f} {unit}"
 
 
-def as_object(load: Load, plan: Plan, course: Course, costs: Costs) -> str:
-    """All figures as JSON."""
-    peak = course.peak
+def as_object(load: Load, plan: Plan, course: Course, outcomes: Sequence[Outcome], costs: Costs) -> str:
+    """All figures as JSON: those of the first course, and the middle, least and most of all."""
+    first = outcomes[0]
+    waits = {f"p{percent}": _rounded(found, 1) for percent, found in _waits_ms(outcomes).items()}
     told = {
         "load": dataclasses.asdict(load) | {"hourly_rate": load.hourly_rate, "peak_rate": load.peak_rate},
         "plan": dataclasses.asdict(plan),
@@ -97,13 +118,22 @@ def as_object(load: Load, plan: Plan, course: Course, costs: Costs) -> str:
             "uncompressed": course.uncompressed,
             "refused": course.refused,
             "cut_off": course.cut_off,
-            "wait_ms": {f"p{percent}": round(1000 * course.wait_s(percent, peak), 1) for percent in (50, 95, 99)},
-            "replicas": {name: round(settled(course, name), 2) for name, _ in _needs(plan)},
+            "wait_ms": {f"p{percent}": round(1000 * first.wait_s[percent], 1) for percent in PERCENTS},
+            "replicas": {name: round(first.replicas[name], 2) for name, _ in _needs(plan)},
+            "courses": {
+                "count": len(outcomes),
+                "wait_ms": waits,
+                "replicas": {name: _rounded(_of_replicas(outcomes, name), 2) for name, _ in _needs(plan)},
+            },
             "samples": [dataclasses.asdict(sample) for sample in course.samples],
         },
         "costs": costs.measured,
     }
     return json.dumps(told)
+
+
+def _rounded(found: Range, digits: int) -> dict[str, float]:
+    return {name: round(value, digits) for name, value in dataclasses.asdict(found).items()}
 
 
 def drawn(course: Course, file: Path) -> None:

@@ -7,12 +7,14 @@ import itertools
 import json
 import math
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from headroom.capacity import costs as tables
+from headroom.capacity import outcomes
 from headroom.capacity import tiers as described
 from headroom.capacity.costs import CapacityError
 from headroom.capacity.load import Load
@@ -201,6 +203,18 @@ def test_the_same_seed_gives_the_same_course() -> None:
     assert first.waits != other.waits
 
 
+def test_a_forecast_is_a_range_over_courses(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = partial(simulated, Load(900, 60), described.Tiers(), tables.read(), nodes=2, seconds=240.0, failure=True)
+    course, found = outcomes.several(run, range(3, 6), requests=0)
+    assert course == run(seed=3)
+    assert found == [outcomes.Outcome.of(run(seed=seed)) for seed in (3, 4, 5)]
+    waits = outcomes.Range.of(found, lambda outcome: outcome.wait_s[99])
+    assert [waits.least, waits.median, waits.most] == sorted(outcome.wait_s[99] for outcome in found)
+    assert waits.least < waits.most
+    monkeypatch.setattr(outcomes.os, "cpu_count", lambda: 2)
+    assert outcomes.several(run, range(3, 6), requests=10**6) == (course, found), "processes of their own find the same"
+
+
 def test_a_node_that_dies_takes_its_streams_and_others_replace_it() -> None:
     load = Load(600, 60)
     tiers = described.Tiers(*(dataclasses.replace(tier, min_replicas=4) for tier in (described.INGRESS, described.COMPRESSOR)))
@@ -257,6 +271,11 @@ def test_the_command(tmp_path: Path) -> None:
     assert "3.3 requests a second in the busiest hour, 5.0 at its peak" in done.stdout
     told = json.loads(capacity(*words, "--json", "--plot", tmp_path / "course.svg").stdout)
     assert told["plan"]["nodes"] >= 2
+    assert told["simulated"]["courses"]["count"] == 5
+    assert "drawn is the first of 5 courses" in done.stdout
+    alone = json.loads(capacity(*words, "--json", "--courses", 1).stdout)["simulated"]
+    assert alone["samples"] == told["simulated"]["samples"]
+    assert {*alone["courses"]["wait_ms"]["p99"].values()} == {alone["wait_ms"]["p99"]}
     assert len(told["simulated"]["samples"]) == 48 - 1
     assert (tmp_path / "course.svg").read_text().rstrip().endswith("</svg>")
     assert json.loads(capacity(*words, "--json").stdout) == told
