@@ -108,19 +108,6 @@ def test_the_policy_decides_as_serve_does(monkeypatch: pytest.MonkeyPatch) -> No
             target, clock[0] = expected, clock[0] + 0.1
 
 
-def test_the_check_gives_serve_what_the_model_has() -> None:
-    config = pytest.importorskip("ray.serve.config")
-    from benchmarks.capacity import SCALING, serve_options
-
-    options = serve_options(SCALING)
-    theirs = config.AutoscalingConfig(**options["autoscaling_config"])
-    for field in dataclasses.fields(Scaling):
-        if hasattr(theirs, field.name):
-            assert getattr(theirs, field.name) == getattr(SCALING, field.name), field.name
-    assert theirs.metrics_interval_s == described.COMPRESSOR.metrics_interval_s
-    assert options["max_ongoing_requests"] == described.COMPRESSOR.max_ongoing_requests
-
-
 def test_the_controller_sees_what_rays_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against Ray's own store of a handle and its own sum of them, while replicas come, are asked for the first time, and go."""
     state = pytest.importorskip("ray.serve._private.autoscaling_state")
