@@ -3,12 +3,14 @@
 A job's CPU hangs on how busy the machine is, so it is measured twice: one at a time by one replica, with a core to spare, and by two
 deployments side by side that keep every core busy with jobs of the same kind. From the first is predicted what one replica does that gets
 as many as it takes, from the second what two replicas of a deployment do: a replica computes on one core at most, and what asks, what
-answers and Ray share the cores that there are. No job comes twice, or its result would be remembered.
+answers and Ray share the cores that there are. All four take turns, so that what else happens on the machine falls on each. No job comes
+twice, or its result would be remembered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from headroom.capacity.tiers import COMPRESSOR
 
 AT_ONCE = COMPRESSOR.max_ongoing_requests - 1  # for each replica: with one more they refuse some, and Ray's asking again is dear
 _MOST = 400  # jobs a second that there must be enough of
-_WARM_S = 2.0
+_TURN_S = 2.0
 _BLOCK = 10**6  # numbers of jobs that are asked for together
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -71,26 +73,24 @@ class Case:
 
 
 class _Asking:
-    """Deployments, and what they are asked."""
+    """Deployments by name, so many at once for each, and what they cost and took so far."""
 
-    def __init__(self, handles: dict[str, Any]) -> None:
-        self._handles = handles.values()
+    def __init__(self, handles: dict[str, Any], at_once: int, blocks: Iterator[int]) -> None:
+        self._handles, self._at_once, self._blocks = handles.values(), at_once, blocks
         found = {place for name in handles for place in processes(f"ServeReplica:{name}:Compressor")}
         self._replicas = [place for place in found if "IDLE" not in (place / "cmdline").read_text()]
         ours = {*self._replicas, Path("/proc") / str(os.getpid())}
         self._ray = [place for place in {*processes("ray::"), *processes("/ray/")} if place not in ours]
+        self._turns: list[Spent] = []
 
-    def spent(self, at_once: int, seconds: float, blocks: Iterator[int]) -> Spent:
-        """What so many at once for each deployment, one after the other, cost and took in so many seconds, once it is warm."""
+    def spent(self) -> Spent:
+        """The sum of all turns but the first, which only warms up."""
+        turns = [dataclasses.astuple(turn) for turn in self._turns[1:]]
+        return Spent(*map(sum, zip(*turns, strict=True)))
 
-        async def warm() -> Spent:
-            await self._ask(at_once, _WARM_S, blocks)
-            return await self._ask(at_once, seconds, blocks)
-
-        return asyncio.run(warm())  # in the loop in which the handles are used first
-
-    async def _ask(self, at_once: int, seconds: float, blocks: Iterator[int]) -> Spent:
-        made = iter(jobs(_BLOCK * next(blocks), int(_MOST * seconds)))
+    async def turn(self, seconds: float) -> None:
+        """Ask one after the other for so many seconds."""
+        made = iter(jobs(_BLOCK * next(self._blocks), int(_MOST * seconds)))
         done, began, before = 0, time.monotonic(), self._cpu()
 
         async def one_by_one(handle: Any) -> None:
@@ -99,9 +99,9 @@ class _Asking:
                 await handle.remote(job)
                 done += 1
 
-        await asyncio.gather(*(one_by_one(handle) for handle in self._handles for _ in range(at_once)))
+        await asyncio.gather(*(one_by_one(handle) for handle in self._handles for _ in range(self._at_once)))
         took, after = time.monotonic() - began, self._cpu()
-        return Spent(done, took, *(end - start for start, end in zip(before, after, strict=True)))
+        self._turns.append(Spent(done, took, *(end - start for start, end in zip(before, after, strict=True))))
 
     def _cpu(self) -> tuple[float, float, float, float]:
         ray = [place for place in self._ray if place.exists()]
@@ -110,17 +110,19 @@ class _Asking:
 
 
 def compressing(home: Path, seconds: float) -> list[Case]:
-    """One replica, and two, on the cluster that runs."""
-    from ray import serve
-
+    """One replica, and two, on the cluster that runs, for so many seconds each, in turns."""
     blocks = count()
-    spare = _Asking({"real": _deployed(home, "real", 1)}).spent(1, seconds, blocks)
-    one = _Asking({"real": _deployed(home, "real", 1)}).spent(AT_ONCE, seconds, blocks)
-    handles = {name: _deployed(home, name, 1) for name in ("real", "beside")}
-    busy = _Asking(handles).spent(AT_ONCE, seconds, blocks)
-    serve.delete("beside")
-    two = _Asking({"real": _deployed(home, "real", 2)}).spent(2 * AT_ONCE, seconds, blocks)
-    return [Case(1, spare, one), Case(2, busy, two)]
+    one, beside, two = (_deployed(home, name, replicas) for name, replicas in (("one", 1), ("beside", 1), ("two", 2)))
+    spare, alone = (_Asking({"one": one}, at_once, blocks) for at_once in (1, AT_ONCE))
+    busy, pair = _Asking({"one": one, "beside": beside}, AT_ONCE, blocks), _Asking({"two": two}, 2 * AT_ONCE, blocks)
+
+    async def turns() -> None:
+        for _ in range(1 + max(1, round(seconds / _TURN_S))):
+            for asking in (spare, alone, busy, pair):
+                await asking.turn(_TURN_S)
+
+    asyncio.run(turns())  # one loop, that in which the handles are used first
+    return [Case(1, spare.spent(), alone.spent()), Case(2, busy.spent(), pair.spent())]
 
 
 def _deployed(home: Path, name: str, replicas: int) -> Any:
