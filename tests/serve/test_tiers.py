@@ -16,6 +16,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from headroom.model import Job, JobResult, Policy
 from headroom.proxy.compress import Degraded
+from headroom.scoring.embedding import Made
 from serve_app.compressor import RemoteCompress
 from serve_app.scorer import RemoteEmbed
 from serve_app.tiers import REASONS, Breaker, Tier, reason_of
@@ -224,7 +225,7 @@ def test_any_job_makes_it_ready_and_close_ends_the_pinging() -> None:
 
 
 def test_a_scorer_that_failed_is_asked_until_it_answers() -> None:
-    vectors = np.ones((1, 2), np.float32)
+    vectors = Made("model", np.ones((1, 2), np.float32))
 
     async def story() -> str:
         embed = RemoteEmbed(tier(Handle(vectors, *[DIED] * 40, vectors), Breaker(99, 0)), 10, ping=True, pause_s=0)
