@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 HARD_LIMIT_S = 60.0  # a batch that has not ended after this hangs
 _TEXTS_A_CALL = 32  # more are asked for in several calls, which replicas share
 _CALLS_A_BATCH = 16
-_BATCH_WAIT_S = 0.002  # of a call that comes alone; while a batch runs, the next one fills anyway
+_BATCH_WAIT_S = 0.0  # a call that comes alone does not wait: while a batch runs, the next one fills
 _PING_TIMEOUT_S = 30.0
 _PING_PAUSE_S = 1.0
 _log = logging.getLogger(__name__)
