@@ -91,6 +91,7 @@ class ProcessModel:
         self._absent: ModelUnavailable | None = None
         self._loaded = False
         self._rests_until = 0.0
+        self._closing = False
 
     @property
     def enabled(self) -> bool:
@@ -109,6 +110,7 @@ class ProcessModel:
         return "loading" if self._process else "loads when it is needed"
 
     async def close(self) -> None:
+        self._closing = True
         self._thread.shutdown(wait=False, cancel_futures=True)
         if self._process:
             await asyncio.to_thread(self._process.end)
@@ -146,7 +148,8 @@ class ProcessModel:
             self._end()
             raise Degraded(failure.reason) from None
         except (OSError, EOFError) as failure:
-            _log.warning("%s: the process gave no answer: %r", self._name, failure)
+            if not self._closing:
+                _log.warning("%s: the process gave no answer: %r", self._name, failure)
             self._rests_until = time.monotonic() + self._retry_s
             self._end()
             raise Degraded("worker_died") from None

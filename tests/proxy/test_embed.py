@@ -147,6 +147,15 @@ def test_without_a_model_there_is_a_reason(tmp_path: Path) -> None:
     run(damaged, ModelSpec(str(tmp_path)))
 
 
+def test_ending_while_it_loads_is_no_failure(model: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(embed: ProcessEmbed) -> None:
+        assert await reason(embed(["late"], 0.01)) == "starting"
+        await until(lambda: embed.status == "loading")
+
+    run(story, ModelSpec(model, "cpu"))
+    assert "no answer" not in caplog.text
+
+
 def test_it_can_be_switched_off(tmp_path: Path) -> None:
     embed = embedded_embed(settings_for("http://127.0.0.1:1", tmp_path, scoring={"model": "off"}))
     assert isinstance(embed, NoEmbed)
