@@ -23,7 +23,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("requests", "answers", "texts", "parsers")
+from benchmarks.fuzz_targets import TARGETS, Loud
+
 _MOST_BYTES = 60_000
 _MOST_S = 30  # for one input
 _MOST_MB = 4000
@@ -35,19 +36,17 @@ def fuzz(name: str, seconds: int, found: Path, again: Path | None) -> None:
     """Feeds one target until the time is over or something is found; does not return."""
     import atheris
 
-    with atheris.instrument_imports(include=["headroom"]):
-        from benchmarks.fuzz_targets import TARGETS, Loud
-
-        with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as corpus:
-            target = TARGETS[name](Path(home))
-            for number, seed in enumerate(target.seeds):
-                Path(corpus, f"{number:04}").write_bytes(seed)
-            logging.getLogger().addHandler(Loud(logging.ERROR))
-            logging.getLogger("headroom").setLevel(logging.ERROR)
-            options = [f"-max_len={_MOST_BYTES}", f"-timeout={_MOST_S}", f"-rss_limit_mb={_MOST_MB}", f"-artifact_prefix={found}/{name}-"]
-            places = [str(again)] if again else [corpus, f"-max_total_time={seconds}"]
-            atheris.Setup([sys.argv[0], *places, *options], target.feed, custom_mutator=target.mutate)
-            atheris.Fuzz()
+    instrumented = atheris.instrument_imports(include=["headroom"])  # also what a target imports when it is first fed
+    with instrumented, tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as corpus:
+        target = TARGETS[name](Path(home))
+        for number, seed in enumerate(target.seeds):
+            Path(corpus, f"{number:04}").write_bytes(seed)
+        logging.getLogger().addHandler(Loud(logging.ERROR))
+        logging.getLogger("headroom").setLevel(logging.ERROR)
+        options = [f"-max_len={_MOST_BYTES}", f"-timeout={_MOST_S}", f"-rss_limit_mb={_MOST_MB}", f"-artifact_prefix={found}/{name}-"]
+        places = [str(again)] if again else [corpus, f"-max_total_time={seconds}"]
+        atheris.Setup([sys.argv[0], *places, *options], target.feed, custom_mutator=target.mutate)
+        atheris.Fuzz()
 
 
 def run(name: str, seconds: int, found: Path) -> bool:
@@ -65,13 +64,13 @@ def run(name: str, seconds: int, found: Path) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60, help="of all targets together")
-    parser.add_argument("--target", choices=NAMES, help="only this one")
+    parser.add_argument("--target", choices=TARGETS, help="only this one")
     parser.add_argument("--found", type=Path, default=Path("fuzz"), help="folder for what is found")
     parser.add_argument("--again", type=Path, metavar="FILE", help="feed this to --target, once")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.found.mkdir(parents=True, exist_ok=True)
-    names = [options.target] if options.target else NAMES
+    names = [options.target] if options.target else list(TARGETS)
     seconds = int(60 * options.minutes / len(names))
     if options.inside or options.again:
         if not options.target:

@@ -33,7 +33,7 @@ class Loud(logging.Handler):
 
 
 def requests(home: Path) -> Target:
-    from tests.mutations import Request, mutation, recorded, wrong
+    from tests.mutations import Request, failed_open, mutation, recorded, wrong
     from tests.proxy.memory import Memory
 
     memory, seeds = Memory(home, max_body_mb=1), recorded()
@@ -55,11 +55,8 @@ def requests(home: Path) -> Target:
             request = read(data)
         except ValueError:
             return  # libFuzzer begins with an empty input
-        if what := wrong(memory.ask(*request)):
+        for what in filter(None, [wrong(memory.ask(*request)), *failed_open(memory.outcomes)]):
             raise Found(what)
-        for outcome in memory.outcomes:
-            if failed := [reason for reason in {outcome.skip_reason, *outcome.reasons} if "failed" in reason]:
-                raise Found(f"failed open: {failed}")
         memory.outcomes.clear()
         memory.provider.bodies.clear()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from tests.mutations import mutated, recorded, wrong
+from tests.mutations import failed_open, mutated, recorded, wrong
 from tests.proxy.memory import Memory
 
 
@@ -41,11 +41,9 @@ def main() -> int:
             request = mutated(draw, requests)
             answer = memory.ask(*request)
             statuses[answer.status] += 1
-            if what := wrong(answer):
-                failures.append((what, request))
+            failures += [(what, request) for what in [wrong(answer), *failed_open(memory.outcomes)] if what]
             for outcome in memory.outcomes:
-                reasons.update(why := {outcome.skip_reason, *outcome.reasons})
-                failures += [(f"failed open: {reason}", request) for reason in why if "failed" in reason]
+                reasons.update({outcome.skip_reason, *outcome.reasons})
             memory.outcomes.clear()
             memory.provider.bodies.clear()
         memory.close()

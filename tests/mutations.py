@@ -6,13 +6,14 @@ import gzip
 import json
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import brotli
 import zstandard
 
+from headroom.outcome import Outcome
 from tests.proxy.faces import rows
 from tests.proxy.memory import Answer
 
@@ -99,6 +100,11 @@ def wrong(answer: Answer) -> str:
     except (ValueError, KeyError, TypeError):
         return "the error has no form"
     return "" if error.get("type") and error.get("message") else "the error says nothing"
+
+
+def failed_open(outcomes: Iterable[Outcome]) -> list[str]:
+    """What failed inside and was forwarded as it came."""
+    return [f"failed open: {why}" for outcome in outcomes for why in {outcome.skip_reason, *outcome.reasons} if "failed" in why]
 
 
 def mutated(draw: random.Random, recorded: Sequence[Request]) -> Request:
