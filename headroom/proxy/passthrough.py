@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from starlette.datastructures import Headers
@@ -21,6 +22,7 @@ from headroom.proxy.threads import offload
 from headroom.proxy.upstream import ask_of, provider_of, request_headers, response_headers
 
 _COUNT = "/v1/messages/count_tokens"
+_log = logging.getLogger(__name__)
 
 
 class PassThrough:
@@ -77,9 +79,17 @@ def _dialect(provider: str) -> Dialect:
 
 
 async def _body(receive: Receive, whole: asyncio.Future[bool]) -> AsyncIterator[bytes]:
-    """The client's body as it comes; `whole` tells how it ended. When the client goes away, waits to be cancelled."""
+    """The client's body as it comes; `whole` tells how it ended.
+
+    When the client goes away, or the server takes its request from us, waits to be cancelled: an error would have the connection to the
+    provider closed, and whoever cancels the request then would interrupt that.
+    """
     while True:
-        message = await receive()
+        try:
+            message = await receive()
+        except Exception as failure:  # noqa: BLE001 - whatever a server raises here
+            _log.info("the rest of a request did not come: %r", failure)
+            message = {"type": "http.disconnect"}
         if message["type"] == "http.disconnect":
             whole.set_result(False)
             await asyncio.Event().wait()

@@ -8,6 +8,7 @@ import resource
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,42 @@ def test_clients_that_vanish_leave_nothing_behind(provider: Provider, tmp_path: 
         seen = HTTP.get(f"{url}/stats").json()
         assert HTTP.post(f"{url}/v1/messages", json={"messages": [{"role": "user", "content": "hi"}]}).status_code == 200
     assert {row["status"] for row in seen["recent_requests"]} <= {200, 499}
+
+
+class Taken:
+    """The application under a server that takes a request from it in the middle of its body: cancels it, and `steps` later has an error."""
+
+    def __init__(self, app: Any, steps: int) -> None:
+        self._app = app
+        self._steps = steps
+        self.provider_waits = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        pieces = 0
+
+        async def taken() -> Any:
+            nonlocal pieces
+            pieces += 1
+            if pieces == 1:
+                return await receive() | {"body": b"a", "more_body": True}
+            await asyncio.to_thread(self.provider_waits.wait, WAIT_S)
+            request.cancel()
+            for _ in range(self._steps):
+                await asyncio.sleep(0)
+            raise RuntimeError("the request is no longer ours")
+
+        request = asyncio.create_task(self._app(scope, taken if scope["path"] == "/v1/other" else receive, send))
+        await asyncio.wait({request})
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_request_that_the_server_takes_back_is_not_left_open_at_the_provider(steps: int, provider: Provider, tmp_path: Path) -> None:
+    settings = settings_for(provider, tmp_path)
+    app = Taken(create_app(open_services(settings, Inline(settings))), steps)
+    with running(app) as url, ThreadPoolExecutor() as threads:
+        asked = threads.submit(HTTP.post, f"{url}/v1/other", content=b"ab", timeout=WAIT_S)
+        provider.wait_until(lambda seen: seen.open == 1)
+        app.provider_waits.set()
+        provider.wait_until(lambda seen: seen.open == 0)
+        assert asked.result(WAIT_S).status_code == 500
+    assert not provider.requests
