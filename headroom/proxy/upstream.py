@@ -1,12 +1,12 @@
 """The way to the provider: headers and bytes as they are.
 
-One transport of httpx, without the redirects, cookies and credentials of its client. A connection that cannot be made is
-tried once more; nothing is sent twice once it may have arrived.
+One transport of httpx, without the redirects, cookies and credentials of its client. Nothing is sent twice once it may have arrived.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 import httpx
@@ -16,6 +16,7 @@ from starlette.types import Scope
 from headroom.backends import Ask, Outgoing
 from headroom.backends.base import HeaderList
 from headroom.errors import InvalidRequest, UpstreamUnreachable
+from headroom.proxy.transport import Transport
 from headroom.settings import UpstreamSettings
 
 _HOP_BY_HOP = frozenset(
@@ -66,19 +67,20 @@ def ask_of(
     return Ask(dialect, scope["method"], path.split(b"?")[0], scope["query_string"], headers, body, model, stream)
 
 
+_url = lru_cache(maxsize=1024)(httpx.URL)
+
+
 class Upstream:
     """`transport` replaces the network in tests."""
 
     def __init__(self, settings: UpstreamSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._transport = transport or httpx.AsyncHTTPTransport(
-            retries=1, limits=httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
-        )
+        self._transport = transport or Transport()
         self._timeout = httpx.Timeout(settings.idle_timeout_s, connect=settings.connect_timeout_s, pool=None).as_dict()
 
     async def send(self, out: Outgoing) -> httpx.Response:
         """The response with its body unread; the caller closes it. Raises UpstreamUnreachable, InvalidRequest."""
         extensions = {"target": out.target, "timeout": self._timeout}
-        request = httpx.Request(out.method, out.base, headers=out.headers, content=out.body, extensions=extensions)
+        request = httpx.Request(out.method, _url(out.base), headers=out.headers, content=out.body, extensions=extensions)
         try:
             return await self._transport.handle_async_request(request)
         except httpx.LocalProtocolError:  # its message may hold a credential

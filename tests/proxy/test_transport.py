@@ -1,0 +1,226 @@
+"""What goes over the wire to a provider and how its trouble is told, byte for byte as httpx's own transport would have it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+
+from headroom.proxy.transport import Transport
+from tests.provider import WAIT_S
+
+OK = b"HTTP/1.1 200 OK\r\nX-Odd: \xe9\r\nx-odd: 2\r\nContent-Length: 2\r\n\r\nok"
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Wire:
+    """A server of bytes on a loopback port: what each request looked like, and its connection."""
+
+    def __init__(self, *answers: bytes | Answer) -> None:
+        self.url = ""
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._answers = list(answers)
+
+    async def __aenter__(self) -> Wire:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                answer = self._answers.pop(0)
+                if callable(answer):
+                    await answer(reader, writer)
+                    return
+                self.requests.append(head.replace(self.url.removeprefix("http://").encode(), b"HOST") + await _body(head, reader))
+                writer.write(answer)
+                await writer.drain()
+        except asyncio.IncompleteReadError:
+            return
+        finally:
+            writer.close()
+
+
+async def _body(head: bytes, reader: asyncio.StreamReader) -> bytes:
+    fields = {name.lower(): value for name, _, value in (line.partition(b": ") for line in head.split(b"\r\n"))}
+    if b"transfer-encoding" not in fields:
+        return await reader.readexactly(int(fields.get(b"content-length", 0)))
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readline()
+    return b"chunked:" + body
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield b"a piece, "
+    yield b"and another"
+
+
+def request(
+    wire: Wire, target: bytes = b"/v1/x", method: str = "POST", headers: tuple[tuple[bytes, bytes], ...] = (), content: object = b"{}"
+) -> httpx.Request:
+    extensions = {"target": target, "timeout": {"connect": WAIT_S, "read": WAIT_S, "write": WAIT_S, "pool": None}}
+    return httpx.Request(method, wire.url, headers=list(headers), content=content, extensions=extensions)  # type: ignore[arg-type]
+
+
+async def ask(transport: httpx.AsyncBaseTransport, asked: httpx.Request) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    answer = await transport.handle_async_request(asked)
+    try:
+        return answer.status_code, answer.headers.raw, b"".join([chunk async for chunk in answer.aiter_raw()])
+    finally:
+        await answer.aclose()
+
+
+ODD = ((b"X-Case", b"Kept"), (b"accept", b"b"), (b"x-twice", b"1"), (b"X-Twice", b"2"), (b"x-empty", b""), (b"x-utf", "é".encode()))
+
+
+@pytest.mark.parametrize("target", [b"/", b"/v1/x?", b"/v1//x/../y?a=%2F&b=+&a=c%20d", b"//x", b"/%7Euser/a:b@c", b"/a#b"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("headers", [(), ODD, ((b"x-latin", b"caf\xe9"),)], ids=["none", "odd", "latin"])
+@pytest.mark.parametrize("content", [None, b"", b"{}", pieces], ids=["no-body", "empty", "bytes", "pieces"])
+def test_the_same_bytes_as_httpx(target: bytes, method: str, headers: tuple[tuple[bytes, bytes], ...], content: object) -> None:
+    async def run() -> None:
+        async with Wire(OK, OK) as wire:
+            for transport in (httpx.AsyncHTTPTransport(), Transport()):
+                body = content() if callable(content) else content
+                status, fields, said = await ask(transport, request(wire, target, method, headers, body))
+                assert (status, said) == (200, b"ok")
+                assert [(name.lower(), value) for name, value in fields] == [
+                    (b"x-odd", b"\xe9"),
+                    (b"x-odd", b"2"),
+                    (b"content-length", b"2"),
+                ]
+                await transport.aclose()
+            first, second = wire.requests
+            assert _parts(second) == _parts(first)
+
+    asyncio.run(run())
+
+
+def _parts(sent: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], bytes]:
+    head, _, body = sent.partition(b"\r\n\r\n")
+    line, *fields = head.split(b"\r\n")
+    pairs = [field.partition(b": ")[::2] for field in fields]
+    return line, sorted((name.lower(), value) for name, value in pairs), body
+
+
+def test_a_large_body_and_a_long_header() -> None:
+    async def run() -> None:
+        async with Wire(OK.replace(b"X-Odd: ", b"X-Odd: " + b"o" * 100_000)) as wire:
+            transport = Transport()
+            status, fields, _ = await ask(transport, request(wire, content=b"x" * 5_000_000))
+            assert (status, len(fields[0][1])) == (200, 100_001)
+            assert wire.requests[0].endswith(b"x" * 5_000_000)
+            await transport.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_connection_is_used_again_and_one_that_was_closed_is_not() -> None:
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(2)
+        writer.write(OK)
+
+    async def run() -> None:
+        async with Wire(OK, closing, OK) as wire:
+            transport = Transport()
+            for connections in (1, 1, 2):
+                assert (await ask(transport, request(wire)))[0] == 200
+                assert wire.connections == connections
+                await asyncio.sleep(0.1)
+            await transport.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_provider_may_answer_before_it_has_the_whole_body() -> None:
+    stop = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"a piece"
+        await stop.wait()
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK)
+        await writer.drain()
+        assert await asyncio.wait_for(reader.read(), WAIT_S)  # until the client has closed
+
+    async def run() -> None:
+        async with Wire(early, OK) as wire:
+            transport = Transport()
+            assert (await ask(transport, request(wire, content=endless())))[2] == b"ok"
+            assert (await ask(transport, request(wire)))[2] == b"ok"
+            assert wire.connections == 2
+            await transport.aclose()
+
+    asyncio.run(run())
+
+
+async def _vanish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+
+
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (_vanish, httpx.RemoteProtocolError),
+        (_silent, httpx.ReadTimeout),
+        (b"no HTTP at all\r\n\r\n", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsho", httpx.RemoteProtocolError),
+        (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1_000_000, httpx.RemoteProtocolError),
+    ],
+)
+def test_trouble_is_told_in_the_words_of_httpx(answer: bytes | Answer, failure: type[Exception]) -> None:
+    async def then_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(answer, bytes)
+        writer.write(answer)
+        await writer.drain()
+
+    async def run() -> None:
+        async with Wire(answer if callable(answer) else then_close) as wire:
+            transport = Transport()
+            asked = request(wire)
+            asked.extensions["timeout"]["read"] = 0.2
+            with pytest.raises(failure):
+                await ask(transport, asked)
+            await transport.aclose()
+
+    asyncio.run(run())
+
+
+def test_nobody_listens() -> None:
+    async def run() -> None:
+        transport = Transport()
+        async with Wire() as wire:
+            pass
+        with pytest.raises(httpx.ConnectError, match="Connect call failed"):
+            await ask(transport, request(wire))
+        await transport.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_header_that_cannot_be_sent() -> None:
+    async def run() -> None:
+        transport = Transport()
+        async with Wire() as wire:
+            with pytest.raises(httpx.LocalProtocolError):
+                await ask(transport, request(wire, headers=((b"x", b"a\r\nb: c"),)))
+        await transport.aclose()
+
+    asyncio.run(run())
