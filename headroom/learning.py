@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ from functools import partial
 from headroom.ccr import retrieve
 from headroom.errors import StoreUnavailable
 from headroom.model import NO_ADVICE, Compressed, Original, Segment
+from headroom.recent import Recent
 from headroom.scoring import toin
 from headroom.scoring.toin import Patterns, Snapshot
 from headroom.settings import Settings
@@ -64,9 +65,9 @@ class Learning:
         self._events: list[Callable[[], None]] = []
         self._pending: dict[str, Patterns] = {}
         self._latest: dict[str, tuple[float, Snapshot]] = {}
-        self._snapshots: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
-        self._pins: OrderedDict[str, str] = OrderedDict()
-        self._counted: OrderedDict[tuple[str, str], set[str]] = OrderedDict()
+        self._snapshots = Recent[tuple[str, str], Snapshot](_VERSIONS)
+        self._pins = Recent[str, str](_REMEMBERED)
+        self._counted = Recent[tuple[str, str], frozenset[str]](_REMEMBERED, idle_s=math.inf)
         self._closing = False
         self._due = threading.Event()
         self._writer: threading.Thread | None = None
@@ -162,11 +163,9 @@ class Learning:
             counts = toin.searched(original.text, query, hits, known.advice.get(signature, NO_ADVICE))
         else:
             counts = toin.read_whole(taught)
-        counted = self._counted.setdefault((scope, original.hash), set())
+        counted = self._counted.get((scope, original.hash)) or frozenset()
         self._note(scope, signature, {name: count for name, count in counts.items() if name not in counted})
-        counted.update(counts)
-        while len(self._counted) > _REMEMBERED:
-            self._counted.popitem(last=False)
+        self._counted.put({(scope, original.hash): counted | counts.keys()})
 
     def _note(self, scope: str, signature: str, counts: Mapping[str, int]) -> None:
         if signature and counts:
@@ -212,9 +211,7 @@ class Learning:
             key = f"advice:{lineage}"
             stands = self._store.put_first({key: f"version:{self.current(scope).version}".encode()})
             version = stands[key].decode().removeprefix("version:")
-            self._pins[lineage] = version
-            while len(self._pins) > _REMEMBERED:
-                self._pins.popitem(last=False)
+            self._pins.put({lineage: version})
         return version
 
     def _snapshot(self, scope: str, version: str) -> Snapshot:
@@ -228,9 +225,7 @@ class Learning:
             except ValueError as failure:
                 _log.warning("advice %s cannot be read: %s", version, failure)
                 known = Snapshot()
-            self._snapshots[scope, version] = known
-            while len(self._snapshots) > _VERSIONS:
-                self._snapshots.popitem(last=False)
+            self._snapshots.put({(scope, version): known})
         return known
 
 

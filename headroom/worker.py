@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -25,11 +24,12 @@ from headroom.errors import HeadroomError, StoreUnavailable
 from headroom.learning import Learning
 from headroom.model import Compressed, Job, JobResult, Original, Segment
 from headroom.pipeline import Plan
+from headroom.recent import Recent
 from headroom.scoring.toin import Snapshot
 from headroom.store.base import Store
 
 _WASTE_CHARS = 4000  # of each text are looked through
-_UNITS_BYTES = 64_000_000  # of units kept in memory between jobs
+_UNITS_CHARS = 64_000_000  # of units kept in memory between jobs
 _BY_LINE = frozenset(("code", "diff", "log", "search"))  # whose compressors' units are the lines
 _NOUNS = {"log": "line", "search": "line", "diff": "line", "code": "line", "text": "line", "table": "row"}
 STORE_UNAVAILABLE = "store_unavailable"  # the reason of a result whose original could not be stored
@@ -48,9 +48,7 @@ class Worker:
         self._store = store
         self._learning = learning
         self._vocabulary_dir = vocabulary_dir
-        self._units: OrderedDict[str, Sequence[recall.Unit]] = OrderedDict()
-        self._units_bytes = 0
-        self._lock = threading.Lock()
+        self._units = Recent[str, Sequence[recall.Unit]](_UNITS_CHARS, weigh=lambda units: sum(len(unit.text) for unit in units))
         self._counting = ThreadPoolExecutor(thread_name_prefix="counting") if ahead else None
 
     def run(self, job: Job) -> JobResult:
@@ -150,18 +148,8 @@ class Worker:
                 _log.warning("an original is not searched: %s", failure)
                 return None
             units = units_of(text, result.transform, plan)
-            self._remember(result.hash, units)
+            self._units.put({result.hash: units})
         return recall.Source(result.hash, units, result.text or "", result.tokens_saved, about)
-
-    def _remember(self, hash: str, units: Sequence[recall.Unit]) -> None:
-        with self._lock:
-            if hash in self._units:
-                return
-            self._units[hash] = units
-            self._units_bytes += sum(len(unit.text) for unit in units)
-            while self._units_bytes > _UNITS_BYTES and len(self._units) > 1:
-                _, old = self._units.popitem(last=False)
-                self._units_bytes -= sum(len(unit.text) for unit in old)
 
 
 def run(job: Job, store: Store, vocabulary_dir: Path | None = None) -> JobResult:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
+from headroom.recent import Recent
 from headroom.tokens import Counter, vocabulary_for
 
 _MOST = 200_000  # texts; about 30 MB
 
 
 class TokenCounts:
-    """Exact counts by text and vocabulary; the least recently used go first. May be used from any thread."""
+    """Exact counts by text and vocabulary. May be used from any thread."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, int] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known = Recent[bytes, int](_MOST)
 
     def digests(self, texts: Sequence[str], model: str) -> list[bytes]:
         """The keys of texts; linear in them."""
@@ -26,17 +24,10 @@ class TokenCounts:
 
     def lookup(self, digests: Sequence[bytes]) -> dict[bytes, int]:
         """The known ones."""
-        with self._lock:
-            found = {digest: self._known[digest] for digest in digests if digest in self._known}
-            for digest in found:
-                self._known.move_to_end(digest)
-        return found
+        return self._known.find(digests)
 
     def remember(self, counts: Mapping[bytes, int]) -> None:
-        with self._lock:
-            self._known.update(counts)
-            while len(self._known) > _MOST:
-                self._known.popitem(last=False)
+        self._known.put(counts)
 
     def counting(self, counter: Counter, model: str) -> Callable[[str], int]:
         """Counts a text that is not known yet and remembers it, estimates excepted."""

@@ -13,29 +13,26 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headroom.errors import StoreUnavailable
 from headroom.model import Compressed, Original, Segment
+from headroom.recent import Recent
 from headroom.store.threaded import ThreadedStore
 
 _MOST_UNSAVED = 20_000
 _MOST_RENEWED = 100_000
 _ENTRY_BYTES = 500  # of a result in memory, beside its text
-_IDLE_S = 900.0  # a conversation that rests for longer is read from the store when it goes on
 _PAUSE_S = 5.0  # the store is left alone after it failed, so that no request waits for it twice
 _log = logging.getLogger(__name__)
 
 
 class Replay:
-    """Looks up and remembers `Compressed` by memo key; at most `max_bytes` of them in memory, and none that nobody asked for in `idle_s`.
+    """Looks up and remembers `Compressed` by memo key; at most `max_bytes` of them in memory, and those of running conversations only.
 
     Lifetimes in the store are renewed every `renew_s`, which must be much shorter than they are.
     """
 
-    def __init__(self, store: ThreadedStore, renew_s: float = 600.0, max_bytes: int = 64_000_000, idle_s: float = _IDLE_S) -> None:
+    def __init__(self, store: ThreadedStore, renew_s: float = 600.0, max_bytes: int = 64_000_000) -> None:
         self._store = store
         self._renew_s = renew_s
-        self._max_bytes = max_bytes
-        self._idle_s = idle_s
-        self._bytes = 0
-        self._known: OrderedDict[str, tuple[Compressed, float]] = OrderedDict()  # and when it was last asked for
+        self._known = Recent[str, Compressed](max_bytes, weigh=_size)
         self._renewed: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._unsaved: dict[str, Compressed] = {}  # pinned while the store was down
         self._down_until = 0.0
@@ -52,7 +49,7 @@ class Replay:
 
     def held(self, keys: Iterable[str]) -> dict[str, Compressed]:
         """Those of the results that are in memory."""
-        return {key: self._known[key][0] for key in keys if key in self._known}
+        return self._known.find(keys)
 
     async def lookup(self, scope: str, keys: Sequence[str], segments: Mapping[str, Segment]) -> dict[str, Compressed]:
         """The known results among `keys`; every original they refer to is readable when this returns, or the store is down.
@@ -60,7 +57,6 @@ class Replay:
         `segments` are those of the keys that stand for a segment.
         """
         found = self.held(keys)
-        self.remember(found)
         missing = [key for key in keys if key not in found]
         if self.is_down:
             return found
@@ -75,16 +71,8 @@ class Replay:
         return found
 
     def remember(self, results: Mapping[str, Compressed]) -> None:
-        """Keep results that the store holds already, or keep them for longer."""
-        now = time.monotonic()
-        for key, result in results.items():
-            stood, _ = self._known.pop(key, (None, 0.0))
-            if stood is None:
-                self._bytes += _size(result)
-            self._known[key] = (stood or result, now)
-        while self._known and (self._bytes > self._max_bytes or now - next(iter(self._known.values()))[1] > self._idle_s):
-            _, (old, _) = self._known.popitem(last=False)
-            self._bytes -= _size(old)
+        """Keep results that the store holds already."""
+        self._known.put(results)
 
     async def pin(self, keys: Sequence[str], kept: Compressed) -> dict[str, Compressed]:
         """Remember that these segments were forwarded as they came, so that later turns forward the same."""

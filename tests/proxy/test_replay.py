@@ -83,22 +83,6 @@ def test_memory_is_bounded_and_the_store_remembers(tmp_path: Path) -> None:
     with_store(tmp_path, work)
 
 
-def test_what_nobody_asks_for_leaves_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def work(store: SqliteStore, threaded: ThreadedStore, clock: Clock) -> None:
-        monkeypatch.setattr("headroom.proxy.replay.time.monotonic", clock)
-        replay = Replay(threaded, idle_s=900)
-        results = {key: Compressed(None, reason=key) for key in ("asked for", "forgotten")}
-        store.put_results(results)
-        replay.remember(results)
-        for _ in range(3):
-            clock.now += 600
-            await replay.lookup("s", ["asked for"], {})
-        assert replay.held(results) == {"asked for": results["asked for"]}
-        assert await replay.lookup("s", list(results), {}) == results
-
-    with_store(tmp_path, work)
-
-
 def test_a_pin_gives_way_to_what_stood_before(tmp_path: Path) -> None:
     async def work(store: SqliteStore, threaded: ThreadedStore, clock: Clock) -> None:
         store.put_results({"key": KEPT})
