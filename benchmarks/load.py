@@ -6,7 +6,7 @@ told. `--own URL[@PID]` is a Headroom that is already running, such as `headroom
 
 latency   one connection, per size of body, warm: time to the first byte above the direct way, pair by pair.
 open      requests arrive by chance, --rate a second, mixed bodies, whoever is still waiting: time to the first byte since the request
-          was due, and requests per second of processor time.
+          was due, and requests per second of processor time; first with bodies that nobody has seen, then with the same again.
 streams   --streams at once, a chunk every 20 ms, alone and while 1 MB prompts are compressed: jitter is how much the gap between two
           chunks has changed on the way. The prompts come from a process of their own; beside the direct way they go through our server.
 growth    one conversation from turn to turn: milliseconds that a turn adds by its place.
@@ -151,12 +151,12 @@ async def open_loop(targets: Sequence[Target], args: argparse.Namespace) -> Tabl
     kinds = chance.choices((5, 20, 100, 500), weights=(4, 4, 3, 1), k=int(args.rate * args.seconds))
     contents = [body(kb, f"open {args.seed} {n % 40}", chunks=4, gap_ms=50, turns=n % 3) for n, kb in enumerate(kinds)]
     gaps = [chance.expovariate(args.rate) for _ in contents]
-    for target in targets:
+    for target, state in itertools.product(targets, ("cold", "warm")):
         before, answers = target.cpu_s(), await _arriving(target, contents, gaps)
         spent = 1000 * (target.cpu_s() - before) / len(answers)
         ok = [answer.first_ms for answer in answers if not answer.error]
         cpu = (f"{spent:.1f}", f"{1000 / spent:.0f}") if spent else ("", "")
-        table.add_row(target.name, str(len(answers)), str(len(answers) - len(ok)), *_cells([ok]), *cpu)
+        table.add_row(f"{target.name}, {state}", str(len(answers)), str(len(answers) - len(ok)), *_cells([ok]), *cpu)
     return table
 
 
