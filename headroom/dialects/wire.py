@@ -68,114 +68,117 @@ class TooManyValues(Exception):
 
 
 MOST_VALUES = 1_000_000
-_BLANK = re.compile(r"[ \t\n\r]*")
+_BLANKS = frozenset(" \t\n\r")
+_BLANK = re.compile(r"[ \t\n\r]*+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _WORDS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 
 
-class _Parser:
-    def __init__(self, text: str, most: int) -> None:
-        self.text = text
-        self.left = most
-        self.pos = 0
-        self.duplicates = False
-
-    def fail(self, message: str) -> json.JSONDecodeError:
-        return json.JSONDecodeError(message, self.text, self.pos)
-
-    def peek(self) -> str:
-        match = _BLANK.match(self.text, self.pos)
-        self.pos = match.end() if match else self.pos
-        return self.text[self.pos : self.pos + 1]
-
-    def string(self) -> Str:
-        start = self.pos
-        value, self.pos = scanstring(self.text, start + 1, False)
-        string = Str(value)
-        string.start, string.end = start, self.pos
-        return string
-
-    def scalar(self, char: str) -> Any:
-        if char == '"':
-            return self.string()
-        if char in _WORDS:
-            word, value = _WORDS[char]
-            if self.text.startswith(word, self.pos):
-                self.pos += len(word)
-                return value
-        number = _NUMBER.match(self.text, self.pos)
-        if not number:
-            raise self.fail("Expecting value")
-        value = Number(number[0])
-        value.start, value.end = self.pos, number.end()
-        self.pos = value.end
-        return value
-
-    def key(self, char: str) -> str:
-        if char != '"':
-            raise self.fail("Expecting property name enclosed in double quotes")
-        key = self.string()
-        if self.peek() != ":":
-            raise self.fail("Expecting ':' delimiter")
-        self.pos += 1
-        return key
-
-    def run(self) -> Any:
-        """One value. `open` holds the containers around the position, `keys` the key each object waits to fill."""
-        open: list[Arr | Obj] = []
-        keys: list[str] = []
-        while True:
-            self.left -= 1
-            if self.left < 0:
-                raise TooManyValues
-            char = self.peek()
-            if char and char in "[{":
-                container: Arr | Obj = Arr() if char == "[" else Obj()
-                container.start = self.pos
-                self.pos += 1
-                if self.peek() != ("]" if char == "[" else "}"):
-                    open.append(container)
-                    if isinstance(container, Obj):
-                        keys.append(self.key(self.peek()))
-                    continue
-                value: Any = self.close(container)
-            else:
-                value = self.scalar(char)
-            while open:
-                parent = open[-1]
-                if isinstance(parent, Obj):
-                    key = keys[-1]
-                    self.duplicates |= key in parent
-                    parent[key] = value
-                else:
-                    parent.append(value)
-                char = self.peek()
-                if char == ",":
-                    self.pos += 1
-                    if isinstance(parent, Obj):
-                        keys[-1] = self.key(self.peek())
-                    break
-                if char != ("}" if isinstance(parent, Obj) else "]"):
-                    raise self.fail("Expecting ',' delimiter")
-                if isinstance(parent, Obj):
-                    keys.pop()
-                value = self.close(open.pop())
-            else:
-                return value
-
-    def close(self, container: Arr | Obj) -> Arr | Obj:
-        self.pos += 1
-        container.end = self.pos
-        return container
-
-
 def parse(text: str, most: int = MOST_VALUES) -> Document:
     """Raises json.JSONDecodeError with the position of what is wrong, TooManyValues beyond `most` values."""
-    parser = _Parser(text, most)
-    root = parser.run()
-    if parser.peek():
-        raise parser.fail("Extra data")
-    return Document(root, parser.duplicates)
+    root, pos, duplicates = _value(text, most)
+    pos = _skip(text, pos)
+    if pos < len(text):
+        raise json.JSONDecodeError("Extra data", text, pos)
+    return Document(root, duplicates)
+
+
+def _value(text: str, most: int) -> tuple[Any, int, bool]:
+    """The value that the text begins with, where it ends, and whether an object in it names a key twice.
+
+    `open` holds the containers around the position, `keys` the key each object waits to fill.
+    """
+    open: list[Arr | Obj] = []
+    keys: list[str] = []
+    pos, duplicates = 0, False
+    for _ in range(most):
+        pos = _skip(text, pos)
+        char = text[pos : pos + 1]
+        if char == '"':
+            value: Any = _string(text, pos)
+            pos = value.end
+        elif char == "{" or char == "[":
+            container: Arr | Obj = Obj() if char == "{" else Arr()
+            container.start = pos
+            pos = _skip(text, pos + 1)
+            if text[pos : pos + 1] != ("}" if char == "{" else "]"):
+                open.append(container)
+                if char == "{":
+                    key, pos = _key(text, pos)
+                    keys.append(key)
+                continue
+            container.end = pos = pos + 1
+            value = container
+        else:
+            value, pos = _scalar(text, pos, char)
+        while open:
+            parent = open[-1]
+            in_object = type(parent) is Obj
+            if in_object:
+                key = keys[-1]
+                duplicates |= key in parent
+                parent[key] = value  # type: ignore[call-overload]
+            else:
+                parent.append(value)  # type: ignore[union-attr]
+            pos = _skip(text, pos)
+            char = text[pos : pos + 1]
+            if char == ",":
+                pos += 1
+                if in_object:
+                    keys[-1], pos = _key(text, _skip(text, pos))
+                break
+            if char != ("}" if in_object else "]"):
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, pos)
+            if in_object:
+                keys.pop()
+            parent.end = pos = pos + 1
+            value = open.pop()
+        else:
+            return value, pos, duplicates
+    raise TooManyValues
+
+
+def _skip(text: str, pos: int) -> int:
+    """The next position that is not blank."""
+    if text[pos : pos + 1] not in _BLANKS:
+        return pos
+    pos += 1
+    if text[pos : pos + 1] not in _BLANKS:
+        return pos
+    return _BLANK.match(text, pos).end()  # type: ignore[union-attr]
+
+
+def _string(text: str, pos: int) -> Str:
+    """The string whose literal begins here."""
+    value, end = scanstring(text, pos + 1, False)
+    string = Str(value)
+    string.start, string.end = pos, end
+    return string
+
+
+def _key(text: str, pos: int) -> tuple[Str, int]:
+    """A key of an object, and the position of its value."""
+    if text[pos : pos + 1] != '"':
+        raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, pos)
+    key = _string(text, pos)
+    pos = _skip(text, key.end)
+    if text[pos : pos + 1] != ":":
+        raise json.JSONDecodeError("Expecting ':' delimiter", text, pos)
+    return key, pos + 1
+
+
+def _scalar(text: str, pos: int, char: str) -> tuple[Any, int]:
+    """A number or a word, and its end."""
+    if char in _WORDS:
+        word, value = _WORDS[char]
+        if text.startswith(word, pos):
+            return value, pos + len(word)
+    found = _NUMBER.match(text, pos)
+    if not found:
+        raise json.JSONDecodeError("Expecting value", text, pos)
+    number = Number(found[0])
+    number.start, number.end = pos, found.end()
+    return number, number.end
 
 
 def unquote(text: str, start: int) -> str:
