@@ -9,6 +9,7 @@ Text in, values out; files and the store are `headroom.proxy.rollout`'s. What mu
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from headroom.errors import Forbidden, SettingsError
 from headroom.model import Policy
@@ -159,6 +161,9 @@ class Policies(_Part):
         return f"{self.version}-{digest}" if self.version else digest
 
 
+_PARTS: dict[int | str, type[_Part]] = {"rules": Rule, "match": Match, "set": Change, "cache": CacheRule}
+
+
 class Table:
     """The rules in force, over what the settings say."""
 
@@ -233,13 +238,23 @@ def checked(tree: Any, source: str, root: Any = None) -> Policies:
         policies = Policies.model_validate(tree)
     except ValidationError as failure:
         problems = failure.errors(include_url=False, include_input=False)
-        raise SettingsError("\n".join(said(problem["loc"], problem["msg"]) for problem in problems)) from None
+        raise SettingsError("\n".join(said(problem["loc"], _wrong(problem)) for problem in problems)) from None
     names: set[str] = set()
     for number, rule in enumerate(policies.rules):
         if rule.name in names:
             raise SettingsError(said(("rules", number, "name"), "another rule has this name"))
         names.add(rule.name)
     return policies
+
+
+def _wrong(problem: ErrorDetails) -> str:
+    """What is wrong, in words for who wrote it; of a name that is none, what was meant or what there is."""
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"]
+    *around, name = problem["loc"]
+    known = next((_PARTS[part] for part in reversed(around) if part in _PARTS), Policies).model_fields
+    like = difflib.get_close_matches(str(name), known, n=1)
+    return f"unknown; did you mean {like[0]}?" if like else f"unknown; here may stand {', '.join(known)}"
 
 
 def _once(root: Any, source: str) -> None:

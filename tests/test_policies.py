@@ -118,7 +118,7 @@ def test_no_two_contents_have_one_version() -> None:
     ("old", "new", "line", "says"),
     [
         (b"mode: shadow", b"mode: shaddow", 7, "rules.0.set.mode: Input should be 'optimize', 'shadow' or 'off'"),
-        (b"      mode: shadow", b"      mood: shadow", 7, "rules.0.set.mood: Extra inputs are not permitted"),
+        (b"      mode: shadow", b"      mood: shadow", 7, "rules.0.set.mood: unknown; did you mean mode?"),
         (b"min_tokens: 50", b"min_tokens: none", 9, "rules.0.set.min_tokens"),
         (b"  - name: data", b"  - title: data", 10, "rules.1.name: Field required"),
         (b"  - name: quiet", b"  - name: data", 18, "rules.2.name: another rule has this name"),
@@ -128,7 +128,8 @@ def test_no_two_contents_have_one_version() -> None:
         (b"    match:\n      team: data", b"    match:\n     team: data\n      x: y", 13, "not valid YAML"),
         (b"version: 7", b"version: \xff", None, "not valid YAML"),
         (b"version: 7", b"version: [", 4, "not valid YAML"),
-        (b"version: 7\nrules:", b"rulez:", 2, "rulez: Extra inputs"),
+        (b"      team: data", b"      colour: red", 12, "rules.1.match.colour: unknown; here may stand route, team, model"),
+        (b"version: 7\nrules:", b"rulez:", 2, "rulez: unknown; did you mean rules?"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_by_line(old: bytes, new: bytes, line: int | None, says: str) -> None:

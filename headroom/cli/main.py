@@ -47,6 +47,14 @@ class _Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """`headroom help [COMMAND]` and `headroom version` are what people type first."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        elif args == ["version"]:
+            args = ["--version"]
+        return super().parse_args(context, args)
+
     def resolve_command(self, context: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         close = () if args[0] in COMMANDS else difflib.get_close_matches(args[0], COMMANDS)
         if close:

@@ -68,6 +68,7 @@ class TooManyValues(Exception):
 
 
 MOST_VALUES = 1_000_000
+_CLOSE = {"{": "}", "[": "]"}
 _BLANKS = frozenset(" \t\n\r")
 _BLANK = re.compile(r"[ \t\n\r]*+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
@@ -97,11 +98,11 @@ def _value(text: str, most: int) -> tuple[Any, int, bool]:
         if char == '"':
             value: Any = _string(text, pos)
             pos = value.end
-        elif char == "{" or char == "[":
+        elif char in _CLOSE:
             container: Arr | Obj = Obj() if char == "{" else Arr()
             container.start = pos
             pos = _skip(text, pos + 1)
-            if text[pos : pos + 1] != ("}" if char == "{" else "]"):
+            if text[pos : pos + 1] != _CLOSE[char]:
                 open.append(container)
                 if char == "{":
                     key, pos = _key(text, pos)
@@ -113,13 +114,8 @@ def _value(text: str, most: int) -> tuple[Any, int, bool]:
             value, pos = _scalar(text, pos, char)
         while open:
             parent = open[-1]
-            in_object = type(parent) is Obj
-            if in_object:
-                key = keys[-1]
-                duplicates |= key in parent
-                parent[key] = value  # type: ignore[call-overload]
-            else:
-                parent.append(value)  # type: ignore[union-attr]
+            in_object = isinstance(parent, Obj)
+            duplicates |= _fill(parent, keys, value)
             pos = _skip(text, pos)
             char = text[pos : pos + 1]
             if char == ",":
@@ -136,6 +132,17 @@ def _value(text: str, most: int) -> tuple[Any, int, bool]:
         else:
             return value, pos, duplicates
     raise TooManyValues
+
+
+def _fill(parent: Arr | Obj, keys: list[str], value: Any) -> bool:
+    """Put a value where it belongs; whether one stood there under the same key."""
+    if isinstance(parent, Obj):
+        key = keys[-1]
+        known = key in parent
+        parent[key] = value
+        return known
+    parent.append(value)
+    return False
 
 
 def _skip(text: str, pos: int) -> int:

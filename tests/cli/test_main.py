@@ -35,6 +35,15 @@ def test_every_command_has_help(name: str) -> None:
     assert shown.stdout.startswith(f"Usage: headroom {name} ")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(["help"], ["--help"]), (["help", "proxy"], ["proxy", "--help"]), (["version"], ["--version"])]
+)
+def test_help_and_version_may_be_typed_as_commands(typed: list[str], meant: list[str]) -> None:
+    shown = headroom(*typed)
+    assert (shown.returncode, shown.stdout) == (0, headroom(*meant).stdout)
+    assert shown.stdout
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["proxy", "--help"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     program = (
