@@ -17,7 +17,7 @@ from headroom.cache.semantic import Found
 from headroom.model import JobResult, Policy
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.prune import NoPrune, Prune
-from headroom.proxy.server import create_app
+from headroom.proxy.server import lasting_app
 from headroom.proxy.services import open_services
 from headroom.proxy.similar import Neighbours
 from headroom.settings import Settings
@@ -103,4 +103,4 @@ class Ingress:
         self._services.rollout.replace(user_config["policies"], "user_config of Ingress", starting=starting)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._services)
+        return lasting_app(self._services)

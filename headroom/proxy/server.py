@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import threading
@@ -108,9 +109,18 @@ async def _on_error(_: Request, failure: Exception) -> Response:
     return own_error(failure)
 
 
+def lasting_app(services: Services) -> FastAPI:
+    """The application of a process that does nothing else. The garbage collector, which holds up streams, does not look again at what
+    stays for its life.
+    """
+    app = create_app(services)
+    gc.freeze()
+    return app
+
+
 def embedded_app(settings: Settings) -> FastAPI:
     """The application of `headroom proxy`: compression and the models in processes of their own. Raises SettingsError."""
-    return create_app(_embedded(settings))
+    return lasting_app(_embedded(settings))
 
 
 def _embedded(settings: Settings) -> Services:
@@ -127,7 +137,7 @@ def run(settings: Settings, announce: Callable[[list[str]], None] = lambda _: No
     """
     logging.getLogger("uvicorn.error").addFilter(BrokenStreams())
     services = _embedded(settings)
-    app: FastAPI | str = create_app(services)
+    app: FastAPI | str = lasting_app(services)
     announce([described(backend) for backend in services.backends.opened()])
     if settings.workers > 1:
         export(settings)
