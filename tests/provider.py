@@ -365,7 +365,14 @@ def running(app: Any, ws: Any = "auto") -> Iterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, ws=ws, log_level="critical", access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=5
+        app,
+        ws=ws,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=int(WAIT_S),  # none is closed just when it is used again
+        timeout_graceful_shutdown=5,
     )
     server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -5,6 +5,7 @@ What aiohttp cannot send byte for byte (a header that is not UTF-8, a path that 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,13 +17,14 @@ from yarl import URL
 _HEADER_BYTES = 256_000  # of an answer's status line, and of each of its headers
 _ADDED = ("accept", "accept-encoding", "content-type", "user-agent")  # by aiohttp, where a client sends none
 _MOST_IDLE = 200  # connections of httpx's own transport
+_POLLS = 2  # of the event loop, after which it knows which idle connections the provider has closed meanwhile
 _IDLE_S = 30.0  # for which a connection without a request is kept
 
 
 class Transport(httpx.AsyncBaseTransport):
     """HTTP/1.1 without limits of its own; an answer's body is to be closed. Belongs to the event loop of its first request.
 
-    Takes the extensions "target", the bytes of the request line, and "timeout". A connection that cannot be made is tried once more.
+    Takes the extensions "target", the bytes of the request line, and "timeout". What never left is sent once more.
     Raises the errors of httpx.
     """
 
@@ -50,9 +52,13 @@ class Transport(httpx.AsyncBaseTransport):
     async def _send(self, method: str, url: URL, **options: Any) -> aiohttp.ClientResponse:
         """The answer, its body unread."""
         session = self._open()
+        for _ in range(_POLLS):
+            await asyncio.sleep(0)
         try:
             return await session.request(method, url, allow_redirects=False, **options)
-        except aiohttp.ClientConnectorError:
+        except aiohttp.ClientOSError as failure:
+            if not _never_left(failure, options["data"]):
+                raise
             return await session.request(method, url, allow_redirects=False, **options)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -105,6 +111,14 @@ def _url(request: httpx.Request) -> URL:
 def _would_say_empty(request: httpx.Request) -> bool:
     """Whether aiohttp gives a request without a body a length that nobody told."""
     return request.method not in aiohttp.ClientRequest.GET_METHODS and "content-length" not in request.headers
+
+
+def _never_left(failure: aiohttp.ClientOSError, body: Any) -> bool:
+    """Whether no byte of a request was sent and all of its body is still there: no connection was made, or the one that was kept had
+    just been closed.
+    """
+    closed = isinstance(failure.__cause__, aiohttp.ClientConnectionResetError) and "closing transport" in str(failure.__cause__)
+    return isinstance(failure, aiohttp.ClientConnectorError) or (closed and (body is None or isinstance(body, bytes)))
 
 
 def _timeout(times: dict[str, float | None]) -> aiohttp.ClientTimeout:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -140,6 +143,36 @@ def test_a_connection_is_used_again_and_one_that_was_closed_is_not() -> None:
             await transport.aclose()
 
     asyncio.run(run())
+
+
+def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used_again() -> None:
+    def serve(listener: socket.socket, close: threading.Event, closed: threading.Event) -> None:
+        first, _ = listener.accept()
+        first.recv(65536)
+        first.sendall(OK)
+        close.wait(WAIT_S)
+        first.close()
+        closed.set()
+        second, _ = listener.accept()
+        second.recv(65536)
+        second.sendall(OK)
+        second.close()
+
+    async def run(url: str, close: threading.Event, closed: threading.Event) -> None:
+        transport = Transport()
+        wire = Wire()
+        wire.url = url
+        assert (await ask(transport, request(wire)))[0] == 200
+        close.set()
+        closed.wait(WAIT_S)  # the event loop stands still
+        assert (await ask(transport, request(wire)))[0] == 200
+        await transport.aclose()
+
+    close, closed = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        served = threads.submit(serve, listener, close, closed)
+        asyncio.run(run(f"http://127.0.0.1:{listener.getsockname()[1]}", close, closed))
+        served.result(WAIT_S)
 
 
 def test_a_provider_may_answer_before_it_has_the_whole_body() -> None:
