@@ -1,6 +1,7 @@
 """httpx's transport over aiohttp, which parses HTTP in C: half the processor time of a request and its answer.
 
-What aiohttp cannot send byte for byte (a header that is not UTF-8, a path that it would write otherwise) goes through httpx's own.
+It is for what there is much of, POST. Other methods, which aiohttp would send again by itself when a connection breaks, and what it cannot
+send byte for byte (a header that is not UTF-8, a path that it would write otherwise) go through httpx's own.
 """
 
 from __future__ import annotations
@@ -35,31 +36,33 @@ class Transport(httpx.AsyncBaseTransport):
         self._httpx: httpx.AsyncHTTPTransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "POST":
+            return await self._through_httpx(request)
         try:
             url, headers = _url(request), [(name.lower().decode(), value.decode()) for name, value in request.headers.raw]
         except UnicodeDecodeError:
             return await self._through_httpx(request)
+        if url.raw_path_qs.encode() != request.extensions["target"]:
+            return await self._through_httpx(request)
         body: Any = request.stream
         if isinstance(body, httpx.ByteStream):
             body = request.content or None
-        if url.raw_path_qs.encode() != request.extensions["target"] or (body is None and _would_say_empty(request)):
-            return await self._through_httpx(request)
         headers = [(name, value) for name, value in headers if name != "transfer-encoding"]  # aiohttp says so itself
         with _errors_of_httpx():
-            answer = await self._send(request.method, url, headers=headers, data=body, timeout=_timeout(request.extensions["timeout"]))
+            answer = await self._send(url, headers=headers, data=body, timeout=_timeout(request.extensions["timeout"]))
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
-    async def _send(self, method: str, url: URL, **options: Any) -> aiohttp.ClientResponse:
+    async def _send(self, url: URL, **options: Any) -> aiohttp.ClientResponse:
         """The answer, its body unread."""
         session = self._open()
         for _ in range(_POLLS):
             await asyncio.sleep(0)
         try:
-            return await session.request(method, url, allow_redirects=False, **options)
+            return await session.post(url, allow_redirects=False, **options)
         except aiohttp.ClientOSError as failure:
             if not _never_left(failure, options["data"]):
                 raise
-            return await session.request(method, url, allow_redirects=False, **options)
+            return await session.post(url, allow_redirects=False, **options)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -106,11 +109,6 @@ def _url(request: httpx.Request) -> URL:
     path, _, query = request.extensions["target"].decode().partition("?")
     authority = request.url.netloc.decode()
     return URL.build(scheme=request.url.scheme, authority=authority, path=path, query_string=query, encoded=True)
-
-
-def _would_say_empty(request: httpx.Request) -> bool:
-    """Whether aiohttp gives a request without a body a length that nobody told."""
-    return request.method not in aiohttp.ClientRequest.GET_METHODS and "content-length" not in request.headers
 
 
 def _never_left(failure: aiohttp.ClientOSError, body: Any) -> bool:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from headroom.proxy.transport import Transport
 from tests.provider import WAIT_S
@@ -21,15 +30,16 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class Wire:
     """A server of bytes on a loopback port: what each request looked like, and its connection."""
 
-    def __init__(self, *answers: bytes | Answer) -> None:
+    def __init__(self, *answers: bytes | Answer, tls: ssl.SSLContext | None = None) -> None:
         self.url = ""
+        self._tls = tls
         self.requests: list[bytes] = []
         self.connections = 0
         self._answers = list(answers)
 
     async def __aenter__(self) -> Wire:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -50,6 +60,24 @@ class Wire:
             return
         finally:
             writer.close()
+
+
+def certificate(place: Path) -> tuple[Path, ssl.SSLContext]:
+    """One of 127.0.0.1 that only it itself vouches for, and a server that shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = place / "certificate.pem", place / "key.pem"
+    public.write_bytes(made.public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    return public, context
 
 
 async def _body(head: bytes, reader: asyncio.StreamReader) -> bytes:
@@ -226,34 +254,69 @@ def test_trouble_is_told_in_the_words_of_httpx(answer: bytes | Answer, failure: 
 
     async def run() -> None:
         async with Wire(answer if callable(answer) else then_close) as wire:
-            transport = Transport()
             asked = request(wire)
             asked.extensions["timeout"]["read"] = 0.2
-            with pytest.raises(failure):
-                await ask(transport, asked)
-            await transport.aclose()
+            await _fails(asked, failure)
 
     asyncio.run(run())
 
 
 def test_nobody_listens() -> None:
     async def run() -> None:
-        transport = Transport()
         async with Wire() as wire:
             pass
-        with pytest.raises(httpx.ConnectError, match="Connect call failed"):
-            await ask(transport, request(wire))
-        await transport.aclose()
+        await _fails(request(wire), httpx.ConnectError, "Connect call failed")
 
     asyncio.run(run())
 
 
 def test_a_header_that_cannot_be_sent() -> None:
     async def run() -> None:
-        transport = Transport()
         async with Wire() as wire:
-            with pytest.raises(httpx.LocalProtocolError):
-                await ask(transport, request(wire, headers=((b"x", b"a\r\nb: c"),)))
-        await transport.aclose()
+            await _fails(request(wire, headers=((b"x", b"a\r\nb: c"),)), httpx.LocalProtocolError)
+
+    asyncio.run(run())
+
+
+async def _fails(asked: httpx.Request, failure: type[Exception], says: str = "") -> None:
+    transport = Transport()
+    with pytest.raises(failure, match=says):
+        await ask(transport, asked)
+    await transport.aclose()
+
+
+def test_what_a_provider_may_have_read_is_not_sent_again() -> None:
+    """Whatever the method: also on a connection that was used before."""
+
+    async def read_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+
+    async def run(method: str) -> None:
+        async with Wire(OK, read_and_close, OK) as wire:
+            transport = Transport()
+            await ask(transport, request(wire, method=method))
+            with pytest.raises(httpx.HTTPError):
+                await ask(transport, request(wire, method=method))
+            assert wire.connections == 1
+            await transport.aclose()
+
+    for method in ("POST", "GET", "PUT", "DELETE"):
+        asyncio.run(run(method))
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_only_a_certificate_that_is_trusted_is_spoken_to(trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, context = certificate(tmp_path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+
+    async def run() -> None:
+        async with Wire(OK, tls=context) as wire:
+            if not trusted:
+                await _fails(request(wire), httpx.ConnectError, "certificate verify failed")
+                return
+            transport = Transport()
+            assert (await ask(transport, request(wire)))[2] == b"ok"
+            await transport.aclose()
 
     asyncio.run(run())
