@@ -278,7 +278,7 @@ def test_a_header_that_cannot_be_sent() -> None:
     asyncio.run(run())
 
 
-async def _fails(asked: httpx.Request, failure: type[Exception], says: str = "") -> None:
+async def _fails(asked: httpx.Request, failure: type[Exception], says: str | None = None) -> None:
     transport = Transport()
     with pytest.raises(failure, match=says):
         await ask(transport, asked)
