@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from headroom import pipeline
 from headroom.compressors import json_delta
-from headroom.dialects.base import Dialect
+from headroom.dialects import documents
+from headroom.dialects.base import Dialect, Walk
 from headroom.model import Call, Compressed, Job, JobResult, Policy, Recall, Repeat, Segment, SourceRef, Turn
 from headroom.repeats import repeats
 
@@ -109,22 +111,53 @@ class Conversation:
         return [known.get(key, NOTHING) for key in self.turn_keys]
 
 
+@dataclass(slots=True)
+class _Reading:
+    """A conversation up to the message numbered `at`: what is known there, what was found before it, and the hash over that."""
+
+    walk: Walk = field(default_factory=Walk)
+    at: int = 0
+    segments: list[Segment] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    turn_keys: list[str] = field(default_factory=list)
+    chain: Any = field(default_factory=hashlib.sha256)
+
+    def copy(self) -> _Reading:
+        """The same, whatever is read on."""
+        lists = (self.segments.copy(), self.turns.copy(), self.reasons.copy(), self.keys.copy(), self.turn_keys.copy())
+        return _Reading(self.walk.copy(), self.at, *lists, self.chain.copy())
+
+    def add(self, item: Segment | Turn, policy: Policy, scope: str) -> None:
+        if isinstance(item, Turn):
+            self.chain.update(hashlib.sha256(item.query.encode("utf-8", "surrogatepass")).digest())
+            self.turns.append(item)
+            self.turn_keys.append(self.chain.hexdigest())
+            return
+        reason = pipeline.keep_reason(item, policy)
+        self.chain.update(f"{reason}:{item.memo_key(scope, policy)};".encode())
+        self.segments.append(item)
+        self.reasons.append(reason)
+        self.keys.append("" if reason else self.chain.hexdigest())
+
+
 def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) -> Conversation:
-    """The conversation of a call; hashes every segment once."""
-    found = list(dialect.walk(call))
-    segments = tuple(item for item in found if isinstance(item, Segment))
-    turns = tuple(item for item in found if isinstance(item, Turn))
-    reasons = tuple(pipeline.keep_reason(segment, policy) for segment in segments)
-    chain = hashlib.sha256()
-    keys: list[str] = []
-    turn_keys: list[str] = []
-    for turn in (*turns, Turn("", len(segments), len(segments), (0, 0), "block")):
-        for segment, reason in zip(segments[len(keys) : turn.segments], reasons[len(keys) : turn.segments], strict=True):
-            chain.update(f"{reason}:{segment.memo_key(scope, policy)};".encode())
-            keys.append("" if reason else chain.hexdigest())
-        chain.update(hashlib.sha256(turn.query.encode("utf-8", "surrogatepass")).digest())
-        turn_keys.append(chain.hexdigest())
-    return Conversation(segments, turns, policy, scope, reasons, tuple(keys), tuple(turn_keys[:-1]))
+    """The conversation of a call; hashes every segment once, and those of an earlier call that begins like it not at all."""
+    rows, name = dialect.rows(call), ("conversation", policy.digest(), scope)
+    noted, shared = documents.lent(call.document, rows, name)
+    known: list[_Reading] = [reading for reading in noted or () if reading.at < shared]  # what ends with a row hangs on the next one
+    reading = known[-1].copy() if known else _Reading()
+    resumable = {max(0, len(rows) - 1), max(0, len(rows) - 1 - documents.MOVING)}
+    for number in range(reading.at, len(rows)):
+        reading.at = number
+        if number in resumable and not (known and known[-1].at == number):
+            known = [*known[-1:], reading.copy()]
+        for item in dialect.heard(call, rows[number], rows[number + 1] if number + 1 < len(rows) else {}, reading.walk):
+            reading.add(item, policy, scope)
+    documents.note(call.document, rows, name, known)
+    keys, turn_keys = tuple(reading.keys), tuple(reading.turn_keys)
+    return Conversation(tuple(reading.segments), tuple(reading.turns), policy, scope, tuple(reading.reasons), keys, turn_keys)
 
 
 def _name(segment: Segment) -> str:

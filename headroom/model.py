@@ -322,7 +322,8 @@ class JobResult:
 class Call:
     """A request body, read once. `text` is `raw` decoded; `body` remembers where its strings stand.
 
-    `reason` is set when the body must be forwarded untouched, and says why.
+    `reason` is set when the body must be forwarded untouched, and says why. `document` is the `documents.Document` that `body` is
+    the root of, where there is one.
     """
 
     dialect: str
@@ -332,3 +333,9 @@ class Call:
     model: str = ""
     stream: bool = False
     reason: str = ""
+    document: Any = None
+
+    @property
+    def fresh(self) -> int:
+        """How many characters stood in no earlier call that is still known."""
+        return len(self.text) - (self.document.taken if self.document else 0)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from headroom.content import detect
+from headroom.recent import Recent
 
 MIN_CHARS = 3000  # about 800 tokens; smaller data stays with the words
 _MAX_WORDS = 1500  # of a user before or behind pasted data that nothing frames
@@ -45,8 +45,7 @@ class Section(NamedTuple):
     end: int
 
 
-_known: dict[bytes, tuple[Section, ...]] = {}
-_knowing = threading.Lock()
+_known: Recent[bytes, tuple[Section, ...]] = Recent(_REMEMBERED)
 
 
 def sections(text: str) -> tuple[Section, ...]:
@@ -57,10 +56,7 @@ def sections(text: str) -> tuple[Section, ...]:
     found = _known.get(digest)
     if found is None:
         found = tuple(_framed(text))
-        with _knowing:
-            _known[digest] = found
-            if len(_known) > _REMEMBERED:
-                del _known[next(iter(_known))]
+        _known.put({digest: found})
     return found
 
 

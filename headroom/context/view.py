@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from headroom.ccr.recall import HEAD
 from headroom.context.cut import Cut
-from headroom.dialects import wire
+from headroom.dialects import documents, wire
 from headroom.dialects.gaps import Gap, rewrite
-from headroom.dialects.outline import Message, outline
+from headroom.dialects.outline import Message, outline, rows
 from headroom.model import Call
 
 Count = Callable[[str], int]  # tokens of a text; cheap for a text it has seen
@@ -64,19 +64,33 @@ class View:
         return now[: len(came)] if not more or (len(more) == 1 and more[0].startswith(HEAD)) else ()
 
 
-def view(forwarded: Call, came: Call, added: Sequence[wire.Edit], count: Count) -> View | None:
+def view(forwarded: Call, came: Call, added: Sequence[wire.Edit], count: Count, counted_as: str = "") -> View | None:
     """None for a wire format without an outline, or when it cannot be told which message came from which.
 
-    `added` are the edits of `came` that may have made more than one message of one.
+    `added` are the edits of `came` that may have made more than one message of one. Counts of a vocabulary (`counted_as`) are kept for
+    the next turn of the conversation.
     """
-    now, then = outline(forwarded), outline(came)
+    then = outline(came)
+    now = then if forwarded is came else outline(forwarded)
     if now is None or then is None:
         return None
     sources = tuple(number for number, message in enumerate(then.messages) for _ in range(_became(came.text, message, added)))
     if len(sources) != len(now.messages):
         return None
-    tokens = tuple(_tokens(message, count) for message in now.messages)
+    tokens = _counted(forwarded, now.messages, count, counted_as)
     return View(forwarded, now.messages, tokens, sum(map(count, now.beside)), came.text, then.messages, sources, then.partial)
+
+
+def _counted(call: Call, messages: Sequence[Message], count: Count, counted_as: str) -> tuple[int, ...]:
+    """Tokens of each message."""
+    if not counted_as:
+        return tuple(_tokens(message, count) for message in messages)
+    place = ("tokens", counted_as)
+    noted, shared = documents.lent(call.document, rows(call), place)
+    known = noted[:shared] if noted else ()
+    found = (*known, *(_tokens(message, count) for message in messages[len(known) :]))
+    documents.note(call.document, rows(call), place, found)
+    return found
 
 
 def _became(text: str, message: Message, added: Sequence[wire.Edit]) -> int:

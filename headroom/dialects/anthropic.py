@@ -10,11 +10,11 @@ block beside them ends the turn of the model, whose thinking before it the provi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from headroom.dialects import wire
-from headroom.dialects.base import Dialect, Walk, end_of_content, read_call, text_parts, token_count, word
+from headroom.dialects import documents, wire
+from headroom.dialects.base import Dialect, Parse, Walk, end_of_content, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn
 from headroom.outcome import Usage
 
@@ -33,18 +33,26 @@ class AnthropicMessages(Dialect):
     name: ClassVar[str] = "anthropic"
     provider: ClassVar[str] = "anthropic"
 
-    def read(self, raw: bytes) -> Call:
-        return read_call(self.name, raw)
+    def read(self, raw: bytes, parse: Parse = documents.parse) -> Call:
+        return read_call(self.name, raw, parse)
 
-    def walk(self, call: Call) -> Iterator[Segment | Turn]:
-        return _walk(call)
+    def rows(self, call: Call) -> Sequence[Any]:
+        messages: Sequence[Any] = call.body["messages"]
+        return messages
 
-    def texts(self, call: Call) -> Iterator[str]:
-        for message in call.body["messages"]:
-            for block in _blocks(message.get("content")):
-                yield from _block_texts(call, block)
-            if isinstance(message.get("content"), wire.Str):
-                yield message["content"]
+    def heard(self, call: Call, row: Any, following: Any, walk: Walk) -> Iterator[Segment | Turn]:
+        match row.get("role"):
+            case "assistant":
+                _said(call, row.get("content"), walk)
+            case "user":
+                yield from _heard(row.get("content"), walk)
+
+    def row_texts(self, call: Call, row: Any) -> Iterator[str]:
+        content = row.get("content")
+        for block in _blocks(content):
+            yield from _block_texts(call, block)
+        if isinstance(content, wire.Str):
+            yield content
 
     def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
         kind = _KINDS.get(status, "invalid_request_error" if status < 500 else kind)
@@ -66,16 +74,6 @@ class AnthropicMessages(Dialect):
 
 def _blocks(content: Any) -> list[dict[str, Any]]:
     return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
-
-
-def _walk(call: Call) -> Iterator[Segment | Turn]:
-    walk = Walk()
-    for message in call.body["messages"]:
-        match message.get("role"):
-            case "assistant":
-                _said(call, message.get("content"), walk)
-            case "user":
-                yield from _heard(message.get("content"), walk)
 
 
 def _said(call: Call, content: Any, walk: Walk) -> None:

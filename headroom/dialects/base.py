@@ -8,17 +8,19 @@ changes what it does not understand: unknown fields, blocks and events are not l
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol
 
 from headroom.ccr.marker import TOOL_NAME
-from headroom.dialects import wire
+from headroom.dialects import documents, wire
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Compressed, Segment, Turn
 from headroom.outcome import Usage
 from headroom.sections import Section, head_of_output, sections
 
+Parse = Callable[[str], documents.Document]
 _END = (-1, -1)  # the part behind the last character of a string
 TOO_MANY_VALUES = "too_many_values"
 _MODEL_CHARS = 200  # of a model name; a longer one is none
@@ -33,11 +35,26 @@ class Dialect(Protocol):
     name: ClassVar[str]
     provider: ClassVar[str]
 
-    def read(self, raw: bytes) -> Call:
+    def read(self, raw: bytes, parse: Parse = documents.parse) -> Call:
         """Raises InvalidRequest where the provider would refuse the body too."""
+
+    def rows(self, call: Call) -> Sequence[Any]:
+        """The messages of a call as they stand in its body."""
+
+    def heard(self, call: Call, row: Any, following: Any, walk: Walk) -> Iterator[Segment | Turn]:
+        """The texts of one message that may become smaller, and the turn that ends with it, if one does.
+
+        `walk` is what is known before it, and afterwards what is known behind it; `following` is the next message or an empty object.
+        """
+
+    def row_texts(self, call: Call, row: Any) -> Iterator[str]:
+        """Every text a model reads in one message, segments included."""
 
     def walk(self, call: Call) -> Iterator[Segment | Turn]:
         """The texts that may become smaller and the ends of turns, in order; each knows only what stands before and at it."""
+        walk = Walk()
+        for row, following in pairwise([*self.rows(call), wire.Obj()]):
+            yield from self.heard(call, row, following, walk)
 
     def segments(self, call: Call) -> tuple[Segment, ...]:
         """Only the texts."""
@@ -45,6 +62,17 @@ class Dialect(Protocol):
 
     def texts(self, call: Call) -> Iterator[str]:
         """Every text a model reads in the messages, segments included; what token counts are about."""
+        for row in self.rows(call):
+            yield from self.row_texts(call, row)
+
+    def chars(self, call: Call) -> int:
+        """How long these texts are together."""
+
+        def step(before: int, row: Any) -> int:
+            return before + sum(map(len, self.row_texts(call, row)))
+
+        found = documents.along(call.document, self.rows(call), "chars", 0, step)
+        return found[-1] if found else 0
 
     def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
         """The body of an error as this API's clients expect it."""
@@ -65,14 +93,14 @@ def system_texts(body: Any) -> Iterator[str]:
                 yield block["text"]
 
 
-def read_body(dialect: str, raw: bytes) -> Call:
+def read_body(dialect: str, raw: bytes, parse: Parse = documents.parse) -> Call:
     """A body that must be a JSON object. One that is too intricate to be read is a call without any messages."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as failure:
         raise InvalidRequest(f"The request body is not UTF-8: {failure.reason} at byte {failure.start}.") from None
     try:
-        document = wire.parse(text)
+        document = parse(text)
     except json.JSONDecodeError as failure:
         raise InvalidRequest(
             f"The request body is not valid JSON: {failure.msg} at line {failure.lineno}, column {failure.colno}."
@@ -91,12 +119,13 @@ def read_body(dialect: str, raw: bytes) -> Call:
         model=word(model).encode(errors="replace").decode()[:_MODEL_CHARS],
         stream=body.get("stream") is True,
         reason="duplicate_keys" if document.duplicate_keys else "",
+        document=document,
     )
 
 
-def read_call(dialect: str, raw: bytes) -> Call:
+def read_call(dialect: str, raw: bytes, parse: Parse = documents.parse) -> Call:
     """A body that must be a JSON object with messages."""
-    return with_messages(read_body(dialect, raw))
+    return with_messages(read_body(dialect, raw, parse))
 
 
 def with_messages(call: Call) -> Call:
@@ -177,6 +206,10 @@ class Walk:
     before: int = 0  # segments before the turn that is being read
     words: str = ""  # a user's, in that turn
     asked: list[str] = field(default_factory=list)  # arguments of the calls it answers
+
+    def copy(self) -> Walk:
+        """The same at this point, whatever is walked on."""
+        return replace(self, calls=dict(self.calls), programs=set(self.programs), asked=list(self.asked))
 
     def end_turn(self, slot: tuple[int, int], form: Literal["append", "wrap", "block"], block: str = "text") -> Turn:
         """The turn that ends here; a user's words, if there are any, are what it is about."""

@@ -6,12 +6,11 @@ and the assistant's own words. Data pasted into a user's message is a segment li
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from headroom.dialects import wire
-from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, read_call, text_parts, token_count, word
+from headroom.dialects import documents, wire
+from headroom.dialects.base import Dialect, Parse, Walk, end_of_content, openai_error, read_call, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn
 from headroom.outcome import Usage
 
@@ -23,17 +22,33 @@ class OpenAIChat(Dialect):
     name: ClassVar[str] = "openai"
     provider: ClassVar[str] = "openai"
 
-    def read(self, raw: bytes) -> Call:
-        return read_call(self.name, raw)
+    def read(self, raw: bytes, parse: Parse = documents.parse) -> Call:
+        return read_call(self.name, raw, parse)
 
-    def walk(self, call: Call) -> Iterator[Segment | Turn]:
-        return _walk(call)
+    def rows(self, call: Call) -> Sequence[Any]:
+        messages: Sequence[Any] = call.body["messages"]
+        return messages
 
-    def texts(self, call: Call) -> Iterator[str]:
-        for message in call.body["messages"]:
-            yield from text_parts(message.get("content"))
-            for _, _, arguments in calls(message):
-                yield arguments
+    def heard(self, call: Call, row: Any, following: Any, walk: Walk) -> Iterator[Segment | Turn]:
+        content, role = row.get("content"), row.get("role")
+        if role == "assistant":
+            walk.say("\n".join(text_parts(content)))
+            for asked, tool, arguments in calls(row):
+                walk.calls[asked] = tool, arguments
+        elif role == "user":
+            yield from walk.hear(list(text_parts(content)))
+            yield from end_of_content(content, walk)
+        elif role in RESULTS:
+            texts = list(text_parts(content))
+            for text in texts:
+                yield walk.result(text, call_id(row))
+            if texts and following.get("role") not in RESULTS:
+                yield walk.end_turn((texts[-1].start, texts[-1].end), "append")
+
+    def row_texts(self, call: Call, row: Any) -> Iterator[str]:
+        yield from text_parts(row.get("content"))
+        for _, _, arguments in calls(row):
+            yield arguments
 
     def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
         return openai_error(status, message)
@@ -64,22 +79,3 @@ def calls(message: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 def call_id(message: dict[str, Any]) -> str:
     """Of the call that a message with a result answers."""
     return word(message.get("tool_call_id")) if message.get("role") == "tool" else _BY_NAME + word(message.get("name"))
-
-
-def _walk(call: Call) -> Iterator[Segment | Turn]:
-    walk = Walk()
-    for message, following in pairwise([*call.body["messages"], {}]):
-        content, role = message.get("content"), message.get("role")
-        if role == "assistant":
-            walk.say("\n".join(text_parts(content)))
-            for asked, tool, arguments in calls(message):
-                walk.calls[asked] = tool, arguments
-        elif role == "user":
-            yield from walk.hear(list(text_parts(content)))
-            yield from end_of_content(content, walk)
-        elif role in RESULTS:
-            texts = list(text_parts(content))
-            for text in texts:
-                yield walk.result(text, call_id(message))
-            if texts and following.get("role") not in RESULTS:
-                yield walk.end_turn((texts[-1].start, texts[-1].end), "append")

@@ -9,12 +9,11 @@ assistant's own words. Data pasted into a user's message is a segment like a too
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from headroom.dialects import wire
-from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, read_body, text_parts, token_count, word
+from headroom.dialects import documents, wire
+from headroom.dialects.base import Dialect, Parse, Walk, end_of_content, openai_error, read_body, text_parts, token_count, word
 from headroom.errors import InvalidRequest
 from headroom.model import Call, Segment, Turn
 from headroom.outcome import Usage
@@ -41,20 +40,35 @@ class OpenAIResponses(Dialect):
     name: ClassVar[str] = "openai_responses"
     provider: ClassVar[str] = "openai"
 
-    def read(self, raw: bytes) -> Call:
-        return with_input(read_body(self.name, raw))
+    def read(self, raw: bytes, parse: Parse = documents.parse) -> Call:
+        return with_input(read_body(self.name, raw, parse))
 
-    def walk(self, call: Call) -> Iterator[Segment | Turn]:
-        return _walk(call)
+    def rows(self, call: Call) -> Sequence[Any]:
+        given = call.body.get("input")
+        return [given] if isinstance(given, wire.Str) else given or ()
 
-    def texts(self, call: Call) -> Iterator[str]:
-        if isinstance(call.body.get("input"), wire.Str):
-            yield call.body["input"]
-        for item in _items(call):
-            yield from text_parts(item.get("content"), TEXTS)
-            if asked := arguments(call, item):
-                yield asked
-            yield from results(item)
+    def heard(self, call: Call, row: Any, following: Any, walk: Walk) -> Iterator[Segment | Turn]:
+        if isinstance(row, wire.Str):
+            yield from walk.hear([row])
+            yield walk.end_turn((row.start, row.end), "append")
+            return
+        what = kind(row)
+        if what == "message":
+            yield from _message(row, walk)
+        elif what in _CALLS:
+            walk.calls[word(row.get("call_id"))] = tool(row), arguments(call, row)
+            walk.called_by(row.get("caller"), word(row.get("call_id")))
+        elif what in _OUTPUTS:
+            yield from _output(row, walk, last=kind(following) not in _OUTPUTS)
+
+    def row_texts(self, call: Call, row: Any) -> Iterator[str]:
+        if isinstance(row, wire.Str):
+            yield row
+            return
+        yield from text_parts(row.get("content"), TEXTS)
+        if asked := arguments(call, row):
+            yield asked
+        yield from results(row)
 
     def error(self, status: int, kind: str, message: str) -> dict[str, Any]:
         return openai_error(status, message)
@@ -113,23 +127,6 @@ def results(item: dict[str, Any]) -> Iterator[wire.Str]:
         for part in output if isinstance(output, list) else ():
             streams = (part.get("stdout"), part.get("stderr")) if isinstance(part, dict) else ()
             yield from (stream for stream in streams if isinstance(stream, wire.Str))
-
-
-def _walk(call: Call) -> Iterator[Segment | Turn]:
-    walk = Walk()
-    given = call.body.get("input")
-    if isinstance(given, wire.Str):
-        yield from walk.hear([given])
-        yield walk.end_turn((given.start, given.end), "append")
-    for item, following in pairwise([*_items(call), {}]):
-        what = kind(item)
-        if what == "message":
-            yield from _message(item, walk)
-        elif what in _CALLS:
-            walk.calls[word(item.get("call_id"))] = tool(item), arguments(call, item)
-            walk.called_by(item.get("caller"), word(item.get("call_id")))
-        elif what in _OUTPUTS:
-            yield from _output(item, walk, last=kind(following) not in _OUTPUTS)
 
 
 def _message(item: dict[str, Any], walk: Walk) -> Iterator[Segment | Turn]:

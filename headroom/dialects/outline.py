@@ -10,10 +10,11 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
-from headroom.dialects import openai_chat, openai_responses, wire
-from headroom.dialects.base import text_parts, word
+from headroom.dialects import documents, openai_chat, openai_responses, wire
+from headroom.dialects.base import Parse, text_parts, word
 from headroom.model import Call
 
 _IMAGE_TOKENS = 1600  # the most a provider charges for one of usual size
@@ -85,10 +86,24 @@ def outline(call: Call) -> Outline | None:
     if read is None:
         return None
     beside = [call.text[value.start : value.end] for key in ("tools", "functions") if isinstance(value := call.body.get(key), wire.Arr)]
-    programs: set[str] = set()
-    messages = tuple(read(call, message, programs) for message in rows(call))
-    told = [text for key in ("system", "instructions") for text in text_parts(call.body.get(key))]
-    return Outline(messages, (*told, *beside), any(call.body.get(key) for key in _ELSEWHERE))
+    told: list[_Told] = documents.along(call.document, rows(call), "outline", _Told(), partial(_read, read, call))
+    messages = tuple(row.message for row in told if row.message)
+    instructions = [text for key in ("system", "instructions") for text in text_parts(call.body.get(key))]
+    return Outline(messages, (*instructions, *beside), any(call.body.get(key) for key in _ELSEWHERE))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A message, and the ids of the calls up to it that programs make."""
+
+    message: Message | None = None
+    programs: frozenset[str] = frozenset()
+
+
+def _read(read: Callable[[Call, Any, set[str]], Message], call: Call, before: _Told, row: Any) -> _Told:
+    programs = set(before.programs)
+    message = read(call, row, programs)
+    return _Told(message, frozenset(programs) if len(programs) > len(before.programs) else before.programs)
 
 
 def rows(call: Call) -> Sequence[Any]:
@@ -97,23 +112,25 @@ def rows(call: Call) -> Sequence[Any]:
     return [given] if isinstance(given, wire.Str) else given or ()
 
 
-def read_again(call: Call, body: bytes) -> Call:
+def read_again(call: Call, body: bytes, parse: Parse = documents.parse) -> Call:
     """The call whose texts were made smaller in `body`."""
     if body is call.raw:
         return call
     text = body.decode()
-    return dataclasses.replace(call, raw=body, text=text, body=wire.parse(text).root)
+    document = parse(text)
+    return dataclasses.replace(call, raw=body, text=text, body=document.root, document=document)
 
 
 def chain(call: Call, salt: str) -> list[str]:
     """For each message a hash over `salt`, itself and all before it, the same however cache marks move."""
-    state = hashlib.sha256(salt.encode("utf-8", "surrogatepass"))
-    found = []
-    for message in rows(call):
-        for piece in _pieces(message):
-            state.update(piece.encode("utf-8", "surrogatepass"))
-        found.append(state.hexdigest())
-    return found
+    return documents.along(call.document, rows(call), ("chain", salt), salt, _link)
+
+
+def _link(before: str, message: Any) -> str:
+    state = hashlib.sha256(before.encode("utf-8", "surrogatepass"))
+    for piece in _pieces(message):
+        state.update(piece.encode("utf-8", "surrogatepass"))
+    return state.hexdigest()
 
 
 class Beginning(NamedTuple):

@@ -56,7 +56,7 @@ class Edit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class Parsed:
     """`duplicate_keys` is true when any object names a key twice: readers disagree on which one counts."""
 
     root: Any
@@ -75,25 +75,30 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _WORDS: dict[str, tuple[str, Any]] = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 
 
-def parse(text: str, most: int = MOST_VALUES) -> Document:
+def parse(text: str, most: int = MOST_VALUES) -> Parsed:
     """Raises json.JSONDecodeError with the position of what is wrong, TooManyValues beyond `most` values."""
-    root, pos, duplicates = _value(text, most)
-    pos = _skip(text, pos)
+    root, pos, _, duplicates = value_at(text, 0, most)
+    end(text, pos)
+    return Parsed(root, duplicates)
+
+
+def end(text: str, pos: int) -> None:
+    """Raises json.JSONDecodeError unless nothing but blanks follows."""
+    pos = skip(text, pos)
     if pos < len(text):
         raise json.JSONDecodeError("Extra data", text, pos)
-    return Document(root, duplicates)
 
 
-def _value(text: str, most: int) -> tuple[Any, int, bool]:
-    """The value that the text begins with, where it ends, and whether an object in it names a key twice.
+def value_at(text: str, pos: int, most: int) -> tuple[Any, int, int, bool]:
+    """The value that begins here, where it ends, how many values it holds with itself, and whether an object in it names a key twice.
 
     `open` holds the containers around the position, `keys` the key each object waits to fill.
     """
     open: list[Arr | Obj] = []
     keys: list[str] = []
-    pos, duplicates = 0, False
-    for _ in range(most):
-        pos = _skip(text, pos)
+    duplicates = False
+    for count in range(1, most + 1):
+        pos = skip(text, pos)
         char = text[pos : pos + 1]
         if char == '"':
             value: Any = _string(text, pos)
@@ -101,11 +106,11 @@ def _value(text: str, most: int) -> tuple[Any, int, bool]:
         elif char in _CLOSE:
             container: Arr | Obj = Obj() if char == "{" else Arr()
             container.start = pos
-            pos = _skip(text, pos + 1)
+            pos = skip(text, pos + 1)
             if text[pos : pos + 1] != _CLOSE[char]:
                 open.append(container)
                 if char == "{":
-                    key, pos = _key(text, pos)
+                    key, pos = key_at(text, pos)
                     keys.append(key)
                 continue
             container.end = pos = pos + 1
@@ -116,21 +121,17 @@ def _value(text: str, most: int) -> tuple[Any, int, bool]:
             parent = open[-1]
             in_object = isinstance(parent, Obj)
             duplicates |= _fill(parent, keys, value)
-            pos = _skip(text, pos)
-            char = text[pos : pos + 1]
-            if char == ",":
-                pos += 1
+            pos, closed = delimiter(text, pos, "}" if in_object else "]")
+            if not closed:
                 if in_object:
-                    keys[-1], pos = _key(text, _skip(text, pos))
+                    keys[-1], pos = key_at(text, pos)
                 break
-            if char != ("}" if in_object else "]"):
-                raise json.JSONDecodeError("Expecting ',' delimiter", text, pos)
             if in_object:
                 keys.pop()
-            parent.end = pos = pos + 1
+            parent.end = pos
             value = open.pop()
         else:
-            return value, pos, duplicates
+            return value, pos, count, duplicates
     raise TooManyValues
 
 
@@ -145,7 +146,18 @@ def _fill(parent: Arr | Obj, keys: list[str], value: Any) -> bool:
     return False
 
 
-def _skip(text: str, pos: int) -> int:
+def delimiter(text: str, pos: int, close: str) -> tuple[int, bool]:
+    """What stands behind a member of a container: the position of the next member, or the container's end and True."""
+    pos = skip(text, pos)
+    char = text[pos : pos + 1]
+    if char == ",":
+        return skip(text, pos + 1), False
+    if char != close:
+        raise json.JSONDecodeError("Expecting ',' delimiter", text, pos)
+    return pos + 1, True
+
+
+def skip(text: str, pos: int) -> int:
     """The next position that is not blank."""
     if text[pos : pos + 1] not in _BLANKS:
         return pos
@@ -163,12 +175,12 @@ def _string(text: str, pos: int) -> Str:
     return string
 
 
-def _key(text: str, pos: int) -> tuple[Str, int]:
+def key_at(text: str, pos: int) -> tuple[Str, int]:
     """A key of an object, and the position of its value."""
     if text[pos : pos + 1] != '"':
         raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, pos)
     key = _string(text, pos)
-    pos = _skip(text, key.end)
+    pos = skip(text, key.end)
     if text[pos : pos + 1] != ":":
         raise json.JSONDecodeError("Expecting ':' delimiter", text, pos)
     return key, pos + 1

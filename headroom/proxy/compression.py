@@ -46,7 +46,8 @@ async def compressed(
     keyed = talk.keyed
     turns = talk.recalling(services.replay.held(keyed))
     known = await services.replay.lookup(talk.scope, [*keyed, *turns], keyed)
-    job = await offload(sum(len(segment.text) for segment in talk.segments), talk.job, known, model, count)
+    compared = sum(len(segment.text) for segment in talk.segments) if keyed.keys() - known.keys() else 0
+    job = await offload(compared, talk.job, known, model, count)
     if not learn:
         job = dataclasses.replace(job, learn=False)
     if job.idle:

@@ -24,7 +24,7 @@ from headroom.context.view import Blocks, Count, View, apply, fits_view, size, v
 from headroom.context.windows import Room, budget, room, window
 from headroom.conversation import Conversation
 from headroom.dialects import wire
-from headroom.dialects.base import word
+from headroom.dialects.base import Parse, word
 from headroom.dialects.outline import chain, read_again
 from headroom.errors import StoreUnavailable
 from headroom.model import Call, Caller, Compressed
@@ -146,7 +146,9 @@ async def _fitted(services: Services, request: Asking, timeout_s: float) -> Fit:
     free, large, scope = request.room, len(request.body), request.caller.scope
     counter = tokens.counter(request.call.model, services.settings.vocabulary_dir)
     count = services.counts.counting(counter, request.call.model)
-    seen = await offload(large, _view, request, count)
+    parse = services.readings.reader(f"forwarded {request.call.dialect} {scope}")
+    counted_as = tokens.vocabulary_for(request.call.model) if counter.exact else ""
+    seen = await offload(large, _view, request, count, counted_as, parse)
     if seen is None:
         return Fit(request.body, reasons=[UNSUPPORTED])
     if seen.total <= free.least:
@@ -234,8 +236,8 @@ async def _near(services: Services, seen: View, timeout_s: float) -> tuple[Seque
     return await asyncio.to_thread(importance.similarity, vectors[: len(texts)], vectors[len(texts) :]), []
 
 
-def _view(request: Asking, count: Count) -> View | None:
-    seen = view(read_again(request.call, request.body), request.call, request.added, count)
+def _view(request: Asking, count: Count, counted_as: str, parse: Parse) -> View | None:
+    seen = view(read_again(request.call, request.body, parse), request.call, request.added, count, counted_as)
     return seen if seen is None or request.whole else dataclasses.replace(seen, beside=0)
 
 

@@ -104,9 +104,9 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     received = time.perf_counter()
     dialect, body = trace.dialect, request.body
     caller = trace.caller = await services.admission.enter(request.headers, request.scope["path"])
-    call = await offload(len(body.decoded), dialect.read, body.decoded)
-    trace.model, trace.stream, trace.came = call.model, call.stream, sum(map(len, dialect.texts(call)))
-    trace.chars = trace.came
+    call = await offload(len(body.decoded), dialect.read, body.decoded, services.readings.reader(f"{dialect.name} {caller.scope}"))
+    trace.model, trace.stream = call.model, call.stream
+    trace.chars = trace.came = dialect.chars(call)
     trace.treatment = services.rollout.treatment(trace.route, caller, call.model)
     trace.treatment.admit(call.model, readable=call.reason != "duplicate_keys")
     home = request.scope.get("headroom.home", True)
@@ -200,7 +200,7 @@ async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services
     policy, least = trace.treatment.policy, None if trace.shadow else trace.offer_from
     timeout_s = services.settings.compression.deadline_ms / 1000 * math.ceil(len(call.text) / 1_000_000)
     try:
-        talk = await offload(len(call.text), read_conversation, trace.dialect, call, policy, caller.scope)
+        talk = await offload(call.fresh, read_conversation, trace.dialect, call, policy, caller.scope)
         trace.conversation, trace.turns = talk.id, len(talk.turns)
         trace.arm = "" if trace.shadow else await services.holdout.arm(talk.id)
         if trace.arm == HELD_OUT:

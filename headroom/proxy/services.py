@@ -14,6 +14,7 @@ from headroom.proxy.counts import TokenCounts
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.held_out import HeldOut
 from headroom.proxy.prune import NoPrune, Prune
+from headroom.proxy.readings import Readings
 from headroom.proxy.recorder import LogFile, Recorder, Statistics
 from headroom.proxy.replay import Replay
 from headroom.proxy.retrievals import Retrievals
@@ -52,6 +53,7 @@ class Services:
     prune: Prune = field(default_factory=NoPrune)
     flights: Flights = field(default_factory=Flights)
     counts: TokenCounts = field(default_factory=TokenCounts)
+    readings: Readings = field(default_factory=Readings)
     retrievals: Retrievals = field(default_factory=Retrievals)
 
 
