@@ -25,6 +25,7 @@ from headroom.proxy.tracing import Tracing, open_tracing
 from headroom.proxy.upstream import Upstream
 from headroom.settings import Settings
 from headroom.stats.book import Book
+from headroom.stats.journal import SYNC_S
 from headroom.stats.places import Places
 from headroom.stats.prices import Prices
 from headroom.store import open_store
@@ -100,10 +101,10 @@ def places_of(settings: Settings) -> Places:
     return Places(home, settings.stats.url or str(home))
 
 
-def open_book(settings: Settings) -> Book:
-    """The ledger of this machine."""
+def open_book(settings: Settings, sync_s: float = 0.0) -> Book:
+    """The ledger of this machine; rows are on its disk `sync_s` after they were written."""
     savings = settings.stats.savings_path or settings.home / "proxy_savings.json"
-    return Book(places_of(settings), settings.stats.retention_days, savings)
+    return Book(places_of(settings), settings.stats.retention_days, savings, sync_s)
 
 
 def open_log(settings: Settings) -> LogFile | None:
@@ -116,4 +117,4 @@ def open_log(settings: Settings) -> LogFile | None:
 
 def open_recorder(settings: Settings) -> Recorder:
     """Raises SettingsError."""
-    return Recorder(open_book(settings), Prices(settings.stats.prices), open_log(settings), settings.stats.compact_s)
+    return Recorder(open_book(settings, SYNC_S), Prices(settings.stats.prices), open_log(settings), settings.stats.compact_s)

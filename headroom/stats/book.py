@@ -47,11 +47,11 @@ class View:
 class Book:
     """Opened without touching the disk; `start` does. Methods raise OSError when a disk fails."""
 
-    def __init__(self, places: Places, retention_days: int, savings: Path) -> None:
+    def __init__(self, places: Places, retention_days: int, savings: Path, sync_s: float = 0.0) -> None:
         self._places = places
         self._retention_days = retention_days
         self._savings = savings
-        self._journal = Journal(places.journal)
+        self._journal = Journal(places.journal, sync_s)
         self._looking = threading.Lock()
         self._ledger = Ledger(places, self._compaction)
         self._session: int | None = None
@@ -72,7 +72,7 @@ class Book:
         fcntl.flock(self._session, fcntl.LOCK_SH)
 
     def append(self, rows: Sequence[Row]) -> None:
-        """They are on the disk when this returns."""
+        """They are written when this returns, and on the disk `sync_s` later."""
         self._journal.append(rows)
 
     def unknown(self, rows: Sequence[Row]) -> list[Row]:

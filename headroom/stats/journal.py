@@ -20,27 +20,35 @@ from headroom.stats.rows import Row, complete
 
 _SUFFIX = ".jsonl"
 _MAX_BYTES = 64_000_000
+SYNC_S = 0.2  # for rows of this machine's own requests, of which nobody was told that they are kept
 _log = logging.getLogger(__name__)
 
 
 class Journal:
     """The files that one process writes. Not thread-safe: one thread appends and seals. Raises OSError when the disk fails."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sync_s: float = 0.0) -> None:
+        """`sync_s` is for how long rows may be left to the system before they are forced onto the disk."""
         self._directory = directory
+        self._sync_s = sync_s
         self._descriptor: int | None = None
         self._size = 0
         self._opened = 0.0
+        self._waiting_since: float | None = None  # to be forced onto the disk
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Rows are on the disk when this returns. After an error none, some or all of them may be."""
+        """Rows outlive this process when this returns, and the machine `sync_s` later, if more rows come or `seal` is called then.
+
+        After an error none, some or all of them may be there.
+        """
         if not rows:
             return
         data = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
         descriptor = self._open()
         try:
             _write_all(descriptor, data)
-            os.fdatasync(descriptor)
+            self._waiting_since = self._waiting_since or time.monotonic()
+            self._sync(self._sync_s)
         except OSError:
             self.seal()  # what follows must not stand behind half a line
             raise
@@ -50,9 +58,22 @@ class Journal:
 
     def seal(self, older_than_s: float = 0.0) -> None:
         """End the file that is written, if it has been for so long; the next row opens another."""
-        if self._descriptor is not None and time.monotonic() - self._opened >= older_than_s:
+        if self._descriptor is None:
+            return
+        ends = time.monotonic() - self._opened >= older_than_s
+        try:
+            self._sync(0.0 if ends else self._sync_s)
+        except OSError as failure:
+            _log.warning("the last rows of the ledger are written, but may not outlive this machine: %s", failure)
+        if ends:
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor = self._waiting_since = None
+
+    def _sync(self, older_than_s: float) -> None:
+        """Force onto the disk what waits for it, if it has for so long."""
+        if self._descriptor is not None and self._waiting_since and time.monotonic() - self._waiting_since >= older_than_s:
+            os.fdatasync(self._descriptor)
+            self._waiting_since = None
 
     def _open(self) -> int:
         if self._descriptor is None:

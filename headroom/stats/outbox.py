@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from headroom.errors import StoreUnavailable
 from headroom.stats.book import View
-from headroom.stats.journal import Journal, files
+from headroom.stats.journal import SYNC_S, Journal, files
 from headroom.stats.ledger import Buckets, Query
 from headroom.stats.rows import Row
 from headroom.stats.series import Series
@@ -59,7 +59,7 @@ class Outbox:
         self._directory = directory
         self._remote = remote
         self._max_bytes = max_bytes
-        self._journal = Journal(directory)
+        self._journal = Journal(directory, SYNC_S)
         self._writing = threading.Lock()
         self._delivering = threading.Lock()
         self._away = False
@@ -68,7 +68,7 @@ class Outbox:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def append(self, rows: Sequence[Row]) -> None:
-        """They are on the disk when this returns."""
+        """They are written when this returns, and on the disk a moment later."""
         if self._waiting_bytes() >= self._max_bytes:
             raise OSError(errno.ENOSPC, f"{self._max_bytes // 1_000_000} MB wait for the Stats deployment (stats.spool_mb)")
         with self._writing:
