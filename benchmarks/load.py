@@ -9,7 +9,7 @@ open      requests arrive by chance, --rate a second, mixed bodies, whoever is s
           was due, and requests per second of processor time; first with bodies that nobody has seen, then with the same again.
 streams   --streams at once, a chunk every 20 ms, alone and while 1 MB prompts are compressed: jitter is how much the gap between two
           chunks has changed on the way. The prompts come from a process of their own; beside the direct way they go through our server.
-growth    one conversation from turn to turn: milliseconds that a turn adds by its place.
+growth    one conversation from turn to turn, --turns of --turn-chars each: milliseconds that a turn adds by its place.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ class Answer:
     error: str = ""
 
 
-def body(kb: int, seed: str, chunks: int = 1, gap_ms: int = 0, turns: int = 0) -> bytes:
-    """A conversation of about `kb` in which an agent read tool outputs; with `turns` it has gone on so often."""
+def body(kb: int, seed: str, chunks: int = 1, gap_ms: int = 0, turns: int = 0, turn_chars: int = 8000) -> bytes:
+    """A conversation of about `kb` in which an agent read tool outputs; with `turns` it has gone on so often, by a log of `turn_chars`."""
     rows = generated.text("json", 1000 * kb, seed)
     messages = generated.conversation("json", rows)
     for turn in range(turns):
         messages += [
             {"role": "assistant", "content": f"Turn {turn}: I look at the next output."},
-            {"role": "user", "content": generated.text("log", 8000, f"{seed} {turn}")},
+            {"role": "user", "content": generated.text("log", turn_chars, f"{seed} {turn}")},
         ]
     order_of = order(chunks, gap_ms)
     request = {"metadata": order_of, "model": "claude-sonnet-4-5", "max_tokens": 64, "stream": True, "messages": _anthropic(messages)}
@@ -219,11 +219,12 @@ def _send_prompts(url: str, seed: str, different: int, ready: Any, sent: Any) ->
 
 
 async def growth(targets: Sequence[Target], args: argparse.Namespace) -> Table:
-    places = (1, 10, 20, 40, 60)
-    table = _table("Added by the turn of a conversation that grows by 8 KB a turn (ms)", "turn", *(t.name for t in targets[1:]))
+    places = sorted({max(1, args.turns * sixth // 6) for sixth in (0, 1, 2, 4, 6)})
+    title = f"Added by the turn of a conversation that grows by {args.turn_chars / 1000:g} KB a turn (ms)"
+    table = _table(title, "turn", *(t.name for t in targets[1:]))
     added: dict[tuple[str, int], float] = {}
     for turn in range(1, places[-1] + 1):
-        content = body(20, f"growth {args.seed}", turns=turn)
+        content = body(20, f"growth {args.seed}", turns=turn, turn_chars=args.turn_chars)
         direct, *others = [await ask(target, content) for target in targets]
         for target, answer in zip(targets[1:], others, strict=True):
             added[target.name, turn] = answer.first_ms - direct.first_ms
@@ -298,6 +299,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--streams", type=int, default=50)
     parser.add_argument("--prompts", type=int, default=100, help="different ones of 1 MB beside the streams, at most")
+    parser.add_argument("--turns", type=int, default=60, help="of the conversation that grows")
+    parser.add_argument("--turn-chars", type=int, default=8000, help="that each adds")
     parser.add_argument("--seconds", type=float, default=10, help="that an open loop, or a stream, lasts")
     parser.add_argument("--seed", default=str(time.time_ns()))
     args = parser.parse_args()

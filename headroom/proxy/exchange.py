@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from headroom import waste
 from headroom.backends.base import HeaderList
 from headroom.conversation import read_conversation
-from headroom.dialects import Dialect
+from headroom.dialects import Dialect, documents
 from headroom.dialects.base import splice, system_texts
 from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed
@@ -104,7 +104,8 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     received = time.perf_counter()
     dialect, body = trace.dialect, request.body
     caller = trace.caller = await services.admission.enter(request.headers, request.scope["path"])
-    call = await offload(len(body.decoded), dialect.read, body.decoded, services.readings.reader(f"{dialect.name} {caller.scope}"))
+    parse = services.readings.reader(f"{dialect.name} {caller.scope}") if caller.scope else documents.parse
+    call = await offload(len(body.decoded), dialect.read, body.decoded, parse)
     trace.model, trace.stream = call.model, call.stream
     trace.chars = trace.came = dialect.chars(call)
     trace.treatment = services.rollout.treatment(trace.route, caller, call.model)
