@@ -54,7 +54,8 @@ class Compaction:
             now = time.time() if now is None else now
             self._join(now, self._rows(now))
             self._retire(now)
-            return True
+        pa.default_memory_pool().release_unused()  # it needs the rows of an hour, and the allocator would keep the room for them
+        return True
 
     def _rows(self, now: float) -> set[int]:
         """From the journal to parts, rollups and summary; the hours that changed."""
