@@ -1,7 +1,7 @@
 """From the journal to Parquet: by whoever holds the lock, and so that a kill at any moment loses nothing and counts nothing twice.
 
     1 each sealed journal file becomes one part per hour, named after it: done again it writes the same names
-    2 the rollups of those hours are counted anew from their parts
+    2 the rollups of those hours gain what the parts count
     3 the summary says in one step which files are in the totals
     4 the files are deleted; until then readers pass over those that the summary names
 
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -57,17 +58,18 @@ class Compaction:
         pa.default_memory_pool().release_unused()  # it needs the rows of an hour, and the allocator would keep the room for them
         return True
 
-    def _rows(self, now: float) -> set[int]:
+    def _rows(self, now: float) -> Collection[int]:
         """From the journal to parts, rollups and summary; the hours that changed."""
         places = self._places
         summary = read_summary(places.summary)
         sealed = [file for file in journal.files(places.journal) if journal.is_sealed(file)]
         fresh = [file for file in sealed if file.name not in summary.applied]
         recent = list(summary.recent)
-        hours: set[int] = set()
+        hours: defaultdict[int, list[str]] = defaultdict(list)
         for file in fresh:
             table = self._within_retention(table_of(file.read_bytes(), file.name), now)
-            hours |= self._parts(table, file.stem)
+            for hour, part in self._parts(table, file.stem).items():
+                hours[hour].append(part)
             recent = newest(recent, brief_rows(table))
         if fresh or not places.summary.exists() or places.dirty:
             update = rollups.Update(self._folder, anew=places.dirty)
@@ -98,16 +100,15 @@ class Compaction:
     def _first_day(self, now: float) -> date:
         return datetime.fromtimestamp(now, UTC).date() - timedelta(days=self._retention_days)
 
-    def _parts(self, table: pa.Table, name: str) -> set[int]:
-        """Write the rows of each hour; the hours."""
+    def _parts(self, table: pa.Table, name: str) -> dict[int, str]:
+        """Write the rows of each hour; where."""
         begins = hours_of(table)
-        hours = set(pc.unique(begins).to_pylist())
-        for hour in hours:
-            rows = table.filter(pc.equal(begins, hour)).sort_by("timestamp")
-            self._folder.write(f"{rollups.partition(hour)}/{name}.parquet", rows)
-        return hours
+        parts = {hour: f"{rollups.partition(hour)}/{name}.parquet" for hour in pc.unique(begins).to_pylist()}
+        for hour, part in parts.items():
+            self._folder.write(part, table.filter(pc.equal(begins, hour)).sort_by("timestamp"))
+        return parts
 
-    def _join(self, now: float, changed: set[int]) -> None:
+    def _join(self, now: float, changed: Collection[int]) -> None:
         """One part for each hour that is over, few for the others; looked for where rows came now, and on the last two days."""
         days = {day for path in self._folder.directories("outcomes") if (day := rollups.day_of_partition(path))}
         for day in sorted({*sorted(days)[-2:], *map(day_of, changed)} & days):

@@ -1,4 +1,4 @@
-"""Hours, days, weeks and months: each is counted anew from what lies below it when something there has changed.
+"""Hours, days, weeks and months: each is kept up from what lies below it when something there has changed.
 
     outcomes/date=YYYY-MM-DD/hour=HH/*.parquet   rows
     rollups/hourly/YYYY-MM-DD.parquet            from the rows of each hour
@@ -6,15 +6,15 @@
     rollups/weekly/YYYY.parquet                  from its days; a week begins on Monday and stands where that day stands
     rollups/monthly/YYYY.parquet                 from its days
 
-Hours are counted anew from their rows; days, weeks and months lose what the changed buckets below them held and gain what those hold
-now, in whole numbers, so that a long month costs no more than a short one. Where a file cannot be read, or a run was cut off while it
-wrote, all of it is counted anew: that gives the same however often it is done.
+An hour gains what its new rows count, those of events that it has already left out; days, weeks and months lose what the changed buckets
+below them held and gain what those hold now, in whole numbers, so that a long hour or month costs no more than a short one. Where a file
+cannot be read, or a run was cut off while it wrote, all of it is counted anew: that gives the same however often it is done.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -85,16 +85,19 @@ class Update:
         for path, table in self.tables.items():
             self._folder.write(path, table)
 
-    def hours(self, hours: Iterable[int]) -> None:
-        """Count these hours anew, and everything above them."""
-        hours = set(hours)
+    def hours(self, changed: Mapping[int, Collection[str]]) -> None:
+        """Count what these hours have more, by the parts that were written for them just now, and everything above them.
+
+        An hour without such parts is counted anew.
+        """
+        hours = set(changed)
         for day in {day_of(hour) for hour in hours}:
             if self._is_lost(path_of("hourly", day)):
                 hours |= set(hours_kept(self._folder, day))
         days = {day_of(hour) for hour in hours}
         for day in sorted(days):
             of_day = sorted(hour for hour in hours if day_of(hour) == day)
-            found = [bounded(aggregate(rows_of(self._folder, hour)), hour) for hour in of_day]
+            found = [bounded(self._hour(hour, changed.get(hour, ())), hour) for hour in of_day]
             self._replace("hourly", day, of_day, pa.concat_tables(found))
         for month in {day.replace(day=1) for day in days}:
             if self._is_lost(path_of("daily", month)):
@@ -110,6 +113,20 @@ class Update:
             self._collect("weekly", week, week + timedelta(days=7), "daily")
         for month in sorted(months):
             self._collect("monthly", month, (month + timedelta(days=31)).replace(day=1), "daily")
+
+    def _hour(self, hour: int, fresh: Collection[str]) -> pa.Table:
+        """The groups of an hour."""
+        old = [path for path in self._folder.files(partition(hour)) if path not in fresh]
+        held = _between(self._table(path_of("hourly", day_of(hour))), hour, hour + 1)
+        if self._anew or not fresh or bool(old) != bool(len(held)) or len(held) > _MOST_GROUPS:
+            return aggregate(rows_of(self._folder, hour))
+        tables = [conform(table) for path in fresh if (table := self._folder.read(path)) is not None]
+        more = once(pa.concat_tables([conform(pa.table({})), *tables]))
+        known = [table.column("event_id") for path in old if (table := self._folder.read(path, ["event_id"])) is not None]
+        for events in known:
+            more = more.filter(pc.invert(pc.is_in(more.column("event_id"), events.combine_chunks().cast(pa.string()))))
+        found = merged(pa.concat_tables([held, aggregate(more)]))
+        return found if len(found) <= _MOST_GROUPS else aggregate(rows_of(self._folder, hour))
 
     def _is_lost(self, path: str) -> bool:
         """Whether a file is there and cannot be read: then all of it is counted anew, and everything above it."""

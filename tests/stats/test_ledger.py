@@ -105,7 +105,8 @@ def test_what_is_kept_up_is_what_is_counted_anew(tmp_path: Path) -> None:
         assert book.compact(NOW)
     folder = Folder(str(tmp_path / "stats"))
     anew = rollups.Update(folder, anew=True)
-    anew.hours(hour for path in folder.directories("outcomes") for hour in rollups.hours_kept(folder, date.fromisoformat(path[-10:])))
+    days = [date.fromisoformat(path[-10:]) for path in folder.directories("outcomes")]
+    anew.hours({hour: () for day in days for hour in rollups.hours_kept(folder, day)})
     assert {path.split("/")[1] for path in anew.tables} == set(SERIES)
     for path, table in anew.tables.items():
         kept = folder.read(path)
@@ -165,6 +166,20 @@ def test_an_event_that_comes_twice_counts_once(tmp_path: Path) -> None:
     three.compact(NOW)
     assert three.look().total == expected(found)
     assert sorted(outcomes(tmp_path)) == sorted(row["event_id"] for row in found)  # joined, and each is there once
+
+
+def test_an_hour_that_goes_on_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rows(60, start=float(START // 3600 * 3600), step_s=50)
+    book = book_in(tmp_path)
+    book.append(found[:20])
+    book.seal()
+    assert book.compact(NOW)
+    monkeypatch.setattr(rollups, "rows_of", None)
+    for part in (found[20:40], found[30:50], found[50:], found[:5]):
+        book.append(part)
+        book.seal()
+        assert book.compact(NOW)
+    assert book.look().total == expected(found)
 
 
 def test_every_file_opens_everywhere(tmp_path: Path) -> None:
