@@ -10,11 +10,11 @@ block beside them ends the turn of the model, whose thinking before it the provi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from headroom.dialects import documents, wire
-from headroom.dialects.base import Dialect, Parse, Walk, end_of_content, read_call, text_parts, token_count, word
+from headroom.dialects import wire
+from headroom.dialects.base import Dialect, Walk, end_of_content, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn
 from headroom.outcome import Usage
 
@@ -32,13 +32,6 @@ _KINDS = {
 class AnthropicMessages(Dialect):
     name: ClassVar[str] = "anthropic"
     provider: ClassVar[str] = "anthropic"
-
-    def read(self, raw: bytes, parse: Parse = documents.parse) -> Call:
-        return read_call(self.name, raw, parse)
-
-    def rows(self, call: Call) -> Sequence[Any]:
-        messages: Sequence[Any] = call.body["messages"]
-        return messages
 
     def heard(self, call: Call, row: Any, following: Any, walk: Walk) -> Iterator[Segment | Turn]:
         match row.get("role"):

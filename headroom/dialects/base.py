@@ -30,16 +30,19 @@ _QUESTION_CHARS = 4000  # of a user's words, half from the beginning and half fr
 
 
 class Dialect(Protocol):
-    """`name` is what headers and statistics show; `provider` is whose price list applies."""
+    """`name` is what headers and statistics show; `provider` is whose price list applies; `rows_key` is where a body has its messages."""
 
     name: ClassVar[str]
     provider: ClassVar[str]
+    rows_key: ClassVar[str] = "messages"
 
     def read(self, raw: bytes, parse: Parse = documents.parse) -> Call:
         """Raises InvalidRequest where the provider would refuse the body too."""
+        return read_call(self.name, raw, parse)
 
     def rows(self, call: Call) -> Sequence[Any]:
         """The messages of a call as they stand in its body."""
+        return rows_under(self.rows_key, call)
 
     def heard(self, call: Call, row: Any, following: Any, walk: Walk) -> Iterator[Segment | Turn]:
         """The texts of one message that may become smaller, and the turn that ends with it, if one does.
@@ -79,6 +82,12 @@ class Dialect(Protocol):
 
     def usage(self, data: Any) -> Usage:
         """What one answer, or one event of a streamed answer, says was billed."""
+
+
+def rows_under(key: str, call: Call) -> Sequence[Any]:
+    """The list under a key of a body; a text in its place is one message."""
+    given = call.body.get(key)
+    return [given] if isinstance(given, wire.Str) else given or ()
 
 
 def system_texts(body: Any) -> Iterator[str]:

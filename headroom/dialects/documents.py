@@ -17,7 +17,7 @@ _ROWS = ("messages", "input")  # the list that grows from turn to turn
 _BESIDE = ("tools", "functions", "system", "instructions")  # what stands beside it and stays
 _WORTH_CHARS = 200  # shorter values are read faster than compared
 MOVING = 3  # rows at the end that come again changed, because cache marks move with the last turns
-_MARK_CHARS = 200  # at the end of a message, that a mark takes at most
+_CACHE_MARK_CHARS = 200  # at the end of a message, that a mark takes at most
 T = TypeVar("T")
 
 
@@ -49,7 +49,7 @@ class Document:
             return 0
         marked: int = next((row.start for row in self.rows[-MOVING:] if _is_marked(row)), self.rows.end)
         first: int = self.rows[0].end
-        return max(marked, first - _MARK_CHARS)
+        return max(marked, first - _CACHE_MARK_CHARS)
 
     def same_rows(self, text: str, start: int) -> int:
         """How many rows a text has in common with this one, if its list begins at `start` too."""

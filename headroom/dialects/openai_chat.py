@@ -6,11 +6,11 @@ and the assistant's own words. Data pasted into a user's message is a segment li
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from headroom.dialects import documents, wire
-from headroom.dialects.base import Dialect, Parse, Walk, end_of_content, openai_error, read_call, text_parts, token_count, word
+from headroom.dialects import wire
+from headroom.dialects.base import Dialect, Walk, end_of_content, openai_error, text_parts, token_count, word
 from headroom.model import Call, Segment, Turn
 from headroom.outcome import Usage
 
@@ -21,13 +21,6 @@ _BY_NAME = "function "  # in front of the name that stands for the id of a call
 class OpenAIChat(Dialect):
     name: ClassVar[str] = "openai"
     provider: ClassVar[str] = "openai"
-
-    def read(self, raw: bytes, parse: Parse = documents.parse) -> Call:
-        return read_call(self.name, raw, parse)
-
-    def rows(self, call: Call) -> Sequence[Any]:
-        messages: Sequence[Any] = call.body["messages"]
-        return messages
 
     def heard(self, call: Call, row: Any, following: Any, walk: Walk) -> Iterator[Segment | Turn]:
         content, role = row.get("content"), row.get("role")

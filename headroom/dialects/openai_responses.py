@@ -9,7 +9,7 @@ assistant's own words. Data pasted into a user's message is a segment like a too
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from headroom.dialects import documents, wire
@@ -39,13 +39,10 @@ _OUTPUTS = {
 class OpenAIResponses(Dialect):
     name: ClassVar[str] = "openai_responses"
     provider: ClassVar[str] = "openai"
+    rows_key: ClassVar[str] = "input"
 
     def read(self, raw: bytes, parse: Parse = documents.parse) -> Call:
         return with_input(read_body(self.name, raw, parse))
-
-    def rows(self, call: Call) -> Sequence[Any]:
-        given = call.body.get("input")
-        return [given] if isinstance(given, wire.Str) else given or ()
 
     def heard(self, call: Call, row: Any, following: Any, walk: Walk) -> Iterator[Segment | Turn]:
         if isinstance(row, wire.Str):

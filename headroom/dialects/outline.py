@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from headroom.dialects import documents, openai_chat, openai_responses, wire
-from headroom.dialects.base import Parse, text_parts, word
+from headroom.dialects.base import Parse, rows_under, text_parts, word
 from headroom.model import Call
 
 _IMAGE_TOKENS = 1600  # the most a provider charges for one of usual size
@@ -108,8 +108,7 @@ def _read(read: Callable[[Call, Any, set[str]], Message], call: Call, before: _T
 
 def rows(call: Call) -> Sequence[Any]:
     """The messages of a call as they stand in its body; an input that is one text is one message."""
-    given = call.body.get("input" if call.dialect == "openai_responses" else "messages")
-    return [given] if isinstance(given, wire.Str) else given or ()
+    return rows_under("input" if call.dialect == "openai_responses" else "messages", call)
 
 
 def read_again(call: Call, body: bytes, parse: Parse = documents.parse) -> Call:

@@ -55,7 +55,7 @@ class Compaction:
             now = time.time() if now is None else now
             self._join(now, self._rows(now))
             self._retire(now)
-        pa.default_memory_pool().release_unused()  # it needs the rows of an hour, and the allocator would keep the room for them
+        pa.default_memory_pool().release_unused()  # it may need the rows of an hour, and the allocator would keep the room for them
         return True
 
     def _rows(self, now: float) -> Collection[int]:
