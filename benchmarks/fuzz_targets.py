@@ -29,7 +29,7 @@ class Loud(logging.Handler):
     """What is logged as an error was caught by a fence: found all the same."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        raise Found(record.getMessage()) from (record.exc_info[1] if record.exc_info else None)
+        raise Found(self.format(record))  # with the traceback: libFuzzer prints no cause
 
 
 def requests(home: Path) -> Target:

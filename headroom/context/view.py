@@ -125,7 +125,7 @@ def size(seen: View, cut: Cut, blocks: Blocks, count: Count) -> int:
 def fits_view(seen: View, cut: Cut) -> bool:
     """Whether a remembered cut speaks of messages and texts that are there."""
     last = len(seen.messages)
-    slots = all(item.message < last and item.slot < len(seen.messages[item.message].slots) for item in cut.smaller)
+    slots = all(item.message < last and item.slot < len(seen.slots(item.message)) for item in cut.smaller)
     return slots and all(run.start < run.end < last for run in cut.runs)
 
 

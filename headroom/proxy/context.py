@@ -155,7 +155,7 @@ async def _fitted(services: Services, request: Asking, timeout_s: float) -> Fit:
         return Fit(request.body)
     if seen.partial:
         return Fit(request.body, reasons=[PARTIAL] if seen.total > free.trigger else [])
-    keys = await offload(large, chain, request.call, f"context:{scope}:{request.salt}")
+    keys = await offload(large, chain, request.call, f"context:{request.call.dialect}:{scope}:{request.salt}")
     cuts = _cuts(seen, await services.replay.lookup(scope, _ends(seen, keys), {}))
     cut, reasons = cuts[-1] if cuts else Cut(0), [free.reason] if free.reason else []
     asked = AskedBack(services, request.call.model, scope, seen, keys, request.turns)
@@ -189,8 +189,8 @@ async def _next(
         await services.store.put_originals(request.caller.scope, made.originals)
     if made.cut is None:
         return before, [made.reason]
-    stands = await services.replay.first({key: encode(made.cut)})
-    return decode(stands[key]) or made.cut, reasons
+    stands = decode((await services.replay.first({key: encode(made.cut)}))[key])
+    return stands if stands and fits_view(seen, stands) else made.cut, reasons
 
 
 async def _by_importance(

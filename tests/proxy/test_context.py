@@ -266,6 +266,19 @@ def test_a_tools_text_larger_than_the_window(provider: Provider, tmp_path: Path,
         assert HTTP.get(f"{url}/v1/retrieve/{content_hash(noise)}").json()["original_content"] == noise
 
 
+def test_the_same_messages_in_two_dialects(provider: Provider, tmp_path: Path) -> None:
+    talk = openai_turns(8)
+    for message in talk:
+        if message["role"] == "tool":
+            message["content"] = "\n".join(f"{n} {content_hash(str(n))} {content_hash(str(-n))}" for n in range(WINDOW // 30))
+    with serving(small(provider, tmp_path / "one")) as url, serving(small(provider, tmp_path / "other")) as other:
+        for place in (f"{url}{ROUTES['openai']}", f"{url}{ROUTES['anthropic']}", f"{other}{ROUTES['anthropic']}"):
+            HTTP.post(place, json=asking(talk)).raise_for_status()
+    made, *in_anthropic = provider.requests
+    assert marker.hashes(json.dumps(made.json["messages"]))
+    assert in_anthropic[0].json == in_anthropic[1].json
+
+
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 def test_a_token_budget_is_kept(provider: Provider, tmp_path: Path, dialect: str) -> None:
     talk = TALKS[dialect](12)
