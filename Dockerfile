@@ -77,6 +77,6 @@ USER 10001
 ENV HEADROOM_HOST=0.0.0.0 HEADROOM_PORT=8787
 EXPOSE 8787
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-  CMD ["python", "-c", "import httpx; httpx.get('http://127.0.0.1:8787/livez', trust_env=False).raise_for_status()"]
+  CMD ["python", "-c", "import httpx, os; httpx.get(f'http://127.0.0.1:{os.environ[\"HEADROOM_PORT\"]}/livez', trust_env=False).raise_for_status()"]
 ENTRYPOINT ["headroom"]
 CMD ["proxy"]

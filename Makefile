@@ -3,6 +3,7 @@ VENV    := .venv
 CLIENTS := .clients
 TOOLS   := .tools
 LOCKS   := configs/locks
+IMAGES  := fast redis identity encryption otel
 BIN     := $(VENV)/bin
 PYTHON  ?= python3.11
 CONFIG  ?= configs/local.yaml
@@ -49,9 +50,8 @@ bench: $(VENV)/.proxy ## how fast compression is on this machine
 
 lock: $(TOOLS)/.installed ## what the images install, each file by its hash, from constraints.txt: configs/locks
 	@for name in proxy serve; do \
-		more=$$([ $$name = serve ] && echo "--extra otel"); \
 		$(TOOLS)/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
-			--constraint constraints.txt --extra $$name --extra fast $$more --custom-compile-command "make lock" \
+			--constraint constraints.txt --extra $$name $(addprefix --extra ,$(IMAGES)) --custom-compile-command "make lock" \
 			--output-file $(LOCKS)/$$name.txt pyproject.toml || exit; \
 	done
 

@@ -105,6 +105,8 @@ def test_the_image_passes_hadolint() -> None:
 def test_locks_hold_the_tested_versions_each_by_its_hash(name: str) -> None:
     locked, tested = pins(CONFIGS / "locks" / f"{name}.txt"), pins(ROOT / "constraints.txt")
     assert {"fastapi", "httpx", "toktok-rs", "uvicorn"} <= locked.keys()
+    needed_by_settings = {"cryptography", "opentelemetry-exporter-otlp-proto-http", "pyjwt", "redis"}
+    assert needed_by_settings <= locked.keys()
     assert {package: version for package, version in locked.items() if tested.get(package, version) != version} == {}, "make lock"
 
 
