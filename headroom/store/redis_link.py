@@ -7,6 +7,7 @@ do not wait one after the other. A broken connection is tried once more; what ti
 from __future__ import annotations
 
 import math
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ _CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (ReadOnlyError, "read-only, a replica?"),
     (ConnectionError, "cannot be reached"),
 )
+_MOST_SAID = 200  # characters of an error of Redis; some are a page of advice
 
 
 class RedisLink:
@@ -95,7 +97,8 @@ class RedisLink:
             yield self._client or self._connect()
         except (RedisError, RedisClusterException, OSError) as failure:
             cause = next((words for kind, words in _CAUSES if isinstance(failure, kind)), "")
-            why = f"{self.name}: {cause} ({failure})" if cause else f"{self.name}: {failure}"
+            said = textwrap.shorten(str(failure), _MOST_SAID, placeholder=" ...")
+            why = f"{self.name}: {cause} ({said})" if cause else f"{self.name}: {said}"
             if isinstance(failure, ConnectionError | TimeoutError | OSError):
                 self._why, self._left_alone_until = why, time.monotonic() + self._pause_s
             raise StoreUnavailable(why) from failure

@@ -14,6 +14,7 @@ from headroom.errors import Expired, StoreUnavailable
 from headroom.model import Compressed, Original, content_hash
 from headroom.store.base import Draw
 from headroom.store.redis import RedisStore
+from headroom.store.redis_link import RedisLink
 from tests.redis_server import RedisServer, redis_server
 
 TTL_S = 3600.0
@@ -152,6 +153,16 @@ def test_a_password_is_never_told(tmp_path: Path) -> None:
         store = RedisStore(server.url.replace("//", "//:hunter2@"), TTL_S, 1_000_000)
         assert len(store.secret("callers")) == 32
         store.close()
+
+
+def test_what_redis_says_is_told_briefly(own: RedisServer) -> None:
+    link = RedisLink(own.url)
+    with pytest.raises(StoreUnavailable) as failure:
+        link.run("EVAL", "return redis.error_reply(string.rep('advice ', 100))", 0)
+    link.close()
+    assert own.url in str(failure.value)
+    assert "advice advice" in str(failure.value)
+    assert len(str(failure.value)) < 300
 
 
 def test_a_full_store_buries_the_least_recently_used(redis: RedisServer, tmp_path: Path) -> None:
