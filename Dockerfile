@@ -1,5 +1,5 @@
 # docker build -t headroom .                        the proxy; no Ray, no torch
-# docker build --target serve -t headroom:serve .   the Ray Serve application, and its nodes on Kubernetes
+# docker build --target serve -t headroom:serve .   the Ray Serve application, and its nodes on Kubernetes; docker stop --time 700
 # docker build --target gpu -t headroom:gpu --build-arg LLMLINGUA_MODEL=NAME .   the same with LLMLingua-2 and embeddings, a model baked in
 ARG PYTHON=3.11
 
@@ -57,6 +57,7 @@ ENV RAY_SERVE_ENABLE_HA_PROXY=1 \
     RAY_SERVE_LOG_TO_STDERR=1 \
     RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S=1800 \
     RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S=3600 \
+    RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=10 \
     RAY_worker_niceness=0 \
     RAY_USAGE_STATS_ENABLED=0
 EXPOSE 8000

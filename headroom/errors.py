@@ -9,6 +9,7 @@
     +-- Expired               410  stored once, its lifetime is over
     +-- RateLimited           429  a limit of requests, tokens or dollars is reached
     +-- UpstreamUnreachable   502  the provider could not be reached or broke off before its answer
+    +-- Closing               503  this server is about to end
     +-- IdentityUnavailable   503  the identity provider's keys cannot be read
     +-- StoreUnavailable      503  the reversible store cannot be read or written
     +-- ModelUnavailable      503  a model cannot be loaded on this machine; requests go on without it
@@ -76,6 +77,12 @@ class RateLimited(HeadroomError):
 class UpstreamUnreachable(HeadroomError):
     status = 502
     kind = "api_error"
+
+
+class Closing(HeadroomError):
+    status = 503
+    kind = "closing"
+    retry_after_s = 1
 
 
 class IdentityUnavailable(HeadroomError):

@@ -88,6 +88,7 @@ class Ingress:
             breaker = Breaker(limits.failures, limits.probe_after_s)
             neighbours = RemoteNeighbours(Tier("SemanticCache", by_namespace(semantic_cache), breaker, limits.budget_s))
         self._services = open_services(settings, compress, embed, recorder, prune, neighbours)
+        self._drain_s = args.ingress.graceful_shutdown_timeout_s
         self._configured = False
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -101,6 +102,10 @@ class Ingress:
             self._services.rollout.refuse(told, starting=starting)
             return
         self._services.rollout.replace(user_config["policies"], "user_config of Ingress", starting=starting)
+
+    async def drain(self) -> int:
+        """Takes no new requests, and returns when the open ones have ended; how many have not within `graceful_shutdown_timeout_s`."""
+        return await self._services.door.close(self._drain_s)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return lasting_app(self._services)

@@ -21,8 +21,9 @@ from headroom.backends.eventstream import EVENT_STREAM, chunk
 from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT
 from headroom.errors import HeadroomError, InvalidRequest
 from headroom.proxy.body import ClientGone, read_body
-from headroom.proxy.exchange import ProviderRoute, send_error
+from headroom.proxy.exchange import ProviderRoute
 from headroom.proxy.passthrough import PassThrough
+from headroom.proxy.refusal import send_error
 from headroom.proxy.services import Services
 from headroom.sse import FrameReader, data_of
 

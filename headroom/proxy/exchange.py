@@ -7,7 +7,6 @@ Whatever fails on our side, the client's own bytes go on. The outcome is built a
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import time
@@ -33,6 +32,7 @@ from headroom.proxy.compression import compressed
 from headroom.proxy.context import Asking, asking, fitted
 from headroom.proxy.held_out import HELD_OUT
 from headroom.proxy.offer import Offer, offer
+from headroom.proxy.refusal import send_error
 from headroom.proxy.relay import Meter, UpstreamBroke, closed, disconnected, relay, until_gone
 from headroom.proxy.rounds import Rounds, follow
 from headroom.proxy.routing import conversation_of
@@ -297,13 +297,3 @@ def tags_of(headers: Headers) -> tuple[tuple[str, str], ...]:
     instructions = {"x-headroom-bypass", "x-headroom-mode", "x-headroom-api-key", "x-headroom-ccr", "x-headroom-cache"}
     pairs = [(name[11:], value[:100]) for name, value in headers.items() if name.startswith("x-headroom-") and name not in instructions]
     return tuple(pairs[:20])
-
-
-async def send_error(send: Send, dialect: Dialect, failure: HeadroomError, headers: HeaderList) -> None:
-    """An error of ours in the words of the caller's API; `headers` are added to it."""
-    body = json.dumps(dialect.error(failure.status, failure.kind, failure.message)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
-    if failure.retry_after_s is not None:
-        headers.append((b"retry-after", str(failure.retry_after_s).encode()))
-    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

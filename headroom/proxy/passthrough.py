@@ -14,7 +14,7 @@ from headroom.backends.base import COUNT
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, Dialect
 from headroom.errors import HeadroomError
 from headroom.proxy.body import ClientGone, read_pieces
-from headroom.proxy.exchange import send_error
+from headroom.proxy.refusal import send_error
 from headroom.proxy.relay import closed, disconnected, relay, until_gone
 from headroom.proxy.routing import Way
 from headroom.proxy.services import Services

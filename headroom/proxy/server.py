@@ -25,6 +25,7 @@ from headroom.backends.base import described
 from headroom.context import windows
 from headroom.dialects import DIALECTS
 from headroom.errors import HeadroomError
+from headroom.proxy.door import Guarded
 from headroom.proxy.doors import doors
 from headroom.proxy.embed_process import embedded_embed
 from headroom.proxy.exchange import ProviderRoute
@@ -82,7 +83,7 @@ def create_app(services: Services) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(RequestId), Middleware(RefuseUpgrade), Middleware(Fence)],
+        middleware=[Middleware(RequestId), Middleware(Guarded, door=services.door), Middleware(RefuseUpgrade), Middleware(Fence)],
         exception_handlers={HeadroomError: _on_error},
     )
     for path, dialect in DIALECTS.items():  # first, because most requests are theirs

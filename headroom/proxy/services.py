@@ -11,6 +11,7 @@ from headroom.learning import Learning, open_learning
 from headroom.proxy.admission import Admission
 from headroom.proxy.compress import Compress
 from headroom.proxy.counts import TokenCounts
+from headroom.proxy.door import Door
 from headroom.proxy.embed import Embed, NoEmbed
 from headroom.proxy.held_out import HeldOut
 from headroom.proxy.prune import NoPrune, Prune
@@ -53,6 +54,7 @@ class Services:
     embed: Embed = field(default_factory=NoEmbed)
     prune: Prune = field(default_factory=NoPrune)
     flights: Flights = field(default_factory=Flights)
+    door: Door = field(default_factory=Door)
     counts: TokenCounts = field(default_factory=TokenCounts)
     readings: Readings = field(default_factory=Readings)
     retrievals: Retrievals = field(default_factory=Retrievals)

@@ -13,8 +13,7 @@ import json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT
-from headroom.proxy.upstream import provider_of
+from headroom.proxy.refusal import dialect_of
 
 _STATUS = 426
 _MESSAGE = "Headroom takes no WebSocket connections: send the request by HTTP, streamed if you like. Codex does so by itself."
@@ -43,9 +42,7 @@ class RefuseUpgrade:
 
 async def _refuse(scope: Scope, send: Send, kind: str) -> None:
     """The refusal in the words of the API that was called."""
-    provider = provider_of(Headers(scope=scope))
-    dialect = DIALECTS.get(scope["path"]) or (ANTHROPIC if provider == "anthropic" else OPENAI_CHAT)
-    body = json.dumps(dialect.error(_STATUS, "invalid_request", _MESSAGE)).encode()
+    body = json.dumps(dialect_of(scope).error(_STATUS, "invalid_request", _MESSAGE)).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

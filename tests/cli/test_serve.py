@@ -77,5 +77,5 @@ def test_ray_is_told_before_it_starts(tmp_path: Path, monkeypatch: pytest.Monkey
     file = written(tmp_path, APPLICATION)
     assert CliRunner().invoke(main, ["serve", str(file)]).exit_code == 0
     [(words, environment)] = started
-    assert words[1:] == ["run", str(file)]
+    assert words[1:] == ["-m", "serve_app.run", str(file)]
     assert environment | ALWAYS | FAST | {"RAY_SERVE_ENABLE_HA_PROXY": "0"} == environment

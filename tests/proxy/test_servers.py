@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import pytest
 from headroom.ccr import marker
 from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import HTTP, anthropic_turns, asking, await_ready, stats_of
+from tests.redis_server import free_port
 from tests.stats.disk import in_parquet, on_its_way
 
 ADMIN = {"authorization": "Bearer operators-only"}
@@ -29,11 +29,9 @@ GUNICORN = ["gunicorn", "--worker-class", "uvicorn.workers.UvicornWorker", "--wo
 
 
 @contextmanager
-def started(provider: Provider, home: Path, *command: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server in a process group of its own; PORT in the command is a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def started(provider: Provider, home: Path, *command: str, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server in a process group of its own; PORT in the command is `port`, or a free one."""
+    port = port or free_port()
     env = {
         **os.environ,
         "HEADROOM_ADMIN_KEY": "operators-only",
