@@ -56,7 +56,8 @@ def drain() -> None:
 def _drained(application: str) -> list[int]:
     """Of each replica that answers, how many requests have not ended."""
     handle: DeploymentHandle[int] = serve.get_deployment_handle(_INGRESS, app_name=application)
-    handle._init(_run_router_in_separate_loop=True)  # this process has none, and under the fast profile handles make none
+    # This process runs no loop, and under the fast profile a handle makes none of its own.
+    handle._init(_run_router_in_separate_loop=True)  # type: ignore[no-untyped-call]
     return [left for left in handle.broadcast("drain").results(return_exceptions=True) if isinstance(left, int)]
 
 
