@@ -1,11 +1,13 @@
 """An SQLite file for any number of threads and processes: its connections, its tables, and every failure as StoreUnavailable.
 
 A connection belongs to one thread of one process; nothing inherited over a fork is used. The file is opened at the first use,
-with mode 0600, and brought to this version's tables.
+with mode 0600, and brought to this version's tables. What commits have written is taken from SQLite's log into the file on a thread
+beside them: that waits for the disk, and others would wait for the commit.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -31,6 +33,11 @@ _CAUSES = {
 }
 
 
+_CHECKPOINT_S = 5.0  # between two checkpoints of a process
+_CHECKPOINT_PAGES = 16_000  # of 4 KB, after which a commit does it itself: only where no thread came to it in time
+_log = logging.getLogger(__name__)
+
+
 class SqliteFile:
     """`busy_s` is how long a write waits for another process."""
 
@@ -39,10 +46,14 @@ class SqliteFile:
         self._busy_s = busy_s
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
         self._closed = False
+        self._checkpoint: tuple[int, threading.Thread] | None = None  # the last one, and the process that made it
+        self._checkpoint_at = time.monotonic() + _CHECKPOINT_S
 
     def close(self) -> None:
         """Close this process's connections."""
         self._closed = True
+        if self._checkpoint and self._checkpoint[0] == os.getpid():
+            self._checkpoint[1].join()
         for owner in list(self._connections):
             if owner[0] == os.getpid():
                 self._connections.pop(owner).close()
@@ -58,6 +69,22 @@ class SqliteFile:
             finally:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+        if time.monotonic() >= self._checkpoint_at and not self._closed:
+            self._checkpoint_at = time.monotonic() + _CHECKPOINT_S
+            thread = threading.Thread(target=self._checkpointed, name="checkpoint", daemon=True)
+            self._checkpoint = os.getpid(), thread
+            thread.start()
+
+    def _checkpointed(self) -> None:
+        try:
+            with self.read() as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except StoreUnavailable as failure:
+            _log.warning("what was committed stays in SQLite's log for now: %s", failure.message)
+        finally:
+            self._checkpoint_at = time.monotonic() + _CHECKPOINT_S
+            if used := self._connections.pop(_owner(), None):
+                used.close()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -88,6 +115,7 @@ class SqliteFile:
             _use_wal(db, self._busy_s)
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA journal_size_limit = 67108864")
+            db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             if version < SCHEMA_VERSION:
                 version = _upgrade(db)
             if version != SCHEMA_VERSION:
