@@ -174,7 +174,8 @@ def _encodings(data: bytes, size: int) -> None:
             found.append(out)
         except InvalidRequest as failure:
             found.append(type(failure))
-    if found[0] != found[1]:
+    refused = name == "zstd" and InvalidRequest in found  # libzstd holds a frame against its own size only when it gets it whole
+    if found[0] != found[1] and not refused:
         raise Found(f"{name} decodes to something else in pieces")
 
 

@@ -27,11 +27,12 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 import psutil
 from rich.console import Console
 from rich.table import Table
@@ -52,7 +53,20 @@ class Target:
     url: str
     pid: int = 0
     home: str = ""
-    client: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=None)))
+    _client: aiohttp.ClientSession | None = None
+
+    @property
+    def client(self) -> aiohttp.ClientSession:
+        """That of the event loop which uses it first. A pool of httpx looks at all of its connections for each request, so hundreds that
+        were slow once make all that follow slow."""
+        if self._client is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_read=120)
+            self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout, auto_decompress=False)
+        return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
 
     def cpu_s(self) -> float:
         """Processor time of the tree so far."""
@@ -112,14 +126,14 @@ async def ask(target: Target, content: bytes, due: float | None = None) -> Answe
     sent: list[tuple[float, float]] = []
     tail = b""
     try:
-        async with target.client.stream("POST", f"{target.url}/v1/messages", content=content, headers=_HEADERS) as reply:
-            async for part in reply.aiter_raw():
+        async with target.client.post(f"{target.url}/v1/messages", data=content, headers=_HEADERS) as reply:
+            async for part in reply.content.iter_any():
                 now = time.time()
                 first = first or time.perf_counter()
                 sent += [(int(stamp[1]) / 1e6, now) for stamp in STAMP.finditer(part)]
                 tail = (tail + part)[-200:]
-            error = "" if reply.status_code == httpx.codes.OK and END in tail else f"{reply.status_code}: {tail[:80]!r}"
-    except httpx.HTTPError as failure:
+            error = "" if reply.status == HTTPStatus.OK and END in tail else f"{reply.status}: {tail[:80]!r}"
+    except (aiohttp.ClientError, TimeoutError) as failure:
         error = repr(failure)
     ended = time.perf_counter()
     jitter = [1000 * abs((b[1] - a[1]) - (b[0] - a[0])) for a, b in itertools.pairwise(sent)]
@@ -214,6 +228,7 @@ def _send_prompts(url: str, seed: str, different: int, ready: Any, sent: Any) ->
             if error := (await ask(target, content)).error:
                 print(f"a prompt was not answered: {error}", file=sys.stderr)
             sent.value += 1
+        await target.close()
 
     asyncio.run(send())
 
@@ -285,7 +300,7 @@ async def _measure(targets: Sequence[Target], args: argparse.Namespace) -> None:
     for part in args.parts or _PARTS:
         Console().print(await _PARTS[part](targets, args))
     for target in targets:
-        await target.client.aclose()
+        await target.close()
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ async def measured(target: Target, args: argparse.Namespace) -> tuple[float, flo
     rates = [
         await rate(target, contents, args.at_once, args.seconds) for contents in (iter(new[args.at_once :]), cycle(new[: args.at_once]))
     ]
-    await target.client.aclose()
+    await target.close()
     return rates[0], rates[1]
 
 

@@ -16,9 +16,9 @@ import time
 from collections import Counter, defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
-import httpx
 import numpy as np
 import psutil
 from rich.console import Console
@@ -137,10 +137,10 @@ async def _soak(target: Target, args: argparse.Namespace) -> None:
     await asyncio.gather(watching, return_exceptions=True)
     Console(width=150).print(report(found, 60 * args.minutes))
     print(*(f"{count:,} {what}" for what, count in traffic.seen.most_common(8)), sep="; ")
-    stats = await target.client.get(f"{target.url}/stats")
-    if stats.status_code == httpx.codes.OK:
-        print("requests counted:", stats.json().get("requests"))
-    await target.client.aclose()
+    async with target.client.get(f"{target.url}/stats") as stats:
+        if stats.status == HTTPStatus.OK:
+            print("requests counted:", (await stats.json()).get("requests"))
+    await target.close()
 
 
 def main() -> None:
