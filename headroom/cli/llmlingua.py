@@ -28,7 +28,7 @@ def check(model: str, texts: int, device: str) -> None:
     Word by word, both in float32. Exit code 1 when they differ. Needs headroom[llmlingua] and a model on this machine.
     """
     from headroom import tokens
-    from headroom.cli.llmlingua_check import compare, prompt_compressor
+    from headroom.cli.llmlingua_check import NOISE, compare, prompt_compressor
     from headroom.cli.llmlingua_texts import many
     from headroom.compressors.llmlingua.classifier import Classifier, find
     from headroom.compressors.llmlingua.parity import Library
@@ -45,7 +45,7 @@ def check(model: str, texts: int, device: str) -> None:
             differ += len(found.different)
             console().print(
                 f"rate {rate}{', digits kept' if digits else ''}: {found.texts} texts, {found.words:,} words; "
-                f"{len(found.different)} decided differently, {found.noise} at the threshold to within 1e-5; "
+                f"{len(found.different)} decided differently, {found.noise} at the threshold to within {NOISE:g}; "
                 f"{len(found.apart)} texts whose words differ (signs the vocabulary lacks, or no full stop in 510 tokens)"
             )
     if differ:

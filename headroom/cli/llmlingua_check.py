@@ -15,14 +15,14 @@ from headroom.compressors.llmlingua.classifier import Classifier
 from headroom.compressors.llmlingua.parity import Decision, Library
 from headroom.errors import ModelUnavailable
 
-NOISE = 1e-5  # of a probability: what the order of a sum and the padding of a batch may change
+NOISE = 1e-4  # of a probability: what the order of a sum, which follows the threads that a machine has free, and padding may change
 _BETWEEN, _LABEL = "\t\t|\t\t", " "
 Words = list[tuple[str, bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`words` decided alike in both but for `noise` (at the threshold to within 1e-5) and `different` ones.
+    """`words` decided alike in both but for `noise` (at the threshold to within NOISE) and `different` ones.
 
     `apart` are texts whose words differ: they hold signs that the vocabulary lacks, or no full stop in 510 tokens. The library
     makes text of its tokens and tokenizes that again.
@@ -46,7 +46,7 @@ def compare(library: Library, theirs: Any, texts: Sequence[str], rate: float, *,
         words += len(ours)
         unlike: list[Decision] = [one for one, (_, kept) in zip(ours, decided, strict=True) if one.kept != kept]
         noise += sum(1 for one in unlike if one.margin <= NOISE)
-        different += [one.word for one in unlike if one.margin > NOISE]
+        different += [f"{one.word} ({one.margin:.1g})" for one in unlike if one.margin > NOISE]
     return Comparison(len(texts), words, noise, tuple(different), tuple(apart))
 
 

@@ -112,13 +112,15 @@ def test_serve_names_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "configs/local.yaml: cannot be read (No such file or directory); name a file like it" in headroom("serve").stderr
 
 
-def test_serve_starts_rays_own_program_beside_this_python(tmp_path: Path) -> None:
-    python, program, config = tmp_path / "python", tmp_path / "serve", tmp_path / "local.yaml"
+def test_serve_starts_this_python_again(tmp_path: Path) -> None:
+    python, package, config = tmp_path / "python", tmp_path / "serve_app", tmp_path / "local.yaml"
     python.symlink_to(sys.executable)
-    program.write_text('#!/bin/sh\necho "$@" "$RAY_USAGE_STATS_ENABLED"\n')
-    program.chmod(0o755)
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "run.py").write_text("import os, sys\nprint(sys.executable, *sys.argv[1:], os.environ['RAY_USAGE_STATS_ENABLED'])\n")
     config.write_text("applications: [{name: one}]\nhttp_options: {host: 127.0.0.1}\n")
     call = "from headroom.cli.main import main; main(prog_name='headroom')"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    started = subprocess.run([python, "-c", call, "serve", config], capture_output=True, text=True, timeout=60, env=env, check=False)
-    assert started.stdout == f"run {config} 0\n", started.stderr
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [python, "-c", call, "serve", config]
+    started = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, cwd=tmp_path, check=False)
+    assert started.stdout == f"{python} {config} 0\n", started.stderr
