@@ -277,15 +277,24 @@ def named(text: str, name: str = "") -> Target:
 @contextmanager
 def own_proxy(upstream: str, port: int) -> Iterator[Target]:
     """`headroom proxy` with a home of its own."""
-    command = [Path(sys.executable).with_name("headroom"), "proxy", "--port", str(port), "--no-rate-limit", "--anthropic-api-url", upstream]
-    with tempfile.TemporaryDirectory() as home:
-        process = subprocess.Popen(command, env=os.environ | {"HEADROOM_HOME": home}, stdout=subprocess.DEVNULL)
-        try:
-            await_answer(f"http://127.0.0.1:{port}/readyz", process)
-            yield Target("headroom", f"http://127.0.0.1:{port}", process.pid, home)
-        finally:
-            process.terminate()
-            process.wait()
+    with (
+        tempfile.TemporaryDirectory() as home,
+        started(home, port, "proxy", "--port", str(port), "--no-rate-limit", "--anthropic-api-url", upstream) as target,
+    ):
+        yield target
+
+
+@contextmanager
+def started(home: str, port: int, *words: str, quiet: bool = False, **environment: str) -> Iterator[Target]:
+    """A command of `headroom` that serves on a port, once it answers; `quiet` also drops its log."""
+    command, environment = [Path(sys.executable).with_name("headroom"), *words], {**os.environ, "HEADROOM_HOME": home, **environment}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL if quiet else None)
+    try:
+        await_answer(f"http://127.0.0.1:{port}/readyz", process)
+        yield Target("headroom", f"http://127.0.0.1:{port}", process.pid, home)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 _PARTS: dict[str, Callable[[Sequence[Target], argparse.Namespace], Awaitable[Table]]] = {

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,8 +22,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load import Target, ask, body
-from benchmarks.stamping import await_answer, provider
+from benchmarks.load import Target, ask, body, started
+from benchmarks.stamping import provider
 
 _PERIOD_US = 10_000
 _MOST = 200  # new bodies a second that there must be enough of
@@ -53,20 +50,9 @@ def served(upstream: str, port: int, replicas: int) -> Iterator[Target]:
     with tempfile.TemporaryDirectory() as home:
         described = Path(home) / "application.yaml"
         described.write_text(yaml.safe_dump(application(port, replicas)))
-        of_it = {
-            "HEADROOM_HOME": home,
-            "ANTHROPIC_TARGET_API_URL": upstream,
-            "HEADROOM_ADMIN_KEY": "operator",
-            "RAY_AUTH_MODE": "disabled",
-        }
-        command = [Path(sys.executable).with_name("headroom"), "serve", described]
-        process = subprocess.Popen(command, env=os.environ | of_it, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            await_answer(f"http://127.0.0.1:{port}/readyz", process)
-            yield Target("headroom", f"http://127.0.0.1:{port}", process.pid, home)
-        finally:
-            process.terminate()
-            process.wait()
+        environment = {"ANTHROPIC_TARGET_API_URL": upstream, "HEADROOM_ADMIN_KEY": "operator", "RAY_AUTH_MODE": "disabled"}
+        with started(home, port, "serve", str(described), quiet=True, **environment) as target:
+            yield target
 
 
 def running(kind: str, replicas: int) -> list[int]:

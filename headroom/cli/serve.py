@@ -38,6 +38,8 @@ def command(config: Path, environment: bool) -> None:
 
     For one that listens beyond loopback Ray is told to use HAProxy and its fast profile first. What the environment already
     says stays: RAY_SERVE_ENABLE_HA_PROXY=0 keeps Ray's own proxy.
+
+    Ctrl-C or SIGTERM refuses new requests and lets open streams end; once more ends at once.
     """
     if find_spec("ray") is None:
         raise SettingsError("Ray Serve is not installed: pip install 'headroom[serve]'")

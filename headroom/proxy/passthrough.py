@@ -11,10 +11,10 @@ from starlette.types import Receive, Scope, Send
 
 from headroom.backends import Ask
 from headroom.backends.base import COUNT
-from headroom.dialects import ANTHROPIC, OPENAI_CHAT, Dialect
+from headroom.dialects import ANTHROPIC
 from headroom.errors import HeadroomError
 from headroom.proxy.body import ClientGone, read_pieces
-from headroom.proxy.refusal import send_error
+from headroom.proxy.refusal import dialect_to, send_error
 from headroom.proxy.relay import closed, disconnected, relay, until_gone
 from headroom.proxy.routing import Way
 from headroom.proxy.services import Services
@@ -39,7 +39,7 @@ class PassThrough:
             work = self._pass(provider, scope, _body(receive, whole), send, answered)
             await until_gone(work, _gone(receive, whole), answered.is_set)
         except HeadroomError as failure:
-            await send_error(send, _dialect(provider), failure, [])
+            await send_error(send, dialect_to(provider), failure, [])
         except ClientGone:
             return
 
@@ -59,7 +59,7 @@ class PassThrough:
         asked = services.rollout.treatment(route, caller, ask.model).backend
         target = services.backends.target(route, ask.model, provider, asked, home=scope.get("headroom.home", True))
         way = Way(target.way(b"").members[:1])  # a body that is passed on as it comes cannot be sent twice
-        response = await way.send(ask, _dialect(provider), caller, services.admission, services.upstream)
+        response = await way.send(ask, dialect_to(provider), caller, services.admission, services.upstream)
         try:
             await relay(response, response_headers(response), send, None)
             answered.set()
@@ -72,10 +72,6 @@ class PassThrough:
         content = await read_pieces(body, limit, headers.get("content-encoding", ""))
         call = await offload(len(content.decoded), ANTHROPIC.read, content.decoded)
         return ask_of(scope, COUNT, request_headers(scope, body_changed=True), content.decoded, model=call.model)
-
-
-def _dialect(provider: str) -> Dialect:
-    return ANTHROPIC if provider == "anthropic" else OPENAI_CHAT
 
 
 async def _body(receive: Receive, whole: asyncio.Future[bool]) -> AsyncIterator[bytes]:

@@ -15,7 +15,12 @@ from headroom.proxy.upstream import provider_of
 
 def dialect_of(scope: Scope) -> Dialect:
     """That of a request with any path."""
-    return DIALECTS.get(scope["path"]) or (ANTHROPIC if provider_of(Headers(scope=scope)) == "anthropic" else OPENAI_CHAT)
+    return DIALECTS.get(scope["path"]) or dialect_to(provider_of(Headers(scope=scope)))
+
+
+def dialect_to(provider: str) -> Dialect:
+    """That of requests on paths which have none of their own."""
+    return ANTHROPIC if provider == "anthropic" else OPENAI_CHAT
 
 
 async def send_error(send: Send, dialect: Dialect, failure: HeadroomError, headers: HeaderList) -> None:
