@@ -21,6 +21,7 @@ from headroom.repeats import repeats
 
 NOTHING = Compressed(None)
 _NAME_CHARS = 60
+_WORTH_CHARS = 10_000  # shorter texts are hashed faster than compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +130,46 @@ class _Reading:
         lists = (self.segments.copy(), self.turns.copy(), self.reasons.copy(), self.keys.copy(), self.turn_keys.copy())
         return _Reading(self.walk.copy(), self.at, *lists, self.chain.copy())
 
-    def add(self, item: Segment | Turn, policy: Policy, scope: str) -> None:
+    def add(self, item: Segment | Turn, memo_keys: _MemoKeys) -> None:
         if isinstance(item, Turn):
             self.chain.update(hashlib.sha256(item.query.encode("utf-8", "surrogatepass")).digest())
             self.turns.append(item)
             self.turn_keys.append(self.chain.hexdigest())
             return
-        reason = pipeline.keep_reason(item, policy)
-        self.chain.update(f"{reason}:{item.memo_key(scope, policy)};".encode())
+        reason = pipeline.keep_reason(item, memo_keys.policy)
+        self.chain.update(f"{reason}:{memo_keys.of(item)};".encode())
         self.segments.append(item)
         self.reasons.append(reason)
         self.keys.append("" if reason else self.chain.hexdigest())
+
+
+@dataclass(slots=True)
+class _MemoKeys:
+    """Memo keys under a policy and scope; those of `earlier`, which another reading found, are not hashed again."""
+
+    policy: Policy
+    scope: str
+    earlier: Mapping[int, tuple[Segment, str]]
+    found: dict[int, tuple[Segment, str]] = field(default_factory=dict)  # of large segments, by where they stand
+
+    def of(self, segment: Segment) -> str:
+        if len(segment.text) < _WORTH_CHARS:
+            return segment.memo_key(self.scope, self.policy)
+        at = segment.slot[0] + (segment.part[0] if segment.part else 0)
+        known = self.earlier.get(at)
+        if known is None or known[0] != segment:
+            known = segment, segment.memo_key(self.scope, self.policy)
+        self.found[at] = known
+        return known[1]
 
 
 def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) -> Conversation:
     """The conversation of a call; hashes every segment once, and those of an earlier call that begins like it not at all."""
     rows, name = dialect.rows(call), ("conversation", policy.digest(), scope)
     noted, shared = documents.lent(call.document, rows, name)
-    known: list[_Reading] = [reading for reading in noted or () if reading.at < shared]  # what ends with a row hangs on the next one
+    readings, earlier = noted or ((), {})
+    memo_keys = _MemoKeys(policy, scope, earlier)
+    known: list[_Reading] = [reading for reading in readings if reading.at < shared]  # what ends with a row hangs on the next one
     reading = known[-1].copy() if known else _Reading()
     resumable = {max(0, len(rows) - 1), max(0, len(rows) - 1 - documents.MOVING)}
     for number in range(reading.at, len(rows)):
@@ -154,8 +177,8 @@ def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) 
         if number in resumable and not (known and known[-1].at == number):
             known = [*known[-1:], reading.copy()]
         for item in dialect.heard(call, rows[number], rows[number + 1] if number + 1 < len(rows) else {}, reading.walk):
-            reading.add(item, policy, scope)
-    documents.note(call.document, rows, name, known)
+            reading.add(item, memo_keys)
+    documents.note(call.document, rows, name, (known, memo_keys.found))
     keys, turn_keys = tuple(reading.keys), tuple(reading.turn_keys)
     return Conversation(tuple(reading.segments), tuple(reading.turns), policy, scope, tuple(reading.reasons), keys, turn_keys)
 

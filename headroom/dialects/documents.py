@@ -60,7 +60,7 @@ class Document:
         tried = most
         while same < most:  # mostly all of them, or all but the last few: cache marks have moved
             end = rows[tried - 1].end
-            if text[at:end] == self.text[at:end]:
+            if text.startswith(self.text[at:end], at):
                 same, at = tried, end
             else:
                 most = tried - 1

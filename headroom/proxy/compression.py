@@ -46,12 +46,12 @@ async def compressed(
     keyed = talk.keyed
     turns = talk.recalling(services.replay.held(keyed))
     known = await services.replay.lookup(talk.scope, [*keyed, *turns], keyed)
+    if not count and keyed.keys() <= known.keys() and talk.recalling(known).keys() <= known.keys():
+        return Compression(talk.results(known), talk.recalled(known), None)
     compared = sum(len(segment.text) for segment in talk.segments) if keyed.keys() - known.keys() else 0
     job = await offload(compared, talk.job, known, model, count)
     if not learn:
         job = dataclasses.replace(job, learn=False)
-    if job.idle:
-        return Compression(talk.results(known), talk.recalled(known), None)
     asked = [*job.keys, *(recall.key for recall in job.recalls if recall.known is None)]
     counted: Sequence[int] | None = None
     lost: tuple[tuple[str, str], ...] = ()

@@ -112,7 +112,7 @@ async def exchange(request: Incoming, send: Send, trace: Trace, services: Servic
     trace.treatment.admit(call.model, readable=call.reason != "duplicate_keys")
     home = request.scope.get("headroom.home", True)
     target = services.backends.target(trace.route, call.model, dialect.provider, trace.treatment.backend, home=home)
-    trace.way = target.way(conversation_of(call, caller))
+    trace.way = target.way(lambda: conversation_of(call, caller))
     billed_by, billed_as = trace.way.backend.kind, trace.way.backend.billed(call.model)
     trace.ticket = await services.admission.admit(caller, call, billed_by, billed_as, trace.chars, trace.request_id)
     asked, known = await looked_up(request, call, target.address, trace, services)

@@ -58,7 +58,7 @@ class PassThrough:
         route = "/v1/messages" if ask.dialect else scope["path"]  # what is counted is sent there next
         asked = services.rollout.treatment(route, caller, ask.model).backend
         target = services.backends.target(route, ask.model, provider, asked, home=scope.get("headroom.home", True))
-        way = Way(target.way(b"").members[:1])  # a body that is passed on as it comes cannot be sent twice
+        way = Way(target.way(bytes).members[:1])  # a body that is passed on as it comes cannot be sent twice
         response = await way.send(ask, dialect_to(provider), caller, services.admission, services.upstream)
         try:
             await relay(response, response_headers(response), send, None)

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -47,8 +47,12 @@ class Target:
         """What tells answers of this target from those of another."""
         return f"{self.name} {' '.join(backend.base for backend, _ in self.members)}"
 
-    def way(self, conversation: bytes) -> Way:
-        return Way(tuple(sorted((backend for backend, _ in self.members), key=lambda one: self._rank(one, conversation))))
+    def way(self, conversation: Callable[[], bytes]) -> Way:
+        backends = tuple(backend for backend, _ in self.members)
+        if len(backends) == 1:
+            return Way(backends)
+        began = conversation()
+        return Way(tuple(sorted(backends, key=lambda one: self._rank(one, began))))
 
     def _rank(self, backend: Backend, conversation: bytes) -> tuple[bool, float]:
         """The lowest first: -ln(h) / weight, h being uniform (Thaler and Ravishankar 1998, weights as in Mosharaf and others)."""
@@ -99,7 +103,8 @@ async def _sent(
     backend: Backend, ask: Ask, caller: Caller, admission: Admission, upstream: Upstream
 ) -> tuple[httpx.Response, Translated | None]:
     if not backend.own:
-        ask = dataclasses.replace(ask, headers=admission.credentials(caller, backend.kind, ask.headers))
+        headers = admission.credentials(caller, backend.kind, ask.headers)
+        ask = ask if headers is ask.headers else dataclasses.replace(ask, headers=headers)
     out, translation = await asyncio.to_thread(_signed, backend, ask) if backend.own else _signed(backend, ask)
     return await upstream.send(out), translation
 

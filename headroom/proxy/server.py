@@ -11,15 +11,16 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headroom.backends.base import described
 from headroom.context import windows
@@ -45,7 +46,7 @@ _OLD_GENERATION = 100  # collections of the middle one until the oldest is colle
 _KEEP_ALIVE_S = 90  # longer than clients and load balancers keep a connection that is idle, so that they close it and not we
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services) -> Application:
     """The application over given services, which it starts and closes with its own lifespan."""
 
     telemetry = Telemetry(services.settings, services.recorder, services.store)
@@ -78,22 +79,43 @@ def create_app(services: Services) -> FastAPI:
         await services.recorder.close()
         await services.tracing.close()
 
-    app = FastAPI(
+    around = [Middleware(RequestId), Middleware(Guarded, door=services.door), Middleware(RefuseUpgrade), Middleware(Fence)]
+    app = Application(
+        {path: _behind(around, ProviderRoute(dialect, services)) for path, dialect in DIALECTS.items()},
         title="Headroom",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(RequestId), Middleware(Guarded, door=services.door), Middleware(RefuseUpgrade), Middleware(Fence)],
+        middleware=around,
         exception_handlers={HeadroomError: _on_error},
     )
-    for path, dialect in DIALECTS.items():  # first, because most requests are theirs
-        app.router.routes.append(Route(path, ProviderRoute(dialect, services), methods=["POST"]))
     own = own_routes(services)
     app.include_router(own)
     for path in {route.path for route in own.routes if isinstance(route, Route) and route.path != "/"}:
         app.router.routes.append(Route(path, _WrongMethod()))
     app.router.routes.extend(doors(services))
     app.router.routes.append(Route("/{path:path}", PassThrough(services)))
+    return app
+
+
+class Application(FastAPI):
+    """Provider routes, which most requests are for, do not go through FastAPI: it would take as long as finding what was compressed."""
+
+    def __init__(self, provider_routes: dict[str, ASGIApp], **options: Any) -> None:
+        super().__init__(**options)
+        self.provider_routes = provider_routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            route = self.provider_routes.get(scope["path"].removeprefix(scope.get("root_path", "")))
+        await (route or super().__call__)(scope, receive, send)
+
+
+def _behind(middleware: Sequence[Middleware], app: ASGIApp) -> ASGIApp:
+    """The application within the others, the first outermost."""
+    for each in reversed(middleware):
+        app = each.cls(app, *each.args, **each.kwargs)
     return app
 
 
@@ -111,7 +133,7 @@ async def _on_error(_: Request, failure: Exception) -> Response:
     return own_error(failure)
 
 
-def lasting_app(services: Services) -> FastAPI:
+def lasting_app(services: Services) -> Application:
     """The application of a process that does nothing else. The garbage collector, which holds up streams, does not look again at what
     stays for its life, and seldom at what has stayed for long: what is left of a request is freed without it.
     """
@@ -122,7 +144,7 @@ def lasting_app(services: Services) -> FastAPI:
     return app
 
 
-def embedded_app(settings: Settings) -> FastAPI:
+def embedded_app(settings: Settings) -> Application:
     """The application of `headroom proxy`: compression and the models in processes of their own. Raises SettingsError."""
     return lasting_app(_embedded(settings))
 
@@ -141,7 +163,7 @@ def run(settings: Settings, announce: Callable[[list[str]], None] = lambda _: No
     """
     logging.getLogger("uvicorn.error").addFilter(BrokenStreams())
     services = _embedded(settings)
-    app: FastAPI | str = lasting_app(services)
+    app: Application | str = lasting_app(services)
     announce([described(backend) for backend in services.backends.opened()])
     if settings.workers > 1:
         export(settings)
@@ -160,7 +182,7 @@ def run(settings: Settings, announce: Callable[[list[str]], None] = lambda _: No
     )
 
 
-def __getattr__(name: str) -> FastAPI:
+def __getattr__(name: str) -> Application:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     app = globals()["app"] = embedded_app(load(binds=False))

@@ -83,7 +83,7 @@ class Trace:
 
     def found(self) -> int:
         """Tokens that compression saves, or in the shadow would."""
-        return self.tokens_before() - max(0, self.tokens_before() - sum(result.tokens_saved for result in self.results) - self.left_out)
+        return min(self.tokens_before(), sum(result.tokens_saved for result in self.results) + self.left_out)
 
     def tokens_after(self) -> int:
         return self.tokens_before() - (0 if self.shadow else self.found())
@@ -170,7 +170,8 @@ class Trace:
 
     def headers(self) -> HeaderList:
         """What our response headers say; all values are ours, none comes from a request."""
-        before, after = self.tokens_before(), self.tokens_after()
+        before, found = self.tokens_before(), self.found()
+        after = before - (0 if self.shadow else found)
         values = {
             "request-id": self.request_id,
             "tokens-before": before,
@@ -182,7 +183,7 @@ class Trace:
             "translated": self.way.translated if self.way else "",
             "cache": f"hit-{self.cache}" if self.cache else "miss",
             "policy": f"{self.treatment.rule or 'default'}@{self.treatment.version}" if self.treatment.version else "",
-            "shadow-tokens-saved": self.found() if self.shadow else "",
+            "shadow-tokens-saved": found if self.shadow else "",
             "cache-similarity": "" if self.similarity is None else f"{self.similarity:.4f}",
         }
         return [(f"x-headroom-{name}".encode(), str(value).encode("latin-1")) for name, value in values.items() if value != ""]

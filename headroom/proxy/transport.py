@@ -46,7 +46,7 @@ class Transport(httpx.AsyncBaseTransport):
             return await self._through_httpx(request)
         body: Any = request.stream
         if isinstance(body, httpx.ByteStream):
-            body = request.content or None
+            body = request.read() or None
         headers = [(name, value) for name, value in headers if name != "transfer-encoding"]  # aiohttp says so itself
         with _errors_of_httpx():
             answer = await self._send(url, headers=headers, data=body, timeout=_timeout(request.extensions["timeout"]))

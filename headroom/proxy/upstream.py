@@ -67,7 +67,11 @@ def ask_of(
     return Ask(dialect, scope["method"], path.split(b"?")[0], scope["query_string"], headers, body, model, stream)
 
 
-_url = lru_cache(maxsize=1024)(httpx.URL)
+@lru_cache(maxsize=1024)
+def _address(base: str) -> tuple[httpx.URL, bytes]:
+    """A base URL, and the host that a request to it names."""
+    url = httpx.URL(base)
+    return url, url.netloc
 
 
 class Upstream:
@@ -79,10 +83,8 @@ class Upstream:
 
     async def send(self, out: Outgoing) -> httpx.Response:
         """The response with its body unread; the caller closes it. Raises UpstreamUnreachable, InvalidRequest."""
-        extensions = {"target": out.target, "timeout": self._timeout}
-        request = httpx.Request(out.method, _url(out.base), headers=out.headers, content=out.body, extensions=extensions)
         try:
-            return await self._transport.handle_async_request(request)
+            return await self._transport.handle_async_request(self._request(out))
         except httpx.LocalProtocolError:  # its message may hold a credential
             raise InvalidRequest("The request cannot be sent on: its path or one of its headers is not valid HTTP.") from None
         except httpx.HTTPError as failure:
@@ -90,6 +92,19 @@ class Upstream:
                 f"The provider at {out.base} could not be reached: {str(failure) or type(failure).__name__}. "
                 "Check the network and the API URL in the settings."
             ) from failure
+
+    def _request(self, out: Outgoing) -> httpx.Request:
+        """As httpx writes it, with a host and a length; where the body is there, without its detours."""
+        (url, host), extensions = _address(out.base), {"target": out.target, "timeout": self._timeout}
+        if not isinstance(out.body, bytes) or not out.body:
+            return httpx.Request(out.method, url, headers=out.headers, content=out.body, extensions=extensions)
+        headers = list(out.headers)
+        names = {name.lower() for name, _ in headers}
+        if b"host" not in names:
+            headers.insert(0, (b"Host", host))
+        if b"content-length" not in names:
+            headers.append((b"Content-Length", str(len(out.body)).encode()))
+        return httpx.Request(out.method, url, headers=headers, stream=httpx.ByteStream(out.body), extensions=extensions)
 
     async def close(self) -> None:
         await self._transport.aclose()

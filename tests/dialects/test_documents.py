@@ -16,7 +16,7 @@ from headroom.conversation import read_conversation
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, Dialect, documents, wire
 from headroom.dialects.base import Parse
 from headroom.dialects.outline import chain, outline
-from headroom.model import Call, Policy
+from headroom.model import Call, Policy, Segment
 from tests.dialects.test_wire import framed, plain
 from tests.test_conversation import anthropic, openai, responses
 
@@ -139,9 +139,13 @@ def bare(call: Call) -> Call:
     return dataclasses.replace(call, document=None)
 
 
+@pytest.mark.parametrize("compared", [0, 10**9], ids=["compared", "hashed"])
 @pytest.mark.parametrize("step", [1, 3, -1])
 @pytest.mark.parametrize("kind", _TALKS)
-def test_what_was_found_out_about_a_beginning_holds_for_what_goes_on(kind: str, step: int) -> None:
+def test_what_was_found_out_about_a_beginning_holds_for_what_goes_on(
+    kind: str, step: int, compared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headroom.conversation._WORTH_CHARS", compared)
     dialect, turns = _TALKS[kind]
     before: documents.Document | None = None
     most_shared = 0
@@ -170,6 +174,26 @@ def test_notes_are_kept_apart_by_what_they_depend_on() -> None:
     assert not set(other.keys) & set(filter(None, one.keys))
     strict = read_conversation(ANTHROPIC, again, Policy(min_tokens=100_000), "one")
     assert set(strict.reasons) == {"too_small"} != set(one.reasons)
+
+
+def test_a_large_text_is_hashed_once_and_another_at_its_place_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asking(output: str) -> bytes:
+        result = {"type": "tool_result", "tool_use_id": "t1", "content": output}
+        call = {"type": "tool_use", "id": "t1", "name": "read", "input": {}}
+        messages = [{"role": "user", "content": "go"}, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+        return json.dumps({"model": "m", "messages": messages}).encode()
+
+    hashed = list[str]()
+    memo_key = Segment.memo_key
+    monkeypatch.setattr(Segment, "memo_key", lambda self, *args: hashed.append(self.text) or memo_key(self, *args))
+    before: documents.Document | None = None
+    for output, times in (("a" * 20_000, 1), ("a" * 20_000, 1), ("a" * 19_999 + "b", 2), ("a" * 19_999 + "b", 2)):
+        call = ANTHROPIC.read(asking(output), after(before))
+        found = read_conversation(ANTHROPIC, call, Policy(), "a")
+        assert len(hashed) == times
+        assert found.keys == read_conversation(ANTHROPIC, bare(call), Policy(), "a").keys
+        hashed.pop()
+        before = call.document
 
 
 def test_a_document_holds_no_chain_of_earlier_ones() -> None:

@@ -20,14 +20,14 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 import click
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import Match, Route
 
 from headroom import settings
 from headroom.batch.run import Order
 from headroom.cli.main import main
 from headroom.cli.options import SettingsCommand, load
 from headroom.errors import SettingsError
-from headroom.proxy.server import embedded_app
+from headroom.proxy.server import Application, embedded_app
 from headroom.settings import Settings
 from tests.docs.pages import ROOT, Command, Step, commands
 
@@ -75,16 +75,19 @@ def _read() -> frozenset[str]:
 
 
 @cache
-def _routes() -> Sequence[BaseRoute]:
+def _application() -> Application:
     with tempfile.TemporaryDirectory() as home:
-        return embedded_app(Settings(home=home)).router.routes
+        return embedded_app(Settings(home=home))
 
 
 def _serves(methods: Sequence[str], path: str) -> bool:
     """Whether a route is ours, or a provider's that we read; one that only passes on, or refuses, takes every method."""
+    application = _application()
+    if "POST" in methods and path in application.provider_routes:
+        return True
     scope = {"type": "http", "path": path, "root_path": "", "headers": []}
     for method in methods:
-        route = next(route for route in _routes() if route.matches(scope | {"method": method})[0] is Match.FULL)
+        route = next(route for route in application.router.routes if route.matches(scope | {"method": method})[0] is Match.FULL)
         if not isinstance(route, Route) or route.methods:
             return True
     return False
