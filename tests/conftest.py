@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _imp
 import logging
 import os
 import shutil
@@ -27,6 +28,9 @@ _ON_RAY = "tests/serve/"
 settings.register_profile("headroom", deadline=None, derandomize=True)
 settings.load_profile("headroom")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read by the model library; no test downloads a model
+# A fork takes the lock of logging, then that of imports. A thread that imports while a handler of pytest's is collected takes them the
+# other way round, and both would wait for ever: so a fork takes the lock of imports first.
+os.register_at_fork(before=_imp.acquire_lock, after_in_parent=_imp.release_lock, after_in_child=_imp.release_lock)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
