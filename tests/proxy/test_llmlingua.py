@@ -186,6 +186,7 @@ def test_the_process_comes_when_it_is_needed_and_is_replaced_when_it_dies(lingua
         (small,) = await prune([Passage("Too small to pay.")], WAIT_S)
         assert (small.text, small.reason) == (None, "too_small")
         assert await reason(prune([passage], 0)) == "deadline"
+        assert await prune([passage], LOADED_S) == [done]  # behind the one before, which the process may have begun
         (first,) = processes()
         first.kill()
         first.join()
