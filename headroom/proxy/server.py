@@ -177,6 +177,7 @@ def run(settings: Settings, announce: Callable[[list[str]], None] = lambda _: No
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,  # who asks is told by a credential, never by an address
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.drain_s,
     )

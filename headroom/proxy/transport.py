@@ -6,19 +6,20 @@ send byte for byte (a header that is not UTF-8, a path that it would write other
 
 from __future__ import annotations
 
-import asyncio
+import select
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from yarl import URL
 
 _HEADER_BYTES = 256_000  # of an answer's status line, and of each of its headers
 _ADDED = ("accept", "accept-encoding", "content-type", "user-agent")  # by aiohttp, where a client sends none
 _MOST_IDLE = 200  # connections of httpx's own transport
-_POLLS = 2  # of the event loop, after which it knows which idle connections the provider has closed meanwhile
 _IDLE_S = 30.0  # for which a connection without a request is kept
 
 
@@ -55,8 +56,6 @@ class Transport(httpx.AsyncBaseTransport):
     async def _send(self, url: URL, **options: Any) -> aiohttp.ClientResponse:
         """The answer, its body unread."""
         session = self._open()
-        for _ in range(_POLLS):
-            await asyncio.sleep(0)
         try:
             return await session.post(url, allow_redirects=False, **options)
         except aiohttp.ClientOSError as failure:
@@ -67,7 +66,7 @@ class Transport(httpx.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, ssl=self._tls),
+                connector=_Connector(limit=0, keepalive_timeout=_IDLE_S, ssl=self._tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=_ADDED,
                 auto_decompress=False,
@@ -87,6 +86,34 @@ class Transport(httpx.AsyncBaseTransport):
             await self._session.close()
         if self._httpx:
             await self._httpx.aclose()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Looks at a kept connection before it is used, as httpx does: one that can be read was closed by the provider, and the event loop
+    has not yet heard of it.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: WeakSet[Any] = WeakSet()  # protocols
+
+    async def connect(self, *args: Any, **options: Any) -> Connection:
+        while True:
+            connection = await super().connect(*args, **options)
+            if connection.protocol not in self._used or not _readable(connection):
+                self._used.add(connection.protocol)
+                return connection
+            connection.close()
+
+
+def _readable(connection: Connection) -> bool:
+    transport = connection.transport
+    place = transport.get_extra_info("socket") if transport else None
+    if place is None:
+        return True
+    look = select.poll()
+    look.register(place.fileno(), select.POLLIN)
+    return bool(look.poll(0))
 
 
 class _Body(httpx.AsyncByteStream):

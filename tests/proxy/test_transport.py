@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,6 +25,7 @@ from headroom.proxy.transport import Transport
 from tests.provider import WAIT_S
 
 OK = b"HTTP/1.1 200 OK\r\nX-Odd: \xe9\r\nx-odd: 2\r\nContent-Length: 2\r\n\r\nok"
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -173,7 +175,8 @@ def test_a_connection_is_used_again_and_one_that_was_closed_is_not() -> None:
     asyncio.run(run())
 
 
-def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used_again() -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used_again(loop: LoopFactory) -> None:
     def serve(listener: socket.socket, close: threading.Event, closed: threading.Event) -> None:
         first, _ = listener.accept()
         first.recv(65536)
@@ -199,7 +202,8 @@ def test_a_connection_that_was_closed_while_the_loop_was_busy_is_not_used_again(
     close, closed = threading.Event(), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
         served = threads.submit(serve, listener, close, closed)
-        asyncio.run(run(f"http://127.0.0.1:{listener.getsockname()[1]}", close, closed))
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(run(f"http://127.0.0.1:{listener.getsockname()[1]}", close, closed))
         served.result(WAIT_S)
 
 
@@ -320,3 +324,21 @@ def test_only_a_certificate_that_is_trusted_is_spoken_to(trusted: bool, tmp_path
             await transport.aclose()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_connection_is_kept_also_one_of_tls(loop: LoopFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, context = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+
+    async def run(tls: ssl.SSLContext | None) -> None:
+        async with Wire(OK, OK, OK, tls=tls) as wire:
+            transport = Transport()
+            for _ in range(3):
+                assert (await ask(transport, request(wire)))[2] == b"ok"
+            assert wire.connections == 1
+            await transport.aclose()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run(None))
+        runner.run(run(context))
