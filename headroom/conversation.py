@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headroom import pipeline
@@ -21,7 +21,7 @@ from headroom.repeats import repeats
 
 NOTHING = Compressed(None)
 _NAME_CHARS = 60
-_WORTH_CHARS = 10_000  # shorter texts are hashed faster than compared
+_WORTH_CHARS = 10_000  # shorter texts are hashed faster than found
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ class _Reading:
         lists = (self.segments.copy(), self.turns.copy(), self.reasons.copy(), self.keys.copy(), self.turn_keys.copy())
         return _Reading(self.walk.copy(), self.at, *lists, self.chain.copy())
 
-    def add(self, item: Segment | Turn, memo_keys: _MemoKeys) -> None:
+    def add(self, item: Segment | Turn, memo_keys: _MemoKeys, *, shared: bool) -> None:
         if isinstance(item, Turn):
             self.chain.update(hashlib.sha256(item.query.encode("utf-8", "surrogatepass")).digest())
             self.turns.append(item)
             self.turn_keys.append(self.chain.hexdigest())
             return
         reason = pipeline.keep_reason(item, memo_keys.policy)
-        self.chain.update(f"{reason}:{memo_keys.of(item)};".encode())
+        self.chain.update(f"{reason}:{memo_keys.of(item, shared=shared)};".encode())
         self.segments.append(item)
         self.reasons.append(reason)
         self.keys.append("" if reason else self.chain.hexdigest())
@@ -145,22 +145,23 @@ class _Reading:
 
 @dataclass(slots=True)
 class _MemoKeys:
-    """Memo keys under a policy and scope; those of `earlier`, which another reading found, are not hashed again."""
+    """Memo keys under a policy and scope; those of `earlier`, which the reading of an earlier call found, are not hashed again.
+
+    Both hold the large segments without their texts, which is what their places say wherever a message is `shared` with that call.
+    """
 
     policy: Policy
     scope: str
-    earlier: Mapping[int, tuple[Segment, str]]
-    found: dict[int, tuple[Segment, str]] = field(default_factory=dict)  # of large segments, by where they stand
+    earlier: Mapping[Segment, str]
+    found: dict[Segment, str] = field(default_factory=dict)
 
-    def of(self, segment: Segment) -> str:
+    def of(self, segment: Segment, *, shared: bool) -> str:
         if len(segment.text) < _WORTH_CHARS:
             return segment.memo_key(self.scope, self.policy)
-        at = segment.slot[0] + (segment.part[0] if segment.part else 0)
-        known = self.earlier.get(at)
-        if known is None or known[0] != segment:
-            known = segment, segment.memo_key(self.scope, self.policy)
-        self.found[at] = known
-        return known[1]
+        place = replace(segment, text="")
+        key = (self.earlier.get(place) if shared else None) or segment.memo_key(self.scope, self.policy)
+        self.found[place] = key
+        return key
 
 
 def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) -> Conversation:
@@ -177,7 +178,7 @@ def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) 
         if number in resumable and not (known and known[-1].at == number):
             known = [*known[-1:], reading.copy()]
         for item in dialect.heard(call, rows[number], rows[number + 1] if number + 1 < len(rows) else {}, reading.walk):
-            reading.add(item, memo_keys)
+            reading.add(item, memo_keys, shared=number < shared)
     documents.note(call.document, rows, name, (known, memo_keys.found))
     keys, turn_keys = tuple(reading.keys), tuple(reading.turn_keys)
     return Conversation(tuple(reading.segments), tuple(reading.turns), policy, scope, tuple(reading.reasons), keys, turn_keys)
