@@ -27,6 +27,23 @@ class Body:
     decoded: bytes
 
 
+class Fields(Headers):
+    """The headers of a request that is asked for many of them; of a name that stands twice the first."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        self._first = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(self._list)}
+
+    def __getitem__(self, key: str) -> str:
+        return self._first[key.lower()]
+
+    def __contains__(self, key: Any) -> bool:
+        return key.lower() in self._first
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._first.get(key.lower(), default)
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """A request whose body was read."""

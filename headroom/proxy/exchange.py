@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import time
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from headroom.errors import HeadroomError
 from headroom.model import Call, Caller, Compressed
 from headroom.proxy.admission import ANONYMOUS
 from headroom.proxy.answers import Capture, Hit, Question, question, tell
-from headroom.proxy.body import Body, ClientGone, Incoming, read_body
+from headroom.proxy.body import Body, ClientGone, Fields, Incoming, read_body
 from headroom.proxy.compression import compressed
 from headroom.proxy.context import Asking, asking, fitted
 from headroom.proxy.held_out import HELD_OUT
@@ -58,17 +57,16 @@ class ProviderRoute:
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
+        headers = Fields(scope)
         with self._services.tracing.request(headers, scope["path"]) as span:
             await self._answer(scope, headers, receive, send, span)
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send, span: Span | None) -> None:
         services = self._services
-        request_id = scope.get("headroom.request_id") or uuid.uuid4().hex
         trace = Trace(
             self._dialect,
             services.rollout.by_settings,
-            request_id,
+            scope["headroom.request_id"],
             tags=tags_of(headers),
             offer_from=offer_from(headers, services),
             route=scope["path"],

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from headroom.ccr import marker
 from headroom.cli.main import main
 from headroom.cli.samples import Sample, payments, samples
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import RedisServer, free_port, redis_server
 
 
 def headroom(*arguments: str, stdin: str | bytes | None = None) -> Result:
@@ -107,6 +107,13 @@ def test_demo_can_print_everything() -> None:
     assert all(made.needle in done.stdout for made in samples())
 
 
+@pytest.fixture
+def _free_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have a proxy on the usual one."""
+    monkeypatch.setenv("HEADROOM_PORT", str(free_port()))
+
+
+@pytest.mark.usefixtures("_free_port")
 def test_doctor_finds_a_working_installation() -> None:
     done = headroom("doctor", "--offline")
     assert done.exit_code == 0, done.output
@@ -125,6 +132,7 @@ def test_doctor_says_how_to_mend_the_store(tmp_path: Path, monkeypatch: pytest.M
     assert "HEADROOM_STORE_PATH" in done.stdout
 
 
+@pytest.mark.usefixtures("_free_port")
 def test_doctor_says_whether_texts_are_compared_by_meaning(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, says in (
         (model, "ok  embeddings"),

@@ -29,6 +29,7 @@ from headroom.settings import Settings, load
 from headroom.store import open_store
 from tests.provider import WAIT_S, Provider
 from tests.proxy.faces import invoice_turns, middle, serving, settings_for
+from tests.redis_server import free_port
 
 SAMPLE = payments()
 PROGRAM = ["-c", "from headroom.cli.main import main; main(prog_name='headroom')"]
@@ -107,12 +108,6 @@ def test_a_proxy_that_is_gone_is_told(tmp_path: Path) -> None:
         failed, (said, *_) = seen[name]
         assert failed
         assert f"no answer from {url}" in said
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 def await_port(port: int) -> None:
