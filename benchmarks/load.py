@@ -65,8 +65,10 @@ class Target:
         return self._client
 
     async def close(self) -> None:
+        """Its connections; the next request opens new ones."""
         if self._client is not None:
             await self._client.close()
+        self._client = None
 
     def cpu_s(self) -> float:
         """Processor time of the tree so far."""
@@ -191,6 +193,7 @@ async def streams(targets: Sequence[Target], args: argparse.Namespace) -> Table:
     for target in targets:
         alone = await _streaming(target, args, chunks)
         with _prompts((target if target is not targets[0] else targets[1]).url, args) as sent:
+            await target.close()  # making the prompts took longer than some servers keep a connection
             busy = await _streaming(target, args, chunks)
             prompts = sent.value
         jitters = ([jitter for answer in some for jitter in answer.jitter_ms] for some in (alone, busy))
