@@ -4,11 +4,13 @@ Runs in a process of the cluster, whose environment gives the settings that the 
 """
 
 # Serve reads the annotation of `build` at run time, so it must not become a string: no `annotations` from __future__.
+import logging
+
 from ray import serve
 from ray.serve import Application
 
 from headroom.proxy.routing import Backends
-from headroom.settings import ScoringSettings, Settings
+from headroom.settings import ScoringSettings, Settings, unread
 from serve_app.args import AppArgs, ScorerArgs
 from serve_app.compressor import Compressor
 from serve_app.ingress import Ingress
@@ -20,6 +22,8 @@ from serve_app.stats import Stats
 def build(args: AppArgs) -> Application:
     """Bind the application; `args` are those of the YAML. Raises SettingsError."""
     settings = args.resolved()
+    for said in unread(settings):
+        logging.getLogger("ray.serve").warning("environment: %s", said)
     Backends(settings)  # what could not be reached with what is set stops the deployment here, not its replicas one by one
     ingress = serve.deployment(name="Ingress", **args.ingress.options())(Ingress)
     compressor = serve.deployment(name="Compressor", **args.compressor.options())(Compressor)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from headroom.errors import SettingsError
 from headroom.model import Policy
-from headroom.settings import AccessSettings, Settings, StoreSettings, export, extra, fields, load
+from headroom.settings import AccessSettings, Settings, StoreSettings, export, extra, fields, load, unread
 
 ROOT = Path(__file__).parents[1]
 # one allowed value per field that is not its default, as the environment would give it
@@ -375,3 +375,37 @@ def test_behind_another_server_auto_means_credential_unless_a_host_is_set(tmp_pa
     assert not load(env=env, binds=False).open_access
     assert load(env={**env, "HEADROOM_HOST": "127.0.0.1"}, binds=False).open_access
     assert load(env={**env, "HEADROOM_CALLERS": "open"}, binds=False).open_access
+
+
+def test_variables_of_a_service_called_headroom_are_no_settings() -> None:
+    given = {
+        "HEADROOM_PORT": "tcp://10.96.0.7:8787",
+        "HEADROOM_PORT_8787_TCP": "tcp://10.96.0.7:8787",
+        "HEADROOM_PORT_8787_TCP_ADDR": "10.96.0.7",
+        "HEADROOM_SERVICE_HOST": "10.96.0.7",
+        "HEADROOM_SERVICE_PORT_HTTP": "8787",
+        "OTEL_SERVICE_NAME": "gateway",
+    }
+    settings = load(env=given)
+    assert (settings.port, settings.tracing.service) == (8787, "gateway")
+    assert unread(settings, given) == []
+    with pytest.raises(SettingsError, match="HEADROOM_PORT"):
+        load(env={"HEADROOM_PORT": "tcp"})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("HEADROOM_FIDELTY", "HEADROOM_FIDELITY"),
+        ("HEADROOM_ANTHROPIC_API_URL", "ANTHROPIC_TARGET_API_URL"),
+        ("HEADROOM_CACHE_ENABLED", "HEADROOM_CACHE"),
+        ("HEADROOM_WHATEVER_ELSE", ""),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told(name: str, meant: str) -> None:
+    assert unread(Settings(), {name: "1"}) == [f"no setting is called {name}" + (f"; did you mean {meant}?" if meant else "")]
+
+
+def test_a_variable_that_a_setting_names_is_not() -> None:
+    settings = Settings.model_validate({"backends": {"named": {"own": {"kind": "openai", "key": "HEADROOM_OWN_CREDENTIAL"}}}})
+    assert unread(settings, {"HEADROOM_OWN_CREDENTIAL": "k", "HEADROOM_FIDELITY": "lossless", "OPENAI_TARGET_API_URL": "http://x"}) == []

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from rich.text import Text
 
 from headroom import tokens
-from headroom.settings import Settings
+from headroom.settings import Settings, unread
 
 _ANYWHERE = ("0.0.0.0", "::", "")
 
@@ -68,7 +68,7 @@ def banner(settings: Settings, backends: Sequence[str] = (), store_trouble: str 
     text.append("\n" if backends else "")
     for number, line in enumerate(backends):
         text.append(f"  {'' if number else 'Backends':<15}{line}\n")
-    for line in closed(settings):
+    for line in (*closed(settings), *(f"Environment: {said}" for said in unread(settings))):
         text.append(f"\n  {line}", style="yellow")
     if store_trouble:
         told = f"The store does not answer, so what is new in a request goes out as it came until it does:\n  {store_trouble}"

@@ -83,6 +83,8 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
         yield Finding("settings", "broken", failure.message.replace("\n", "; "), "correct or remove it")
         return
     yield Finding("settings", "ok", sources(config, settings))
+    for said in settings_module.unread(settings):
+        yield Finding("environment", "note", said)
     yield from policies(settings)
     yield vocabulary(settings)
     yield embeddings(settings)

@@ -13,7 +13,8 @@ _HEAD = """\
 Every setting has one name in the config file, most have an environment variable, and those one types have a flag of
 `headroom proxy`. A flag wins over its environment variable, that over the config file (`~/.headroom/config.toml`, or the
 file given with `--config`), that over the default. A name that is not in this table is an error, and a value that is not
-allowed is one: the process says which and does not start.
+allowed is one: the process says which and does not start. A variable called `HEADROOM_...` that is not is told at the start and
+by `headroom doctor`; what Kubernetes gives pods beside a Service called `headroom` (`HEADROOM_PORT=tcp://...`) is no setting.
 
 In TOML the names are tables and keys, `compression.fidelity` being
 

@@ -62,9 +62,12 @@ __all__ = [
     "fields",
     "load",
     "preset",
+    "unread",
     "variable",
 ]
 
+_PREFIX = "HEADROOM_"
+_FOR_SERVICE = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP|SCTP)")
 _LIST = "`headroom proxy --help` lists them all"
 
 
@@ -106,7 +109,7 @@ def load(
     tree, sources = _read_toml(env, config)
     for path, info in fields():
         name = extra(info, "env")
-        if name and env.get(name):
+        if name and env.get(name) and not _of_kubernetes(name, env[name]):
             _put(tree, path, env[name])
             sources[path] = name
         if flags and flags.get(path) is not None:
@@ -119,6 +122,28 @@ def load(
     if binds or "host" in tree or settings.access.callers != "auto" or settings.callers == "keys":
         return settings
     return settings.model_copy(update={"access": settings.access.model_copy(update={"callers": "credential"})})
+
+
+def _of_kubernetes(name: str, value: str) -> bool:
+    """Whether this is one of the variables that every pod gets for a Service called `headroom`, such as
+    `HEADROOM_PORT=tcp://10.0.0.1:8787`, and nobody's setting."""
+    return bool(_FOR_SERVICE.search(name)) or (name.endswith("_PORT") and "://" in value)
+
+
+def unread(settings: Settings, env: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable called HEADROOM_* that are none, with the one that was probably meant."""
+    env = os.environ if env is None else env
+    meant: dict[str, str] = {}
+    for path, info in fields():
+        if name := extra(info, "env"):
+            meant |= dict.fromkeys(("_".join(path).upper(), name.removeprefix(_PREFIX)), name)
+    named = settings.model_dump_json()  # a backend may name any variable as the place of its key
+    sentences = []
+    for name in sorted(env):
+        if name.startswith(_PREFIX) and name not in meant.values() and name not in named and not _of_kubernetes(name, env[name]):
+            like = difflib.get_close_matches(name.removeprefix(_PREFIX), meant, n=1, cutoff=0.7)
+            sentences.append(f"no setting is called {name}" + (f"; did you mean {meant[like[0]]}?" if like else ""))
+    return sentences
 
 
 def _read_toml(env: Mapping[str, str], config: Path | None) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:

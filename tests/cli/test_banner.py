@@ -67,3 +67,9 @@ def test_a_store_that_does_not_answer_is_told(tmp_path: Path) -> None:
             banner(settings, [], trouble).plain
         )
     assert "does not answer" not in banner(settings).plain
+
+
+def test_names_a_variable_that_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no setting" not in banner(Settings()).plain
+    monkeypatch.setenv("HEADROOM_RATELIMIT", "false")
+    assert "no setting is called HEADROOM_RATELIMIT; did you mean HEADROOM_RATE_LIMIT?" in banner(Settings()).plain

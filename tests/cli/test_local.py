@@ -152,6 +152,13 @@ def test_doctor_names_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "!!  settings     HEADROOM_PORT" in done.stdout
 
 
+def test_doctor_tells_of_a_variable_that_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADROOM_FIDELTY", "off")
+    done = headroom("doctor", "--offline")
+    assert done.exit_code == 0
+    assert "--  environment  no setting is called HEADROOM_FIDELTY; did you mean HEADROOM_FIDELITY?" in done.stdout
+
+
 def test_doctor_sees_a_stranger_on_the_port_and_a_provider_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))  # bound and not listening: whoever connects is refused
