@@ -1,4 +1,4 @@
-"""`python -m serve_app.run CONFIG`: Ray's own `serve run`, ended gently.
+"""`python -m serve_app.run CONFIG [DIRECTORY]`: Ray's own `serve run`, ended gently; then the directory is removed.
 
 `serve run` cuts every open stream when it is told to end, because it stops the proxy first.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import sys
 from typing import Any
@@ -31,17 +32,21 @@ def main() -> None:
         raise _Told
 
     sys.path.insert(0, ".")  # as `serve run` does, for applications of one's own; workers take it over
+    config, *temporary = sys.argv[1:]
     ray.init(namespace="serve")
     for number in _ENDS:
         signal.signal(number, told)
     try:
-        scripts.run.main(sys.argv[1:], standalone_mode=False)
+        scripts.run.main([config], standalone_mode=False)
     except _Told:
         with contextlib.suppress(_Told):
             drain()
         for number in _ENDS:
             signal.signal(number, signal.SIG_IGN)
         serve.shutdown()  # type: ignore[no-untyped-call]
+    finally:
+        for directory in temporary:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def drain() -> None:

@@ -8,17 +8,19 @@ import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import click
 
+from headroom.cli.haproxy import directory, on_loopback
 from headroom.errors import SettingsError
 
 _DEFAULT = Path("configs/local.yaml")
 # Read by Ray when it starts its processes, on every node; what the environment says already stays.
-ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0"}  # Ray reports nothing
-# HAProxy takes requests to replicas, and replicas run on one loop: a tenth of the latency. Its ports listen on every interface, so this
-# is for applications that others reach.
+ALWAYS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports nothing
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a proxy that died is missed after three of them
+}
+# HAProxy takes requests to replicas, and replicas run on one loop: a tenth of the latency.
 FAST = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -36,24 +38,32 @@ FAST = {
 def command(config: Path, environment: bool) -> None:
     """Start the Ray Serve application described by CONFIG (default: configs/local.yaml).
 
-    For one that listens beyond loopback Ray is told to use HAProxy and its fast profile first. What the environment already
-    says stays: RAY_SERVE_ENABLE_HA_PROXY=0 keeps Ray's own proxy.
+    Ray is told to use HAProxy and its fast profile first. What the environment already says stays: RAY_SERVE_ENABLE_HA_PROXY=0
+    keeps Ray's own proxy.
 
     Ctrl-C or SIGTERM refuses new requests and lets open streams end; once more ends at once.
     """
     if find_spec("ray") is None:
         raise SettingsError("Ray Serve is not installed: pip install 'headroom[serve]'")
-    wanted = environment_for(config)
+    stays_here = _stays_here(config)
     if environment:
-        click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in wanted.items()))
+        click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in (ALWAYS if stays_here else ALWAYS | FAST).items()))
         return
+    words = [sys.executable, "-m", "serve_app.run", str(config)]
+    wanted = ALWAYS | FAST
+    if stays_here:
+        words.append(str(folder := directory()))
+        haproxy = on_loopback(folder)
+        os.environ.update(haproxy)  # noqa: TID251  for the program started here
+        wanted = ALWAYS | FAST if haproxy else ALWAYS
     for name, value in wanted.items():
-        os.environ.setdefault(name, value)  # noqa: TID251  for the program started here
-    os.execv(sys.executable, [sys.executable, "-m", "serve_app.run", str(config)])
+        os.environ.setdefault(name, value)  # noqa: TID251
+    os.execv(sys.executable, words)
 
 
-def environment_for(config: Path) -> dict[str, str]:
-    """What Ray's processes must find in their environment to run this file well. Raises SettingsError when it cannot be read."""
+def _stays_here(config: Path) -> bool:
+    """Whether the application listens on loopback; without a host Ray listens on every interface. Raises SettingsError when the file cannot
+    be read."""
     import yaml
 
     try:
@@ -65,11 +75,7 @@ def environment_for(config: Path) -> dict[str, str]:
         raise SettingsError(f"{config}: not YAML: {failure}") from None
     if not isinstance(tree, dict) or not tree.get("applications"):
         raise SettingsError(f"{config}: has no applications; configs/local.yaml is an example")
-    return ALWAYS if _stays_here(tree.get("http_options")) else ALWAYS | FAST
-
-
-def _stays_here(options: Any) -> bool:
-    """Whether the application listens on loopback; without a host Ray listens on every interface."""
+    options = tree.get("http_options")
     host = str(options.get("host", "")) if isinstance(options, dict) else ""
     try:
         return ipaddress.ip_address(host).is_loopback

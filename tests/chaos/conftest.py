@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from headroom.cli.haproxy import directory, on_loopback
+from headroom.cli.serve import ALWAYS, FAST
 from tests.chaos.nodes import Nodes, two_nodes
 from tests.chaos.traffic import Report
 from tests.provider import Provider
@@ -37,17 +40,17 @@ _HEADS = (
 
 @pytest.fixture(scope="session")
 def _running(_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployed, Nodes]]:
-    home = tmp_path_factory.mktemp("chaos")
+    home, folder = tmp_path_factory.mktemp("chaos"), directory()
     with redis_server(tmp_path_factory.mktemp("gcs")) as state, pytest.MonkeyPatch.context() as patch:
-        environment = ENVIRONMENT | {
+        environment = {**ENVIRONMENT, **ALWAYS, **FAST, **on_loopback(folder)} | {
             "HEADROOM_HOME": str(home),
             "RAY_REDIS_ADDRESS": f"127.0.0.1:{state.port}",
-            "RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0",  # both nodes serve, as behind a load balancer
         }
         for name, value in environment.items():
             patch.setenv(name, value)
         with two_nodes() as (url, nodes):
             yield Deployed(url, home, _provider.url), nodes
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

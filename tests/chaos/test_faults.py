@@ -101,7 +101,7 @@ def test_the_controller_dies(deployed: Deployed, provider: Provider) -> None:
 
 def test_rays_proxy_dies(deployed: Deployed, provider: Provider) -> None:
     """Every open connection ends with it; the replicas stay."""
-    report = seen("Ray Serve's proxy killed", deployed, provider, kill_actor("SERVE_PROXY_ACTOR", "::proxy"))
+    report = seen("HAProxy's and Ray Serve's proxies killed", deployed, provider, kill_actor("SERVE_PROXY_ACTOR", "::proxy"))
     assert report.recovered_s < 60, report
     assert report.uncounted == 0, report
 

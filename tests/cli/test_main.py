@@ -118,7 +118,7 @@ def test_serve_starts_this_python_again(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "run.py").write_text("import os, sys\nprint(sys.executable, *sys.argv[1:], os.environ['RAY_USAGE_STATS_ENABLED'])\n")
-    config.write_text("applications: [{name: one}]\nhttp_options: {host: 127.0.0.1}\n")
+    config.write_text("applications: [{name: one}]\n")
     call = "from headroom.cli.main import main; main(prog_name='headroom')"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     command = [python, "-c", call, "serve", config]

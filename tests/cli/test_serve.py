@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ray._common.usage import usage_constants
 from ray._private import ray_constants
 from ray.serve._private import constants as serve_constants
 
+from headroom.cli.haproxy import on_loopback
 from headroom.cli.main import main
-from headroom.cli.serve import ALWAYS, FAST, environment_for
-from headroom.errors import SettingsError
+from headroom.cli.serve import ALWAYS, FAST
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIG = """\
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 1s
+    timeout server 1s
+frontend prometheus
+    bind :9101
+    http-request return status 200
+frontend http_frontend
+    bind 127.0.0.1:8000
+    http-request return status 200
+listen stats
+  bind *:8404
+  stats enable
+"""
 APPLICATION = "applications: [{import_path: 'serve_app.app:build'}]\n"
 
 
@@ -25,7 +44,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("options", "fast"),
+    ("options", "elsewhere"),
     [
         ("", True),
         ("http_options: {}\n", True),
@@ -38,8 +57,9 @@ def written(folder: Path, text: str) -> Path:
         ("http_options: {host: localhost}\n", False),
     ],
 )
-def test_the_fast_profile_is_for_what_others_reach(tmp_path: Path, options: str, fast: bool) -> None:
-    assert environment_for(written(tmp_path, options + APPLICATION)) == (ALWAYS | FAST if fast else ALWAYS)
+def test_a_cluster_is_told_the_fast_profile_where_others_reach_it(tmp_path: Path, options: str, elsewhere: bool) -> None:
+    result = CliRunner().invoke(main, ["serve", "--environment", str(written(tmp_path, options + APPLICATION))])
+    assert result.output.splitlines() == [f"export {name}={value}" for name, value in (ALWAYS | FAST if elsewhere else ALWAYS).items()]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +68,10 @@ def test_the_fast_profile_is_for_what_others_reach(tmp_path: Path, options: str,
 )
 def test_what_is_no_configuration_is_named(tmp_path: Path, text: str, says: str) -> None:
     file = written(tmp_path, text)
-    with pytest.raises(SettingsError, match=says) as raised:
-        environment_for(file)
-    assert str(file) in raised.value.message
+    result = CliRunner().invoke(main, ["serve", str(file)])
+    assert result.exit_code
+    assert f"{file}: " in result.output
+    assert says in result.output
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -60,14 +81,10 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert "cannot be read" in result.output
 
 
-def test_the_environment_is_printed_for_nodes_of_a_cluster() -> None:
-    result = CliRunner().invoke(main, ["serve", "--environment", str(CONFIGS / "prod.yaml")])
-    assert result.output.splitlines() == [f"export {name}={value}" for name, value in (ALWAYS | FAST).items()]
-
-
-def test_ray_knows_the_variables() -> None:
-    source = "".join(Path(str(module.__file__)).read_text() for module in (ray_constants, serve_constants))
-    assert [name for name in FAST if f'"{name}"' not in source] == []
+def test_ray_knows_the_variables(tmp_path: Path) -> None:
+    source = "".join(Path(str(module.__file__)).read_text() for module in (ray_constants, usage_constants, serve_constants))
+    names = {**ALWAYS, **FAST, **on_loopback(tmp_path)}
+    assert [name for name in names if f'"{name}"' not in source] == []
 
 
 def test_ray_is_told_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +96,44 @@ def test_ray_is_told_before_it_starts(tmp_path: Path, monkeypatch: pytest.Monkey
     [(words, environment)] = started
     assert words[1:] == ["-m", "serve_app.run", str(file)]
     assert environment | ALWAYS | FAST | {"RAY_SERVE_ENABLE_HA_PROXY": "0"} == environment
+
+
+def test_on_loopback_haproxy_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], "RAY_SERVE_HAPROXY_STATS_PORT": "8404"})
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execv", lambda _, words: started.append((words, dict(os.environ))))
+    file = written(tmp_path, "http_options: {host: 127.0.0.1}\n" + APPLICATION)
+    assert CliRunner().invoke(main, ["serve", str(file)]).exit_code == 0
+    [(words, environment)] = started
+    folder = Path(words[-1])
+    try:
+        assert environment | ALWAYS | FAST == environment
+        assert environment["RAY_SERVE_HAPROXY_STATS_PORT"] != "8404"
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert {Path(value).parent for value in environment.values() if value.startswith(f"{folder}/")} == {folder}
+        config = folder / "node" / "haproxy.cfg"
+        config.parent.mkdir()
+        config.write_text(CONFIG)
+        done = subprocess.run(
+            [environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-c", "-f", config], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [line.strip() for line in config.read_text().splitlines() if "bind" in line] == [
+            "bind 127.0.0.1:9101",
+            "bind 127.0.0.1:8000",
+            "bind 127.0.0.1:8404",
+        ]
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_without_haproxy_ray_keeps_its_own_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"RAY_SERVE_HAPROXY_BINARY_PATH": str(tmp_path / "absent"), "PATH": ""})
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execv", lambda _, words: started.append((words, dict(os.environ))))
+    file = written(tmp_path, "http_options: {host: 127.0.0.1}\n" + APPLICATION)
+    assert CliRunner().invoke(main, ["serve", str(file)]).exit_code == 0
+    [(words, environment)] = started
+    Path(words[-1]).rmdir()
+    assert environment | ALWAYS == environment
+    assert not set(FAST) & set(environment)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -33,6 +34,7 @@ def test_open_streams_end_and_new_requests_are_sent_elsewhere(provider: Provider
     with started(provider, tmp_path, "headroom", "serve", str(config), port=port) as (url, server), ThreadPoolExecutor(1) as threads:
         stream = threads.submit(lambda: HTTP.post(f"{url}/v1/messages", json=body).text)
         provider.wait_until(lambda seen: seen.holds)
+        assert haproxy_listens(server.pid) == {"127.0.0.1"}
         server.send_signal(signal.SIGTERM)
         refused = until_refused(url)
         assert refused.json()["error"]["type"] == "overloaded_error"
@@ -42,6 +44,12 @@ def test_open_streams_end_and_new_requests_are_sent_elsewhere(provider: Provider
         provider.release()
         assert "message_stop" in stream.result(WAIT_S)
         assert server.wait(WAIT_S) == 0
+
+
+def haproxy_listens(pid: int) -> set[str]:
+    """The addresses of every port of the HAProxy that a Ray below this process runs."""
+    below = psutil.Process(pid).children(recursive=True)
+    return {kept.laddr.ip for one in below if one.name() == "haproxy" for kept in one.net_connections() if kept.status == "LISTEN"}
 
 
 def until_refused(url: str) -> httpx.Response:
