@@ -9,7 +9,8 @@ open      requests arrive by chance, --rate a second, mixed bodies, whoever is s
           was due, and requests per second of processor time; first with bodies that nobody has seen, then with the same again.
 streams   --streams at once, a chunk every 20 ms, alone and while 1 MB prompts are compressed: jitter is how much the gap between two
           chunks has changed on the way. The prompts come from a process of their own; beside the direct way they go through our server.
-growth    one conversation from turn to turn, --turns of --turn-chars each: milliseconds that a turn adds by its place.
+growth    one conversation from turn to turn, --turns of --turn-chars each: milliseconds that a turn adds by its place, and turns per
+          second of processor time.
 """
 
 from __future__ import annotations
@@ -93,10 +94,9 @@ def body(kb: int, seed: str, chunks: int = 1, gap_ms: int = 0, turns: int = 0, t
     rows = generated.text("json", 1000 * kb, seed)
     messages = generated.conversation("json", rows)
     for turn in range(turns):
-        messages += [
-            {"role": "assistant", "content": f"Turn {turn}: I look at the next output."},
-            {"role": "user", "content": generated.text("log", turn_chars, f"{seed} {turn}")},
-        ]
+        _, call, printed = generated.conversation("log", generated.text("log", turn_chars, f"{seed} {turn}"))
+        call["tool_calls"][0]["id"] = printed["tool_call_id"] = f"call_{turn + 2}"
+        messages += [call, printed]
     order_of = order(chunks, gap_ms)
     request = {"metadata": order_of, "model": "claude-sonnet-4-5", "max_tokens": 64, "stream": True, "messages": _anthropic(messages)}
     return json.dumps(request).encode()
@@ -241,6 +241,10 @@ async def growth(targets: Sequence[Target], args: argparse.Namespace) -> Table:
     title = f"Added by the turn of a conversation that grows by {args.turn_chars / 1000:g} KB a turn (ms)"
     table = _table(title, "turn", *(t.name for t in targets[1:]))
     added: dict[tuple[str, int], float] = {}
+    for target in targets:
+        await ask(target, body(20, f"before {args.seed}"))
+    await asyncio.sleep(5)  # what a server does once, when it has started, is not its turns'
+    before = [target.cpu_s() for target in targets[1:]]
     for turn in range(1, places[-1] + 1):
         content = body(20, f"growth {args.seed}", turns=turn, turn_chars=args.turn_chars)
         direct, *others = [await ask(target, content) for target in targets]
@@ -249,6 +253,8 @@ async def growth(targets: Sequence[Target], args: argparse.Namespace) -> Table:
     for place in places:
         near = range(max(1, place - 2), min(place + 2, places[-1]) + 1)
         table.add_row(str(place), *(f"{sorted(added[t.name, turn] for turn in near)[len(near) // 2]:.1f}" for t in targets[1:]))
+    spent = [target.cpu_s() - was for target, was in zip(targets[1:], before, strict=True)]
+    table.add_row("turns per s of CPU", *(f"{places[-1] / seconds:.0f}" if seconds else "" for seconds in spent))
     return table
 
 

@@ -223,10 +223,8 @@ def _is_path_list(lines: Sequence[str], promised: bool) -> bool:
 
 
 def _is_log(lines: Sequence[str], promised: bool) -> bool:
-    timed = sum(map(_is_timed, lines))
-    leveled = sum(map(_is_leveled, lines))
-    needed = (0.15 if promised else 0.4) * len(lines)
-    if max(timed, leveled) >= needed and (timed > 2 or leveled > 2):
+    needed = max(3, (0.15 if promised else 0.4) * len(lines))
+    if sum(map(_is_timed, lines)) >= needed or sum(map(_is_leveled, lines)) >= needed:
         return True
     if any(map(_FRAME.match, lines)) or _repeats(lines) >= (0.4 if promised else 0.7):
         return True

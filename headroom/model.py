@@ -7,13 +7,26 @@ A `Call` came in; a `Caller` sent it; its `Segment`s are the texts that may beco
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, Literal, TypeVar
 
 from headroom.grants import Allowance, Grant
 
+_T = TypeVar("_T")
 Fidelity = Literal["lossless", "reversible", "off"]
 HASH_CHARS = 16  # each costs tokens in every marker; the store refuses two texts under one hash
+
+
+def _packed(kind: type[_T]) -> type[_T]:
+    """Pickle this dataclass as what it is made from: with slots it would go through Python for every field, and a job has hundreds."""
+    values = attrgetter(*(field.name for field in fields(kind)))  # type: ignore[arg-type]
+
+    def reduced(self: _T) -> tuple[type[_T], tuple[Any, ...]]:
+        return kind, values(self)
+
+    kind.__reduce__ = reduced  # type: ignore[method-assign, assignment]
+    return kind
 
 
 def content_hash(text: str) -> str:
@@ -126,6 +139,7 @@ class Advice:
 NO_ADVICE = Advice()
 
 
+@_packed
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A compressible text with what stands before and at it, and its address in the call.
@@ -158,6 +172,7 @@ class Segment:
         return state.hexdigest()
 
 
+@_packed
 @dataclass(frozen=True, slots=True)
 class Compressed:
     """What a segment became. `text` is None when it stays as it came, and `reason` says why.
@@ -213,6 +228,7 @@ class Turn:
     block: str = "text"
 
 
+@_packed
 @dataclass(frozen=True, slots=True)
 class Repeat:
     """Lines start..end (from 0, end excluded) of a text stand in the text numbered `source`, from line `at` on.
@@ -227,6 +243,7 @@ class Repeat:
     whole: bool = False
 
 
+@_packed
 @dataclass(frozen=True, slots=True)
 class SourceRef:
     """A segment of the conversation that later ones refer to: its number in it, its memo key, its result if it is known.
@@ -241,6 +258,7 @@ class SourceRef:
     text: str = ""
 
 
+@_packed
 @dataclass(frozen=True, slots=True)
 class Recall:
     """What one turn asks of the `before` segments that stand before it, and the block if it is known.

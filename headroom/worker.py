@@ -29,7 +29,7 @@ from headroom.scoring.toin import Snapshot
 from headroom.store.base import Store
 
 _WASTE_CHARS = 4000  # of each text are looked through
-_UNITS_CHARS = 64_000_000  # of units kept in memory between jobs
+_UNITS_CHARS = 64_000_000  # of units kept in memory between jobs, each once more in the text that is searched
 _BY_LINE = frozenset(("code", "diff", "log", "search"))  # whose compressors' units are the lines
 _NOUNS = {"log": "line", "search": "line", "diff": "line", "code": "line", "text": "line", "table": "row"}
 STORE_UNAVAILABLE = "store_unavailable"  # the reason of a result whose original could not be stored
@@ -48,7 +48,7 @@ class Worker:
         self._store = store
         self._learning = learning
         self._vocabulary_dir = vocabulary_dir
-        self._units = Recent[str, Sequence[recall.Unit]](_UNITS_CHARS, weigh=lambda units: sum(len(unit.text) for unit in units))
+        self._units = Recent[str, recall.Units](_UNITS_CHARS, weigh=lambda units: 2 * len(units.text))
         self._counting = ThreadPoolExecutor(thread_name_prefix="counting") if ahead else None
 
     def run(self, job: Job) -> JobResult:
@@ -147,7 +147,7 @@ class Worker:
             except HeadroomError as failure:
                 _log.warning("an original is not searched: %s", failure)
                 return None
-            units = units_of(text, result.transform, plan)
+            units = recall.Units(units_of(text, result.transform, plan))
             self._units.put({result.hash: units})
         return recall.Source(result.hash, units, result.text or "", result.tokens_saved, about)
 

@@ -12,7 +12,7 @@ import pytest
 from headroom.ccr.marker import hashes
 from headroom.conversation import read_conversation
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, Dialect
-from headroom.model import LOCAL, Policy
+from headroom.model import LOCAL, Advice, Compressed, Policy, Recall, Repeat, Segment, SourceRef
 from headroom.store.sqlite import SqliteStore
 from tests.forwarding import Face, requests
 
@@ -177,3 +177,19 @@ def test_items_stay_what_they_became(tmp_path: Path) -> None:
     assert "Headroom recall" in text
     assert list(hashes(text))
     assert len(text) < 0.6 * len(json.dumps(items))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Segment("text", (1, 7), (2, 3), "tool", "{}", "question?", "intent", "why", Advice(asked=3)),
+        Compressed("text", "log", "", 9, 4, "0" * 16, 7, 5, 0.5),
+        Compressed(None, reason="small"),
+        SourceRef(1, "key", Compressed("text"), "read()", "text"),
+        Recall("key", "query", 3, True, Compressed("text"), 7),
+        Repeat(1, 2, 3, 4, True),
+    ],
+)
+def test_what_crosses_to_a_worker_is_the_same_there(value: Any) -> None:
+    there = pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+    assert (type(there), there) == (type(value), value)

@@ -50,20 +50,13 @@ class Unit(NamedTuple):
     of_call: bool = False
 
 
-@dataclass(frozen=True)
-class Source:
-    """A text that was cut: its units, what remained visible, the tokens that did not, and the call it answers where units do not say."""
-
-    hash: str
-    units: Sequence[Unit]
-    visible: str
-    tokens_left_out: int
-    about: str = ""
+class Units(tuple[Unit, ...]):
+    """The units of one text, with what every turn searches of them, which is made once."""
 
     @cached_property
     def text(self) -> str:
-        """All units, one behind the other; searched by every turn, so made once."""
-        return "\n".join(unit.text for unit in self.units)
+        """All units, one behind the other."""
+        return "\n".join([unit.text for unit in self])
 
     @cached_property
     def lower(self) -> str:
@@ -72,7 +65,18 @@ class Source:
     @cached_property
     def offsets(self) -> Sequence[int]:
         """Where each unit starts in `text`."""
-        return named.starts([unit.text for unit in self.units])
+        return named.starts([unit.text for unit in self])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text that was cut: its units, what remained visible, the tokens that did not, and the call it answers where units do not say."""
+
+    hash: str
+    units: Units
+    visible: str
+    tokens_left_out: int
+    about: str = ""
 
 
 class _Place(NamedTuple):
@@ -116,7 +120,7 @@ class _Relevance:
         self.scores: dict[_Place, float] = {}
         self._words: Sequence[str] = bm25.terms(query)
         if asks:
-            self._words = [term for term in self._words if any(term in source.lower for source in sources)]
+            self._words = [term for term in self._words if any(term in source.units.lower for source in sources)]
             self.scores = _scored(" ".join(self._words), sources)
         self.best = max(self.scores.values(), default=0.0)
         self._least = 2 if len(self._words) > 2 else 1
@@ -128,7 +132,7 @@ class _Relevance:
             holders: list[_Place] = []
             for number, source in enumerate(self._sources):
                 most = _RARE + 1 - len(holders)
-                holders += [_Place(number, unit) for unit in named.holding(source.text, source.offsets, name, most)]
+                holders += [_Place(number, unit) for unit in named.holding(source.units.text, source.units.offsets, name, most)]
                 if len(holders) > _RARE:
                     break
             else:

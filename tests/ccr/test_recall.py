@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from headroom.ccr.messages import parts
-from headroom.ccr.recall import Source, Unit, recall
+from headroom.ccr.recall import Source, Unit, Units, recall
 from headroom.tokens import Estimate
 
 LINES = [f"2026-01-01 00:{n // 60:02d}:{n % 60:02d} INFO request {n} served by host-{n % 7}" for n in range(600)]
@@ -16,7 +16,7 @@ COUNTER = Estimate()
 
 
 def source(lines: Sequence[str] = LINES, visible: str = VISIBLE, left_out: int = 12_000) -> Source:
-    return Source("0" * 16, [Unit(f"line {n}", line) for n, line in enumerate(lines, 1)], visible, left_out)
+    return Source("0" * 16, Units(Unit(f"line {n}", line) for n, line in enumerate(lines, 1)), visible, left_out)
 
 
 def ask(query: str, *shown: str, spoken: bool = True, sources: Sequence[Source] = ()) -> str:
@@ -62,14 +62,14 @@ def test_a_record_too_long_to_show_is_shown_around_what_is_asked() -> None:
     record = (
         '{"id": "HAT142", ' + ", ".join(f'"2024-05-{n:02d}": {{"departed": "2024-05-{n:02d}T18:{n:02d}:00"}}' for n in range(1, 29)) + "}"
     )
-    records = Source("1" * 16, [Unit(f"item {n}", record.replace("HAT142", f"HAT{n + 100}")) for n in range(1, 60)], "", 5000)
+    records = Source("1" * 16, Units(Unit(f"item {n}", record.replace("HAT142", f"HAT{n + 100}")) for n in range(1, 60)), "", 5000)
     block = recall("When did `dates.2024-05-17.departed` happen for HAT142?", [records], (), COUNTER, spoken=True)
     assert "item 42: " in block
     assert "2024-05-17T18:17:00" in block
 
 
 def test_a_path_into_a_list_finds_its_item() -> None:
-    records = Source("1" * 16, [Unit(f'item {n} of "tree"', f"blob number {n} ......") for n in range(1, 60)], "", 5000)
+    records = Source("1" * 16, Units(Unit(f'item {n} of "tree"', f"blob number {n} ......") for n in range(1, 60)), "", 5000)
     assert "blob number 6 " in recall("what is tree[5]?", [records], (), COUNTER, spoken=True)
 
 
@@ -79,7 +79,7 @@ def conversation(*calls: tuple[str, dict[str, object], str]) -> Source:
     for number, (tool, arguments, result) in enumerate(calls):
         said.append({"role": "assistant", "content": [{"type": "tool_use", "id": f"c{number}", "name": tool, "input": arguments}]})
         said.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": f"c{number}", "content": result}]})
-    return Source("1" * 16, parts(json.dumps(said)), "", 12_000)
+    return Source("1" * 16, Units(parts(json.dumps(said))), "", 12_000)
 
 
 def test_of_many_alike_the_result_of_the_call_that_is_named_comes_back() -> None:

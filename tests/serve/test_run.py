@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def haproxy_listens(pid: int) -> set[str]:
 
 
 def until_refused(url: str) -> httpx.Response:
-    for _ in range(int(WAIT_S)):
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
         answer = HTTP.post(f"{url}/v1/messages", json=asking(anthropic_turns(1, 5)))
         if answer.status_code != httpx.codes.OK:
             return answer
