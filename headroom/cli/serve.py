@@ -30,6 +30,7 @@ FAST = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "10",  # HAProxy knows within a second that a replica ends; Ray's 30 is for others
     "RAY_worker_niceness": "0",  # with Ray's 15 whatever else a node does goes before a stream; compressors stand back by themselves
 }
+HERE = FAST | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1"}  # on loopback; a person waits for the end
 
 
 @click.command("serve")
@@ -55,7 +56,7 @@ def command(config: Path, environment: bool) -> None:
         words.append(str(folder := directory()))
         haproxy = on_loopback(folder)
         os.environ.update(haproxy)  # noqa: TID251  for the program started here
-        wanted = ALWAYS | FAST if haproxy else ALWAYS
+        wanted = ALWAYS | HERE if haproxy else ALWAYS
     for name, value in wanted.items():
         os.environ.setdefault(name, value)  # noqa: TID251
     os.execv(sys.executable, words)
