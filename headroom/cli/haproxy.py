@@ -6,6 +6,7 @@ it where every user of the machine can write.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import socket
@@ -17,7 +18,7 @@ _SCRIPT = """\
 #!/bin/sh
 # HAProxy, with all of its ports on loopback.
 for word; do
-    [ "$option" = -f ] && {{ sed -i -E 's/^( *bind )\\*?:/\\1127.0.0.1:/' "$word" || exit; }}
+    [ "$option" = -f ] && {{ sed -i.ray -E 's/^( *bind )\\*?:/\\1127.0.0.1:/' "$word" || exit; }}
     option=$word
 done
 exec {haproxy} "$@"
@@ -30,13 +31,15 @@ def directory() -> Path:
 
 
 def on_loopback(folder: Path) -> dict[str, str]:
-    """What Ray must find in its environment, `folder` for the files; empty where there is no HAProxy to run."""
+    """What Ray must find in its environment, `folder` for the files; empty where no HAProxy can be run."""
     haproxy = _binary()
     if not haproxy:
         return {}
     script = folder / "haproxy"
     script.write_text(_SCRIPT.format(haproxy=shlex.quote(haproxy)))
     script.chmod(0o700)
+    if not os.access(script, os.X_OK):  # no program may be started from there
+        return {}
     statistics, metrics = _free_ports(2)
     return {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(script),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shlex
 import sys
@@ -15,6 +14,8 @@ from headroom.cli.haproxy import directory, on_loopback
 from headroom.errors import SettingsError
 
 _DEFAULT = Path("configs/local.yaml")
+_EVERYWHERE = ("", "0.0.0.0", "::")
+_HERE = "127.0.0.1"  # the address at which HAProxy looks for a replica on its own node; one that listens on another alone it never finds
 # Read by Ray when it starts its processes, on every node; what the environment says already stays.
 ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports nothing
@@ -46,25 +47,29 @@ def command(config: Path, environment: bool) -> None:
     """
     if find_spec("ray") is None:
         raise SettingsError("Ray Serve is not installed: pip install 'headroom[serve]'")
-    stays_here = _stays_here(config)
+    host = _host(config)
     if environment:
-        click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in (ALWAYS if stays_here else ALWAYS | FAST).items()))
+        wanted = ALWAYS | FAST if host in _EVERYWHERE else ALWAYS
+        click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in wanted.items()))
         return
-    words = [sys.executable, "-m", "serve_app.run", str(config)]
-    wanted = ALWAYS | FAST
-    if stays_here:
+    words, wanted = [sys.executable, "-m", "serve_app.run", str(config)], ALWAYS
+    if host in _EVERYWHERE:
+        wanted = ALWAYS | FAST
+    elif host == _HERE:
         words.append(str(folder := directory()))
-        haproxy = on_loopback(folder)
-        os.environ.update(haproxy)  # noqa: TID251  for the program started here
-        wanted = ALWAYS | HERE if haproxy else ALWAYS
+        if haproxy := on_loopback(folder):
+            os.environ.update(haproxy)  # noqa: TID251  for the program started here
+            wanted = ALWAYS | HERE
+    else:
+        click.echo(f"{config}: HAProxy needs host 0.0.0.0 or {_HERE}; for {host} Ray's own proxy serves, which is slower", err=True)
     for name, value in wanted.items():
         os.environ.setdefault(name, value)  # noqa: TID251
     os.execv(sys.executable, words)
 
 
-def _stays_here(config: Path) -> bool:
-    """Whether the application listens on loopback; without a host Ray listens on every interface. Raises SettingsError when the file cannot
-    be read."""
+def _host(config: Path) -> str:
+    """Where the application listens; empty where it does not say, and Ray listens on every interface. Raises SettingsError when the file
+    cannot be read."""
     import yaml
 
     try:
@@ -77,8 +82,4 @@ def _stays_here(config: Path) -> bool:
     if not isinstance(tree, dict) or not tree.get("applications"):
         raise SettingsError(f"{config}: has no applications; configs/local.yaml is an example")
     options = tree.get("http_options")
-    host = str(options.get("host", "")) if isinstance(options, dict) else ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return str(options.get("host") or "") if isinstance(options, dict) else ""

@@ -44,22 +44,22 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("options", "elsewhere"),
+    ("options", "fast"),
     [
         ("", True),
         ("http_options: {}\n", True),
         ("http_options: {port: 8000}\n", True),
         ("http_options: {host: 0.0.0.0}\n", True),
         ("http_options: {host: '::'}\n", True),
-        ("http_options: {host: headroom.internal}\n", True),
+        ("http_options: {host: headroom.internal}\n", False),
+        ("http_options: {host: 10.0.0.5}\n", False),
         ("http_options: {host: 127.0.0.1}\n", False),
         ("http_options: {host: '::1'}\n", False),
-        ("http_options: {host: localhost}\n", False),
     ],
 )
-def test_a_cluster_is_told_the_fast_profile_where_others_reach_it(tmp_path: Path, options: str, elsewhere: bool) -> None:
+def test_a_cluster_is_told_the_fast_profile_where_haproxy_can_reach_replicas(tmp_path: Path, options: str, fast: bool) -> None:
     result = CliRunner().invoke(main, ["serve", "--environment", str(written(tmp_path, options + APPLICATION))])
-    assert result.output.splitlines() == [f"export {name}={value}" for name, value in (ALWAYS | FAST if elsewhere else ALWAYS).items()]
+    assert result.output.splitlines() == [f"export {name}={value}" for name, value in (ALWAYS | FAST if fast else ALWAYS).items()]
 
 
 @pytest.mark.parametrize(
@@ -137,3 +137,13 @@ def test_without_haproxy_ray_keeps_its_own_proxy(tmp_path: Path, monkeypatch: py
     Path(words[-1]).rmdir()
     assert environment | ALWAYS == environment
     assert not set(FAST) & set(environment)
+
+
+def test_a_single_interface_is_served_by_rays_own_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, words: started.append(words))
+    file = written(tmp_path, "http_options: {host: 10.0.0.5}\n" + APPLICATION)
+    result = CliRunner().invoke(main, ["serve", str(file)])
+    assert "HAProxy needs host 0.0.0.0 or 127.0.0.1; for 10.0.0.5 Ray's own proxy serves" in result.stderr
+    assert (started[0][1:], dict(os.environ)) == (["-m", "serve_app.run", str(file)], ALWAYS)
