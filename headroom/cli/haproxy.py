@@ -16,12 +16,12 @@ from pathlib import Path
 
 _SCRIPT = """\
 #!/bin/sh
-# HAProxy, with all of its ports on loopback.
+# HAProxy, with all of its ports on loopback; it ends with the process that started it, whatever ends that.
 for word; do
     [ "$option" = -f ] && {{ sed -i.ray -E 's/^( *bind )\\*?:/\\1127.0.0.1:/' "$word" || exit; }}
     option=$word
 done
-exec {haproxy} "$@"
+exec $(command -v setpriv >/dev/null && echo setpriv --pdeathsig TERM) {haproxy} "$@"
 """
 
 

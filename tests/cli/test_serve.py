@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from ray._common.usage import usage_constants
@@ -16,6 +18,7 @@ from ray.serve._private import constants as serve_constants
 from headroom.cli.haproxy import on_loopback
 from headroom.cli.main import main
 from headroom.cli.serve import ALWAYS, FAST, HERE
+from tests.serve.deployed import until
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CONFIG = """\
@@ -147,3 +150,18 @@ def test_a_single_interface_is_served_by_rays_own_proxy(tmp_path: Path, monkeypa
     result = CliRunner().invoke(main, ["serve", str(file)])
     assert "HAProxy needs host 0.0.0.0 or 127.0.0.1; for 10.0.0.5 Ray's own proxy serves" in result.stderr
     assert (started[0][1:], dict(os.environ)) == (["-m", "serve_app.run", str(file)], ALWAYS)
+
+
+def test_haproxy_ends_with_the_process_that_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    haproxy = tmp_path / "installed"
+    haproxy.write_text("#!/bin/sh\nexec sleep 60\n")
+    haproxy.chmod(0o700)
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", str(haproxy))
+    script = on_loopback(tmp_path)["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    start = "import subprocess, sys, time; print(subprocess.Popen(sys.argv[1]).pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", start, script], stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout
+        running = psutil.Process(int(starter.stdout.readline()))
+        until(lambda: running.name() == "sleep")
+        starter.kill()
+    until(lambda: not running.is_running() or running.status() == psutil.STATUS_ZOMBIE)
