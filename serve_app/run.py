@@ -33,10 +33,10 @@ def main() -> None:
 
     sys.path.insert(0, ".")  # as `serve run` does, for applications of one's own; workers take it over
     config, *temporary = sys.argv[1:]
-    ray.init(namespace="serve")
-    for number in _ENDS:
-        signal.signal(number, told)
     try:
+        ray.init(namespace="serve")
+        for number in _ENDS:
+            signal.signal(number, told)
         scripts.run.main([config], standalone_mode=False)
     except _Told:
         with contextlib.suppress(_Told):

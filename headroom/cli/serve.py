@@ -15,7 +15,7 @@ from headroom.errors import SettingsError
 
 _DEFAULT = Path("configs/local.yaml")
 _EVERYWHERE = ("", "0.0.0.0", "::")
-_HERE = "127.0.0.1"  # the address at which HAProxy looks for a replica on its own node; one that listens on another alone it never finds
+_LOOPBACK = "127.0.0.1"  # where HAProxy looks for a replica on its own node; one that listens at another address alone it never finds
 # Read by Ray when it starts its processes, on every node; what the environment says already stays.
 ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports nothing
@@ -31,7 +31,7 @@ FAST = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "10",  # HAProxy knows within a second that a replica ends; Ray's 30 is for others
     "RAY_worker_niceness": "0",  # with Ray's 15 whatever else a node does goes before a stream; compressors stand back by themselves
 }
-HERE = FAST | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1"}  # on loopback; a person waits for the end
+LOCAL = FAST | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1"}  # on loopback; a person waits for the end
 
 
 @click.command("serve")
@@ -48,20 +48,18 @@ def command(config: Path, environment: bool) -> None:
     if find_spec("ray") is None:
         raise SettingsError("Ray Serve is not installed: pip install 'headroom[serve]'")
     host = _host(config)
+    wanted = ALWAYS | FAST if host in _EVERYWHERE else ALWAYS
     if environment:
-        wanted = ALWAYS | FAST if host in _EVERYWHERE else ALWAYS
         click.echo("\n".join(f"export {name}={shlex.quote(value)}" for name, value in wanted.items()))
         return
-    words, wanted = [sys.executable, "-m", "serve_app.run", str(config)], ALWAYS
-    if host in _EVERYWHERE:
-        wanted = ALWAYS | FAST
-    elif host == _HERE:
+    words = [sys.executable, "-m", "serve_app.run", str(config)]
+    if host == _LOOPBACK:
         words.append(str(folder := directory()))
         if haproxy := on_loopback(folder):
             os.environ.update(haproxy)  # noqa: TID251  for the program started here
-            wanted = ALWAYS | HERE
-    else:
-        click.echo(f"{config}: HAProxy needs host 0.0.0.0 or {_HERE}; for {host} Ray's own proxy serves, which is slower", err=True)
+            wanted = ALWAYS | LOCAL
+    elif host not in _EVERYWHERE:
+        click.echo(f"{config}: HAProxy needs host 0.0.0.0 or {_LOOPBACK}; for {host} Ray's own proxy serves, which is slower", err=True)
     for name, value in wanted.items():
         os.environ.setdefault(name, value)  # noqa: TID251
     os.execv(sys.executable, words)

@@ -131,7 +131,7 @@ def _of_kubernetes(name: str, value: str) -> bool:
 
 
 def unread(settings: Settings, env: Mapping[str, str] | None = None) -> list[str]:
-    """A sentence for each variable called HEADROOM_* that are none, with the one that was probably meant."""
+    """A sentence for each variable called HEADROOM_* that is no setting, with the one that was probably meant."""
     env = os.environ if env is None else env
     meant: dict[str, str] = {}
     for path, info in fields():

@@ -17,7 +17,7 @@ from ray.serve._private import constants as serve_constants
 
 from headroom.cli.haproxy import on_loopback
 from headroom.cli.main import main
-from headroom.cli.serve import ALWAYS, FAST, HERE
+from headroom.cli.serve import ALWAYS, FAST, LOCAL
 from tests.serve.deployed import until
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -110,7 +110,7 @@ def test_on_loopback_haproxy_stays_there(tmp_path: Path, monkeypatch: pytest.Mon
     [(words, environment)] = started
     folder = Path(words[-1])
     try:
-        assert environment | ALWAYS | HERE == environment
+        assert environment | ALWAYS | LOCAL == environment
         assert environment["RAY_SERVE_HAPROXY_STATS_PORT"] != "8404"
         assert folder.stat().st_mode & 0o777 == 0o700
         assert {Path(value).parent for value in environment.values() if value.startswith(f"{folder}/")} == {folder}
