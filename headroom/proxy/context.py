@@ -243,8 +243,8 @@ def _view(request: Asking, count: Count, counted_as: str, parse: Parse) -> View 
 
 def _ends(seen: View, keys: Sequence[str]) -> list[str]:
     """The keys of the messages that a request can end with."""
-    following = [message.side for message in seen.came[1:]]
-    return [key for key, side in zip(keys, [*following, "assistant"], strict=True) if side == "assistant"]
+    following = [*(message.side for message in seen.came), "assistant"][1:]
+    return [key for key, side in zip(keys, following, strict=True) if side == "assistant"]
 
 
 def _cuts(seen: View, known: Mapping[str, Compressed]) -> list[Cut]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,8 +18,8 @@ from headroom.dialects import ANTHROPIC, OPENAI_CHAT
 from headroom.model import content_hash
 from headroom.settings import Settings
 from headroom.tokens import counter
-from tests.provider import WAIT_S, Provider
-from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, responses_turns, serving, settings_for
+from tests.provider import Provider
+from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, responses_turns, serving, settings_for, stats_of
 from tests.proxy.test_servers import started
 from tests.rules import broken
 
@@ -148,17 +147,6 @@ def test_a_history_that_branched_keeps_the_cuts_of_its_own_past(provider: Provid
                 HTTP.post(f"{url}/v1/chat/completions", json=asking(messages)).raise_for_status()
     common = [request.json["messages"] for request in provider.requests]
     assert common[0] == common[2] == common[1][: len(common[0])] == common[3][: len(common[0])]
-
-
-def stats_of(url: str, requests: int) -> dict[str, Any]:
-    """Once so many requests have been counted."""
-    until = time.monotonic() + WAIT_S
-    while time.monotonic() < until:
-        stats: dict[str, Any] = HTTP.get(f"{url}/stats").json()
-        if stats["requests"]["total"] >= requests:
-            return stats
-        time.sleep(0.01)
-    raise AssertionError("not every request was counted")
 
 
 def skip(url: str, provider: Provider, dialect: str, messages: list[dict[str, Any]]) -> str:
@@ -337,3 +325,12 @@ def test_messages_that_the_provider_keeps_are_left_alone(provider: Provider, tmp
         after = stats_of(url, 2)["skip_reasons"]
     assert after.get("context_kept_by_provider") == 1
     assert not any(name.startswith("context_unsupported") for name in after)
+
+
+@pytest.mark.parametrize("asked", [{}, {"input": []}, {"prompt": {"id": "pmpt_1"}}], ids=["none", "empty", "kept by the provider"])
+def test_instructions_larger_than_the_window_without_a_message(provider: Provider, tmp_path: Path, asked: dict[str, Any]) -> None:
+    body = {"model": "stand-in", "max_output_tokens": 64, "instructions": "Be brief. " * WINDOW, **asked}
+    with serving(small(provider, tmp_path)) as url:
+        HTTP.post(f"{url}/v1/responses", json=body).raise_for_status()
+        assert "context_failed" not in stats_of(url, 1)["skip_reasons"]
+    assert provider.requests[-1].json == body
