@@ -1,6 +1,7 @@
 # docker build -t headroom .                        the proxy; no Ray, no torch
 # docker build --target serve -t headroom:serve .   the Ray Serve application, and its nodes on Kubernetes; docker stop --time 700
 # docker build --target gpu -t headroom:gpu --build-arg LLMLINGUA_MODEL=NAME .   the same with LLMLingua-2 and embeddings, a model baked in
+# Without BuildKit Docker builds every stage up to the one that is asked for: --target proxy spares it torch.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
@@ -20,31 +21,28 @@ RUN pip install --require-hashes -r proxy.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl
 
-FROM build AS build-serve
-COPY configs/locks/serve.txt ./
-RUN pip install --require-hashes -r serve.txt
-COPY --from=wheel /wheels /wheels
-RUN pip install --no-deps /wheels/*.whl
-
-# hnswlib is compiled here. torch comes as its package index has it for the platform, so it has no lock.
-FROM build-serve AS build-gpu
-ARG LLMLINGUA_MODEL=
-ENV HF_HOME=/opt/models
-COPY constraints.txt ./
-# hadolint ignore=DL3008
-RUN apt-get update \
- && apt-get install -y --no-install-recommends build-essential \
- && rm -rf /var/lib/apt/lists/* \
- && pip install --constraint constraints.txt "$(echo /wheels/*.whl)[serve,fast,otel,llmlingua,embed]" \
- && mkdir -p "$HF_HOME" \
- && if [ -n "$LLMLINGUA_MODEL" ]; then hf download "$LLMLINGUA_MODEL"; fi
-
 FROM python:${PYTHON}-slim AS runtime
 RUN useradd --create-home --uid 10001 headroom && install -d -o headroom -g headroom -m 700 /data
 WORKDIR /app
 COPY configs configs
 ENV PATH=/opt/headroom/bin:$PATH PYTHONUNBUFFERED=1 HEADROOM_HOME=/data
 VOLUME /data
+
+FROM runtime AS proxy
+COPY --from=build-proxy /opt/headroom /opt/headroom
+USER 10001
+ENV HEADROOM_HOST=0.0.0.0 HEADROOM_PORT=8787
+EXPOSE 8787
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+  CMD ["python", "-c", "import httpx, os; httpx.get(f'http://127.0.0.1:{os.environ[\"HEADROOM_PORT\"]}/livez', trust_env=False).raise_for_status()"]
+ENTRYPOINT ["headroom"]
+CMD ["proxy"]
+
+FROM build AS build-serve
+COPY configs/locks/serve.txt ./
+RUN pip install --require-hashes -r serve.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl
 
 # wget is what KubeRay's probes call.
 FROM runtime AS serve
@@ -67,18 +65,23 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
 ENTRYPOINT ["headroom"]
 CMD ["serve", "configs/prod.yaml"]
 
+# hnswlib is compiled here. torch comes as its package index has it for the platform, so it has no lock.
+FROM build-serve AS build-gpu
+ARG LLMLINGUA_MODEL=
+ENV HF_HOME=/opt/models
+COPY constraints.txt ./
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends build-essential \
+ && rm -rf /var/lib/apt/lists/* \
+ && pip install --constraint constraints.txt "$(echo /wheels/*.whl)[serve,fast,otel,llmlingua,embed]" \
+ && mkdir -p "$HF_HOME" \
+ && if [ -n "$LLMLINGUA_MODEL" ]; then hf download "$LLMLINGUA_MODEL"; fi
+
 FROM serve AS gpu
 COPY --from=build-gpu /opt/headroom /opt/headroom
 COPY --from=build-gpu /opt/models /opt/models
 ENV HF_HOME=/opt/models
 CMD ["serve", "configs/gpu.yaml"]
 
-FROM runtime AS proxy
-COPY --from=build-proxy /opt/headroom /opt/headroom
-USER 10001
-ENV HEADROOM_HOST=0.0.0.0 HEADROOM_PORT=8787
-EXPOSE 8787
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-  CMD ["python", "-c", "import httpx, os; httpx.get(f'http://127.0.0.1:{os.environ[\"HEADROOM_PORT\"]}/livez', trust_env=False).raise_for_status()"]
-ENTRYPOINT ["headroom"]
-CMD ["proxy"]
+FROM proxy
