@@ -191,6 +191,20 @@ def test_alerts_say_how_bad_and_what_is_wrong() -> None:
         assert alert["annotations"]["summary"]
 
 
+def test_the_runbook_has_a_section_for_every_alert_and_no_other() -> None:
+    alerts = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"] if "alert" in rule]
+    text = (ROOT.parent / "docs" / "runbook.md").read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [alert["alert"] for alert in alerts]
+    for alert in alerts:
+        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+
+
+def test_the_ingress_is_called_full_at_nine_tenths_of_what_it_takes() -> None:
+    (proxy, _) = yaml.safe_load((ROOT / "prod.yaml").read_text())["applications"]
+    (full,) = re.findall(r"- alert: HeadroomIngressFull.*?> (\d+)$", RULES.read_text(), re.MULTILINE | re.DOTALL)
+    assert int(full) == int(0.9 * proxy["args"]["ingress"]["max_ongoing_requests"])
+
+
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
 def test_a_dashboard_is_whole(file: Path) -> None:
     """Unique ids, nothing over something else, the data source of a variable, a legend where lines are told apart by labels."""
