@@ -15,9 +15,22 @@ from headroom.ccr.marker import TOOL_NAME
 from headroom.ccr.tool import DESCRIPTION, PARAMETERS, Ask, Reply
 from headroom.dialects import wire
 from headroom.dialects.base import word
-from headroom.dialects.retrieval import Answer, Record, Retrieval, Said, Tools, appended, dumped, edited, fingerprint, inner, names, summed
+from headroom.dialects.retrieval import (
+    GONE,
+    Answer,
+    Record,
+    Retrieval,
+    Said,
+    Tools,
+    appended,
+    dumped,
+    edited,
+    fingerprint,
+    inner,
+    names,
+    summed,
+)
 from headroom.model import Call
-from headroom.sse import data_of, with_data
 
 _WAITS = ("tool_calls", "stop", "function_call")  # finish reasons of an answer whose calls are complete; some servers say "stop"
 _CARRIED = ("reasoning_content", "reasoning_details")  # what some providers want back beside the calls it led to
@@ -133,7 +146,7 @@ class _ChatAnswer(Answer):
         self._note(event)
         if event.get("error"):
             return (frame,)
-        frame = self._same_answer(frame, event)
+        frame = self._same_answer(frame)
         choice = _choice(event)
         delta = inner(choice, "delta")
         if choice.get("finish_reason"):
@@ -151,19 +164,18 @@ class _ChatAnswer(Answer):
         if kept:
             return (edited(frame, [(("choices", 0, "delta", "tool_calls"), kept)]),)
         says_more = any(value for key, value in delta.items() if key != "tool_calls")
-        return (_without(frame, "tool_calls"),) if says_more else ()
+        return (edited(frame, [(("choices", 0, "delta", "tool_calls"), GONE)]),) if says_more else ()
 
     def _place(self, index: int) -> int | None:
         """The index under which the client sees a call; None for ours."""
         theirs = self._now.theirs()
         return theirs.index(index) if index in theirs else None
 
-    def _same_answer(self, frame: bytes, event: dict[str, Any]) -> bytes:
+    def _same_answer(self, frame: bytes) -> bytes:
         if len(self._rounds) == 1:
             return frame
-        if "role" in inner(_choice(event), "delta"):
-            frame = _without(frame, "role")
-        return edited(frame, [((key,), self._first[key]) for key in ("id", "created") if key in self._first])
+        same: list[tuple[tuple[str | int, ...], Any]] = [((key,), self._first[key]) for key in ("id", "created") if key in self._first]
+        return edited(frame, [(("choices", 0, "delta", "role"), GONE), *same])
 
     def whole(self, body: dict[str, Any]) -> None:
         self._first, self._last = self._first or body, body
@@ -215,7 +227,7 @@ class _ChatAnswer(Answer):
                 changes.append((("usage",), self._usage()))
             if self._is_cut_short():
                 changes.append((("choices", 0, "finish_reason"), "stop"))
-            yield edited(frame, changes) if changes and data_of(frame).startswith(b"{") else frame
+            yield edited(frame, changes)
 
     def _usage(self) -> dict[str, Any]:
         return summed(part.usage for part in self._rounds)
@@ -288,17 +300,3 @@ def _inserted(target: wire.Arr, calls: Sequence[dict[str, Any]], places: Sequenc
             yield wire.Edit(target[place].start, target[place].start, f"{dumped(call)},")
         else:
             yield wire.Edit(target.end - 1, target.end - 1, f",{dumped(call)}")
-
-
-def _without(frame: bytes, key: str) -> bytes:
-    """The frame without one member of its delta."""
-    text = data_of(frame).decode(errors="surrogateescape")
-    delta = wire.parse(text).root["choices"][0]["delta"]
-    keys: list[Any] = list(delta)
-    place = keys.index(key)
-    if place + 1 < len(keys):
-        start, end = keys[place].start, keys[place + 1].start
-    else:
-        start = text.rindex(",", 0, keys[place].start) if place else keys[place].start
-        end = delta.end - 1
-    return with_data(frame, wire.splice(text, [wire.Edit(start, end, "")]).encode(errors="surrogateescape"))

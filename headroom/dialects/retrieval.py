@@ -151,24 +151,73 @@ def _json(frame: bytes) -> dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def edited(frame: bytes, changes: Iterable[tuple[tuple[str | int, ...], Any]]) -> bytes:
-    """The frame with other values at the given paths; all its other characters stay. Absent paths are passed over."""
-    text = data_of(frame).decode(errors="surrogateescape")
-    root = wire.parse(text).root
-    edits = []
-    for path, new in changes:
-        value: Any = root
-        for step in path:
-            value = _at(value, step)
-        if isinstance(value, wire.Str | wire.Number | wire.Arr | wire.Obj):
+GONE: Any = object()  # instead of a value: the member leaves its object
+_Changes = Sequence[tuple[tuple[str | int, ...], Any]]
+
+
+def edited(frame: bytes, changes: _Changes) -> bytes:
+    """The frame with other values at the given paths, or without them (GONE); all its other characters stay.
+
+    Absent paths are passed over. An event that the reader in place refuses (`NaN`) is written anew; a frame that is no event stays.
+    """
+    data = data_of(frame).replace(b"\n", b" ")  # lines of an event end between tokens, where JSON may have blanks
+    text = data.decode(errors="surrogateescape")
+    try:
+        edits = _edits(text, wire.parse(text).root, changes)
+        new = wire.splice(text, edits).encode(errors="surrogateescape") if edits else b""
+    except (ValueError, wire.TooManyValues):
+        new = _anew(_json(frame), changes)
+    return with_data(frame, new) if new else frame
+
+
+def _edits(text: str, root: Any, changes: _Changes) -> list[wire.Edit]:
+    edits: list[wire.Edit] = []
+    for (*way, key), new in changes:
+        holder: Any = _at(root, way)
+        value = _at(holder, [key])
+        if new is GONE:
+            edits += _removal(text, holder, key)
+        elif isinstance(value, wire.Str | wire.Number | wire.Arr | wire.Obj):
             edits.append(wire.Edit(value.start, value.end, dumped(new)))
-    return with_data(frame, wire.splice(text, edits).encode(errors="surrogateescape"))
+    return edits
 
 
-def _at(value: Any, step: str | int) -> Any:
-    if isinstance(step, int):
-        return value[step] if isinstance(value, list) and step < len(value) else None
-    return value.get(step) if isinstance(value, dict) else None
+def _removal(text: str, holder: Any, key: str | int) -> Iterator[wire.Edit]:
+    """A member of an object and the comma that it leaves behind."""
+    if not isinstance(holder, wire.Obj) or key not in holder:
+        return
+    keys: list[Any] = list(holder)
+    place = keys.index(key)
+    if place + 1 < len(keys):
+        yield wire.Edit(keys[place].start, keys[place + 1].start, "")
+    else:
+        start = text.rindex(",", 0, keys[place].start) if place else keys[place].start
+        yield wire.Edit(start, holder.end - 1, "")
+
+
+def _anew(event: dict[str, Any], changes: _Changes) -> bytes:
+    """The event with other values, as compact JSON; nothing when it has none of the paths."""
+    changed = False
+    for (*way, key), new in changes:
+        holder: Any = _at(event, way)
+        value = _at(holder, [key])
+        if new is GONE and isinstance(holder, dict) and key in holder:
+            del holder[key]
+        elif new is not GONE and isinstance(value, str | int | float | list | dict) and not isinstance(value, bool):
+            holder[key] = new
+        else:
+            continue
+        changed = True
+    return dumped(event).encode() if changed else b""
+
+
+def _at(value: Any, way: Iterable[str | int]) -> Any:
+    for step in way:
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def dumped(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from headroom.ccr.marker import TOOL_NAME
 from headroom.ccr.tool import Reply
 from headroom.dialects import DIALECTS, RETRIEVALS, wire
-from headroom.dialects.retrieval import Answer, edited, summed
+from headroom.dialects.retrieval import GONE, Answer, edited, summed
 from headroom.sse import FrameReader, data_of
 from tests.scripted import SPEAKERS, Part, Say, Speaker, Think, Use
 
@@ -102,6 +103,55 @@ def parts_of(stream: bytes) -> dict[Any, str]:
 def test_only_what_must_change_changes() -> None:
     frame = b'event: e\ndata: {"odd" : 1e5,\t"index":0 , "x":{"index":0},"u":"\\u00e9"}\n\n'
     assert edited(frame, [(("index",), 2), (("gone", 0), 1)]) == frame.replace(b'"index":0 ,', b'"index":2 ,')
+    assert edited(frame, [(("index",), GONE), (("x", "index"), GONE)]) == b'event: e\ndata: {"odd" : 1e5,\t"x":{},"u":"\\u00e9"}\n\n'
+    assert edited(frame, [(("u",), GONE)]) == frame.replace(b',"u":"\\u00e9"', b"")
+
+
+def test_what_is_not_changed_stays_in_its_lines() -> None:
+    frame = b'data: {"index": 0,\ndata:  "flag": true}\n\n'
+    assert edited(frame, [(("gone",), 1), (("flag",), 1), (("gone",), GONE)]) == frame
+    assert edited(frame, [(("index",), 2)]) == b'data: {"index": 2,  "flag": true}\n:\n\n'
+
+
+@pytest.mark.parametrize("odd", ["NaN", "-Infinity", f"[{'0,' * wire.MOST_VALUES}0]"], ids=["NaN", "-Infinity", "many values"])
+def test_what_is_not_read_in_place_is_written_anew(odd: str) -> None:
+    frame = f'event: e\ndata: {{"a": {{"index": 0, "role": "r"}},\ndata: "flag": null, "odd": {odd}}}\nid: 1\n\n'.encode()
+    changes = [(("a", "index"), 2), (("a", "role"), GONE), (("flag",), 1), (("gone", 0), 1), (("gone",), GONE)]
+    shown = f'event: e\ndata: {{"a":{{"index":2}},"flag":null,"odd":{odd}}}\n:\nid: 1\n\n'.encode()
+    assert edited(frame, changes) == shown
+    assert edited(frame, changes[2:]) == frame
+
+
+@pytest.mark.parametrize("data", [b"[DONE]", b'{"index": 0, "te', b"", b'{"index": 0}}', b"\xff"])
+def test_what_is_no_event_stays(data: bytes) -> None:
+    frame = b"data: " + data + b"\n\n"
+    assert edited(frame, [(("index",), 2)]) == frame
+
+
+def in_lines(event: bytes) -> bytes:
+    """The event over several data lines."""
+    return event.replace(b", ", b",\ndata: ")
+
+
+def with_a_number_that_is_none(event: bytes) -> bytes:
+    return event.replace(b"data: {", b'data: {"odd": -Infinity, ')
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+@pytest.mark.parametrize("form", [in_lines, with_a_number_that_is_none])
+def test_an_answer_in_odd_json_goes_on(speaker: Speaker, form: Callable[[bytes], bytes]) -> None:
+    """The client puts together what it would of plain JSON; every event is one."""
+    rounds = [(Say("Look "), OURS), (Say("is "), Think("hm"), THEIRS)]
+    plain = [stream_of(speaker, list(parts), f"id_{number}") for number, parts in enumerate(rounds)]
+    odd = [b"".join(form(event) + b"\n\n" for event in stream.split(b"\n\n")[:-1]) for stream in plain]
+    shown, expected = followed(speaker, odd, []), followed(speaker, plain, [])
+    assert parts_of(shown) == parts_of(expected)
+    assert [dict(event, odd=0) for event in events_of(shown)] == [dict(event, odd=0) for event in events_of(expected)]
+
+
+def events_of(stream: bytes) -> list[dict[str, Any]]:
+    """Every event; each frame but the end mark holds one whole."""
+    return [json.loads(data) for frame in FrameReader().feed(stream) if (data := data_of(frame)) != b"[DONE]"]
 
 
 def test_usage_adds_up() -> None:
