@@ -141,7 +141,7 @@ class _Framed:
         if message["type"] == "http.response.start":
             if dict(message["headers"]).get(b"content-type", b"").startswith(b"text/event-stream"):
                 self._frames = FrameReader()
-                others = [(name, value) for name, value in message["headers"] if name != b"content-type"]
+                others = [(name, value) for name, value in message["headers"] if name not in (b"content-type", b"content-length")]
                 message = {**message, "headers": [*others, (b"content-type", EVENT_STREAM.encode())]}
         elif self._frames is not None:
             told = [data_of(frame) for frame in self._frames.feed(message.get("body", b""))]

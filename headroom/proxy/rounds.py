@@ -138,6 +138,7 @@ async def follow(response: httpx.Response, headers: HeaderList, send: Send, roun
 
 async def _stream(response: httpx.Response, headers: HeaderList, send: Send, rounds: Rounds) -> float:
     answer, first = rounds.answer, 0.0
+    headers = [(name, value) for name, value in headers if name != b"content-length"]  # the bytes may change
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def show(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,24 @@ def test_azure(gateway: str, cloud: Cloud, provider: Provider, stream: bool, dep
     assert provider.requests[0].json["model"] == cloud.model("gpt-5")
     assert len(provider.requests[0].body) < len(DATA) / 2
     assert "client-key" not in json.dumps(cloud.arrived[0].headers)
+
+
+@pytest.fixture
+def messages(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A proxy in front of Anthropic's own API, whose headers arrive as they are."""
+    monkeypatch.setenv("OUR_ANTHROPIC_KEY", "sk-ant-ours")
+    backends = {"named": {"own": {"kind": "anthropic", "url": provider.url, "key": "OUR_ANTHROPIC_KEY"}}, "use": "own"}
+    with serving(settings_for(provider, tmp_path, backends=backends)) as url:
+        yield url
+
+
+@pytest.mark.parametrize("ccr", ["on", "off"])
+def test_a_stream_with_a_length(messages: str, provider: Provider, ccr: str) -> None:
+    """The length is that of the provider's bytes; as an event stream of AWS the answer is longer."""
+    script = TALK.api.script(Say("It runs."))
+    provider.script(dataclasses.replace(script, headers=(("content-length", str(sum(map(len, script.events or ())))),)))
+    message = ask(bedrock(messages), True, extra_headers={"x-headroom-ccr": ccr})
+    assert [block.text for block in message.content] == ["It runs."]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,6 +253,14 @@ def test_without_a_call_the_bytes_are_the_providers(proxy: str, provider: Provid
 def test_an_answer_that_is_encoded_all_the_same(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
     provider.script(client.api.script(Say("a "), read(), stream=stream, gzip=True), client.api.script(Say("b"), stream=stream, gzip=True))
     assert client.ask(proxy, client.opening(DATA), stream).text == "a b"
+
+
+def test_a_stream_with_a_length(proxy: str, provider: Provider, client: Client) -> None:
+    """The length is that of the provider's bytes, which are not those that the client gets."""
+    for answer in (client.api.script(Say("a "), read()), client.api.script(Say("b"))):
+        size = sum(map(len, answer.events or ()))
+        provider.script(dataclasses.replace(answer, headers=(("content-length", str(size)),)))
+    assert client.ask(proxy, client.opening(DATA), True).text == "a b"
 
 
 def test_a_provider_that_refuses_to_go_on(proxy: str, provider: Provider, client: Client, stream: bool) -> None:
