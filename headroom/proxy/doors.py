@@ -19,16 +19,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headroom.backends.base import changed, members
 from headroom.backends.eventstream import EVENT_STREAM, chunk
 from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT
+from headroom.encodings import Decoder
 from headroom.errors import HeadroomError, InvalidRequest
 from headroom.proxy.body import ClientGone, read_body
 from headroom.proxy.exchange import ProviderRoute
 from headroom.proxy.passthrough import PassThrough
 from headroom.proxy.refusal import send_error
+from headroom.proxy.relay import UpstreamBroke
 from headroom.proxy.services import Services
 from headroom.sse import FrameReader, data_of
 
 _MESSAGES, _CHAT, _RESPONSES, _COUNT = "/v1/messages", "/v1/chat/completions", "/v1/responses", "/v1/messages/count_tokens"
 _CLOUDS_OWN = ("anthropic_version", "anthropic_beta")
+_OF_THE_BYTES = (b"content-type", b"content-encoding", b"content-length")
+_DECODED_BYTES = 200_000_000  # of one answer
 _VERB = re.compile(r"(.+):(rawPredict|streamRawPredict)")
 
 
@@ -110,7 +114,7 @@ class _Door:
             return pending.pop() if pending else await receive()
 
         place = {"path": plain.path, "raw_path": plain.path.encode(), "query_string": b"", "headroom.home": False}
-        asked: Scope = {**scope, **place, "headers": _headers(scope, len(content), betas)}
+        asked: Scope = {**scope, **place, "headers": _headers(scope, len(content), betas, plain.framed)}
         await self._inner[plain.path](asked, again, _Framed(send) if plain.framed else send)
 
 
@@ -124,27 +128,47 @@ def _as_plain(text: str, plain: _Plain, headers: Headers, messages: bool) -> tup
     return changed(text, put=plain.put, drop=_CLOUDS_OWN).encode(errors="surrogateescape"), ",".join(filter(None, betas))
 
 
-def _headers(scope: Scope, size: int, betas: str) -> list[tuple[bytes, bytes]]:
-    drop = {b"content-length", b"content-encoding", b"transfer-encoding", b"anthropic-beta"}
+def _headers(scope: Scope, size: int, betas: str, framed: bool) -> list[tuple[bytes, bytes]]:
+    """The client's headers for the plain body; an answer that is framed here is asked for without an encoding."""
+    drop = {b"content-length", b"content-encoding", b"transfer-encoding", b"anthropic-beta", *((b"accept-encoding",) if framed else ())}
     kept = [(name, value) for name, value in scope["headers"] if name not in drop]
-    return [*kept, (b"content-length", str(size).encode()), *([(b"anthropic-beta", betas.encode("latin-1", "replace"))] if betas else [])]
+    ours = [(b"content-length", str(size).encode()), *([(b"anthropic-beta", betas.encode("latin-1", "replace"))] if betas else [])]
+    return [*kept, *ours, *([(b"accept-encoding", b"identity")] if framed else [])]
 
 
 class _Framed:
-    """Sends server-sent events as an event stream of AWS; whatever else is answered, as it is."""
+    """Sends server-sent events as an event stream of AWS; whatever else is answered, or cannot be decoded, as it is."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._frames: FrameReader | None = None
+        self._decoder: Decoder | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if dict(message["headers"]).get(b"content-type", b"").startswith(b"text/event-stream"):
-                self._frames = FrameReader()
-                others = [(name, value) for name, value in message["headers"] if name not in (b"content-type", b"content-length")]
-                message = {**message, "headers": [*others, (b"content-type", EVENT_STREAM.encode())]}
+            message = self._begun(message)
         elif self._frames is not None:
-            told = [data_of(frame) for frame in self._frames.feed(message.get("body", b""))]
+            told = [data_of(frame) for frame in self._frames.feed(self._decoded(message.get("body", b"")))]
             told += [] if message.get("more_body") else [data_of(self._frames.rest())]
             message = {**message, "body": b"".join(chunk(data) for data in told if data)}
         await self._send(message)
+
+    def _begun(self, message: Message) -> Message:
+        headers = Headers(raw=message["headers"])
+        encoding = ",".join(headers.getlist("content-encoding"))
+        try:
+            decoder = Decoder(encoding, _DECODED_BYTES) if encoding else None
+        except HeadroomError:
+            return message
+        if not headers.get("content-type", "").startswith("text/event-stream"):
+            return message
+        self._frames, self._decoder = FrameReader(), decoder
+        others = [(name, value) for name, value in message["headers"] if name not in _OF_THE_BYTES]
+        return {**message, "headers": [*others, (b"content-type", EVENT_STREAM.encode())]}
+
+    def _decoded(self, data: bytes) -> bytes:
+        """Raises UpstreamBroke for what its encoding does not fit."""
+        try:
+            return self._decoder.feed(data) if self._decoder and data else data
+        except HeadroomError as failure:
+            raise UpstreamBroke(failure.message) from failure

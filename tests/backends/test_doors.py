@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 
@@ -133,6 +134,34 @@ def test_a_stream_with_a_length(messages: str, provider: Provider, ccr: str) -> 
     provider.script(dataclasses.replace(script, headers=(("content-length", str(sum(map(len, script.events or ())))),)))
     message = ask(bedrock(messages), True, extra_headers={"x-headroom-ccr": ccr})
     assert [block.text for block in message.content] == ["It runs."]
+
+
+@pytest.mark.parametrize("ccr", ["on", "off"])
+@pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
+def test_a_stream_is_framed_without_an_encoding(messages: str, provider: Provider, ccr: str, gzip: bool) -> None:
+    provider.script(TALK.api.script(Say("It runs."), gzip=gzip))
+    message = ask(bedrock(messages), True, extra_headers={"x-headroom-ccr": ccr, "accept-encoding": "gzip"})
+    assert [block.text for block in message.content] == ["It runs."]
+    assert provider.requests[0].header("accept-encoding") == ["identity"]
+
+
+STREAMING = "/model/m/invoke-with-response-stream"
+HELLO = {"max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+
+
+def test_a_stream_in_an_unknown_encoding_stays_as_it_is(messages: str, provider: Provider) -> None:
+    script = TALK.api.script(Say("It runs."), headers=(("content-encoding", "compress"),))
+    provider.script(script)
+    answer = HTTP.post(f"{messages}{STREAMING}", json=HELLO)
+    assert answer.content == b"".join(script.events or ())
+    assert answer.headers["content-encoding"] == "compress"
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+def test_a_stream_that_its_encoding_does_not_fit_breaks_off(messages: str, provider: Provider) -> None:
+    provider.script(TALK.api.script(Say("It runs."), headers=(("content-encoding", "gzip"),)))
+    with pytest.raises(httpx.RemoteProtocolError):
+        HTTP.post(f"{messages}{STREAMING}", json=HELLO)
 
 
 @pytest.fixture
