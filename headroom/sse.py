@@ -83,6 +83,13 @@ def data_of(frame: bytes) -> bytes:
     return b"\n".join(match[1] for match in _DATA.finditer(frame))
 
 
+def completed(frame: bytes) -> bytes:
+    """A last frame with the line ends that its blank line lacks."""
+    ends = _LINE.findall(frame)
+    end = ends[-1] if ends else b"\n"
+    return frame + (end if frame.endswith((b"\n", b"\r")) else 2 * end)
+
+
 def with_data(frame: bytes, data: bytes) -> bytes:
     """The frame with other data, which holds no line end; its other lines stay as they are."""
     first = True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.sse import MAX_EVENT_BYTES, EventReader, FrameReader, data_of, with_data
+from headroom.sse import MAX_EVENT_BYTES, EventReader, FrameReader, completed, data_of, with_data
 
 _LINES = st.sampled_from([b"data: a", b"data:b", b"data:  c", b"data", b": comment", b"event: x", b"id: 1", b"", b"", b'data: {"x": 1}'])
 _ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -62,6 +63,13 @@ def test_frames_joined_are_the_stream_and_hold_its_events(stream: bytes, cuts: l
 def test_other_data_in_a_frame() -> None:
     assert with_data(b'event: x\r\ndata: {"a": 1}\r\nid: 1\r\n\r\n', b"{}") == b"event: x\r\ndata: {}\r\nid: 1\r\n\r\n"
     assert data_of(with_data(b"data:a\ndata:b\n\n", b"c")) == b"c"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_last_frame_without_its_blank_line(end: bytes) -> None:
+    frame = b"event: x" + end + b"data: a"
+    assert completed(frame) == completed(frame + end) == frame + 2 * end
+    assert completed(b"data: a") == b"data: a\n\n"
 
 
 def test_an_overlong_frame_comes_in_pieces() -> None:

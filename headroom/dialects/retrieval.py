@@ -23,9 +23,10 @@ from headroom.ccr.tool import Ask, Reply
 from headroom.dialects import wire
 from headroom.dialects.base import word
 from headroom.model import Call
-from headroom.sse import data_of, with_data
+from headroom.sse import completed, data_of, with_data
 
 _NAME = TOOL_NAME.encode()
+_END_MARK = b"[DONE]"
 
 
 class Said(NamedTuple):
@@ -80,7 +81,7 @@ class Answer(ABC):
     def frame(self, frame: bytes) -> Sequence[bytes]:
         """What the client gets of one frame, now."""
         if not self.touched:
-            if _NAME not in frame or not self._calls_us(_json(frame)):
+            if not self._begins_in(frame):
                 self._unread.append(frame)
                 return (frame,)
             self.touched = True
@@ -90,9 +91,25 @@ class Answer(ABC):
         event = _json(frame)
         return self._shown(frame, event) if event else self._end_mark(frame)
 
+    def rest(self, rest: bytes) -> Sequence[bytes]:
+        """What the client gets, now, of what came behind the last frame of a round.
+
+        An event without its blank line is one all the same. Anything else ends the answer, if no other round follows.
+        """
+        if not rest or not (self.touched or self._begins_in(rest)):
+            return (rest,)
+        if _json(rest) or data_of(rest) == _END_MARK:
+            return self.frame(completed(rest))
+        self._tail.append(rest)
+        return ()
+
+    def _begins_in(self, frame: bytes) -> bool:
+        """Whether a call of ours does."""
+        return _NAME in frame and self._calls_us(_json(frame))
+
     def _end_mark(self, frame: bytes) -> Sequence[bytes]:
         """A frame that is no JSON object: a comment, or the mark at the end of a stream, which is held."""
-        if data_of(frame) != b"[DONE]":
+        if data_of(frame) != _END_MARK:
             return (frame,)
         self._tail.append(frame)
         return ()

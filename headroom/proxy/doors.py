@@ -25,7 +25,7 @@ from headroom.proxy.body import ClientGone, read_body
 from headroom.proxy.exchange import ProviderRoute
 from headroom.proxy.passthrough import PassThrough
 from headroom.proxy.refusal import send_error
-from headroom.proxy.relay import UpstreamBroke
+from headroom.proxy.relay import STREAM, UpstreamBroke
 from headroom.proxy.services import Services
 from headroom.sse import FrameReader, data_of
 
@@ -160,7 +160,8 @@ class _Framed:
             decoder = Decoder(encoding, _DECODED_BYTES) if encoding else None
         except HeadroomError:
             return message
-        if not headers.get("content-type", "").startswith("text/event-stream"):
+        unnamed = STREAM if message["status"] == 200 else ""
+        if not (headers.get("content-type") or unnamed).startswith(STREAM):
             return message
         self._frames, self._decoder = FrameReader(), decoder
         others = [(name, value) for name, value in message["headers"] if name not in _OF_THE_BYTES]

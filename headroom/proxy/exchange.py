@@ -32,7 +32,7 @@ from headroom.proxy.context import Asking, asking, fitted
 from headroom.proxy.held_out import HELD_OUT
 from headroom.proxy.offer import Offer, offer
 from headroom.proxy.refusal import send_error
-from headroom.proxy.relay import Meter, UpstreamBroke, closed, disconnected, relay, until_gone
+from headroom.proxy.relay import Meter, UpstreamBroke, closed, disconnected, kind_of, relay, until_gone
 from headroom.proxy.rounds import Rounds, follow
 from headroom.proxy.routing import conversation_of
 from headroom.proxy.services import Services
@@ -184,7 +184,7 @@ async def keep(asked: Question, capture: Capture, trace: Trace, services: Servic
 
 async def metered(response: httpx.Response, headers: HeaderList, send: Send, trace: Trace) -> float:
     """Relay an answer and note what was billed for it."""
-    meter = Meter(trace.dialect, response.headers.get("content-type", ""), response.headers.get("content-encoding", ""))
+    meter = Meter(trace.dialect, kind_of(response, trace.stream), response.headers.get("content-encoding", ""))
     cut = True
     try:
         first = await relay(response, headers, send, meter)

@@ -25,6 +25,7 @@ from headroom.outcome import Usage
 from headroom.proxy.body import ClientGone
 from headroom.sse import EventReader
 
+STREAM, JSON = "text/event-stream", "application/json"
 _METER_BYTES = 16_000_000  # of a whole answer; usage beyond that is not read
 _STREAM_BYTES = 200_000_000  # the same of a stream, decoded
 _SAID = re.compile(rb'"(?:text|thinking|partial_json|content|arguments|delta)": ?"((?:[^"\\]|\\.)*)"')
@@ -49,10 +50,10 @@ class Meter:
         self.usage = Usage()
         self.said = 0  # characters of what a stream answered, for one that ends before its usage
         self._dialect = dialect
-        self._events = EventReader() if content_type.startswith("text/event-stream") else None
+        self._events = EventReader() if content_type.startswith(STREAM) else None
         self._whole = bytearray()
         self._decoder: Decoder | None = None
-        self._blind = not content_type.startswith(("text/event-stream", "application/json"))
+        self._blind = not content_type.startswith((STREAM, JSON))
         try:
             limit = _STREAM_BYTES if self._events else _METER_BYTES
             self._decoder = Decoder(content_encoding, limit) if content_encoding else None
@@ -76,7 +77,10 @@ class Meter:
             self._give_up("the answer is too large")
 
     def finish(self) -> Usage:
-        """The usage so far; call it once, after the last byte."""
+        """The usage so far; call it once, after the last byte. A last event without its blank line counts."""
+        if self._events and not self._blind:
+            for event in self._events.feed(b"\n\n"):
+                self._read(event)
         if not self._blind and self._whole:
             self._read(bytes(self._whole))
         return self.usage
@@ -95,6 +99,12 @@ class Meter:
         _log.info("usage of this answer is not metered: %s", why)
         self._blind = True
         self._whole.clear()
+
+
+def kind_of(response: httpx.Response, stream: bool) -> str:
+    """The content type of an answer; where none is named, that of the answer that was asked for."""
+    named: str = response.headers.get("content-type", "")
+    return named or ("" if response.status_code != 200 else STREAM if stream else JSON)
 
 
 async def relay(response: httpx.Response, headers: HeaderList, send: Send, meter: Meter | None) -> float:

@@ -29,7 +29,7 @@ from headroom.encodings import Decoder
 from headroom.errors import HeadroomError
 from headroom.model import Compressed
 from headroom.proxy.offer import Offer
-from headroom.proxy.relay import Meter, UpstreamBroke, closed, relay
+from headroom.proxy.relay import JSON, STREAM, Meter, UpstreamBroke, closed, kind_of, relay
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
@@ -37,7 +37,6 @@ from headroom.proxy.upstream import response_headers
 from headroom.sse import FrameReader
 
 _DECODED_BYTES = 200_000_000  # of one answer
-_STREAM = "text/event-stream"
 
 
 @dataclass
@@ -58,7 +57,7 @@ class Rounds:
         """The decoded bytes as they come; their usage is added up. Raises UpstreamBroke."""
         encoding = response.headers.get("content-encoding", "")
         decoder = Decoder(encoding, _DECODED_BYTES) if encoding else None
-        meter, cut = Meter(self.trace.dialect, response.headers.get("content-type", ""), ""), True
+        meter, cut = Meter(self.trace.dialect, kind_of(response, self.trace.stream), ""), True
         try:
             async for chunk in response.aiter_raw():
                 data = decoder.feed(chunk) if decoder else chunk
@@ -120,10 +119,10 @@ async def follow(response: httpx.Response, headers: HeaderList, send: Send, roun
 
     What cannot hold a call, or cannot be decoded, is relayed as it is.
     """
-    content_type = response.headers.get("content-type", "")
+    content_type = kind_of(response, rounds.trace.stream)
     try:
         Decoder(response.headers.get("content-encoding", ""), _DECODED_BYTES)
-        followed = response.status_code == 200 and content_type.startswith((_STREAM, "application/json"))
+        followed = response.status_code == 200 and content_type.startswith((STREAM, JSON))
     except HeadroomError:
         followed = False
     if not followed:
@@ -133,7 +132,7 @@ async def follow(response: httpx.Response, headers: HeaderList, send: Send, roun
         finally:
             rounds.trace.billed.append(meter.finish())
     headers = [(name, value) for name, value in headers if name != b"content-encoding"]
-    return await (_stream if content_type.startswith(_STREAM) else _whole)(response, headers, send, rounds)
+    return await (_stream if content_type.startswith(STREAM) else _whole)(response, headers, send, rounds)
 
 
 async def _stream(response: httpx.Response, headers: HeaderList, send: Send, rounds: Rounds) -> float:
@@ -154,7 +153,7 @@ async def _stream(response: httpx.Response, headers: HeaderList, send: Send, rou
             async with aclosing(rounds.read(following)) as pieces:
                 async for data in pieces:
                     await show(b"".join(out for frame in frames.feed(data) for out in answer.frame(frame)))
-            await show(frames.rest())
+            await show(b"".join(answer.rest(frames.rest())))
             following = None
             if answer.touched:
                 try:
@@ -167,7 +166,7 @@ async def _stream(response: httpx.Response, headers: HeaderList, send: Send, rou
                 await show(b"".join(answer.tail()))
                 break
             opened.push_async_callback(closed, following)
-            if following.status_code != 200 or not following.headers.get("content-type", "").startswith(_STREAM):
+            if following.status_code != 200 or not kind_of(following, stream=True).startswith(STREAM):
                 await show(answer.failure(_error(await rounds.whole(following), following.status_code, rounds)))
                 break
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import httpx
 import openai
 import pytest
 
+from headroom.backends.eventstream import EVENT_STREAM, Frames
 from headroom.ccr.marker import TOOL_NAME
 from headroom.model import content_hash
 from tests.backends.clouds import Azure, Bedrock, Cloud, OpenRouter, VertexAI
@@ -20,6 +22,7 @@ from tests.provider import WAIT_S, Provider, Script
 from tests.proxy.clients import ANTHROPIC_HTTP, OPENAI_HTTP, Gpt
 from tests.proxy.clients import Claude as Talk
 from tests.proxy.faces import HTTP, rows, serving, settings_for
+from tests.proxy.memory import Memory
 from tests.scripted import INPUT, OUTPUT, Say, Think, Use
 
 DATA = rows(7, 150)
@@ -162,6 +165,18 @@ def test_a_stream_that_its_encoding_does_not_fit_breaks_off(messages: str, provi
     provider.script(TALK.api.script(Say("It runs."), headers=(("content-encoding", "gzip"),)))
     with pytest.raises(httpx.RemoteProtocolError):
         HTTP.post(f"{messages}{STREAMING}", json=HELLO)
+
+
+@pytest.mark.parametrize("ending", [b"\n\n", b"\n", b""], ids=["whole", "one line end", "none"])
+def test_a_stream_of_no_named_kind_is_framed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: bytes) -> None:
+    monkeypatch.setenv("OUR_ANTHROPIC_KEY", "sk-ant-ours")
+    memory = Memory(tmp_path, backends={"use": "anthropic", "key": "OUR_ANTHROPIC_KEY"})
+    memory.provider.headers, memory.provider.pieces = {}, (b'data: {"type": "ping"}\n\ndata: {"type": "message_stop"}' + ending,)
+    answer = memory.ask(STREAMING, json.dumps(HELLO).encode())
+    memory.close()
+    assert answer.headers["content-type"] == EVENT_STREAM
+    told = [base64.b64decode(json.loads(payload)["bytes"]) for _, _, payload in Frames().feed(answer.body)]
+    assert told == [b'{"type": "ping"}', b'{"type": "message_stop"}']
 
 
 @pytest.fixture

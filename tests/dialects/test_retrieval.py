@@ -16,7 +16,7 @@ from headroom.ccr.tool import Reply
 from headroom.dialects import DIALECTS, RETRIEVALS, wire
 from headroom.dialects.retrieval import GONE, Answer, edited, summed
 from headroom.sse import FrameReader, data_of
-from tests.scripted import SPEAKERS, Part, Say, Speaker, Think, Use
+from tests.scripted import SPEAKERS, Anthropic, Chat, Part, Say, Speaker, Think, Use
 
 OURS, THEIRS = Use("call-of-ours", TOOL_NAME, '{"hash": "x"}'), Use("c", "look", '{"a": "{[\\u00e9"}')
 _SAID = st.sampled_from(
@@ -34,7 +34,7 @@ def fed(answer: Answer, stream: bytes, cuts: list[int]) -> bytes:
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     reader = FrameReader()
     shown = [out for start, end in itertools.pairwise(places) for frame in reader.feed(stream[start:end]) for out in answer.frame(frame)]
-    return b"".join(shown) + reader.rest()
+    return b"".join((*shown, *answer.rest(reader.rest())))
 
 
 def followed(speaker: Speaker, rounds: list[bytes], cuts: list[int]) -> bytes:
@@ -56,9 +56,11 @@ def stream_of(speaker: Speaker, parts: list[Part], id: str) -> bytes:
 
 
 @pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
-@given(parts=_PARTS, cuts=st.lists(st.integers(0, 3000), max_size=5))
-def test_an_answer_without_our_calls_is_untouched(speaker: Speaker, parts: list[Part], cuts: list[int]) -> None:
+@given(parts=_PARTS, cuts=st.lists(st.integers(0, 3000), max_size=5), lost=st.integers(0, 400))
+def test_an_answer_without_our_calls_is_untouched(speaker: Speaker, parts: list[Part], cuts: list[int], lost: int) -> None:
+    """Also one that ends in the middle of an event."""
     stream = stream_of(speaker, parts, "id")
+    stream = stream[: len(stream) - lost]
     assert followed(speaker, [stream], cuts) == stream
 
 
@@ -72,6 +74,36 @@ def test_any_split_gives_the_client_the_same(speaker: Speaker, before: list[Part
     assert OURS.id.encode() not in shown
     once = stream_of(speaker, [*first, *after], "one")
     assert parts_of(shown) == parts_of(once)
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("lacks", [1, 2])
+def test_a_last_event_without_its_blank_line_is_one(speaker: Speaker, end: bytes, lacks: int) -> None:
+    rounds = [stream_of(speaker, parts, "id").replace(b"\n", end) for parts in ([Say("Look "), OURS], [OURS], [Say("is")])]
+    cut = [stream[: -lacks * len(end)] for stream in rounds]
+    shown = followed(speaker, cut, [])
+    assert shown.replace(b"\r\n", b"\n") == followed(speaker, rounds, []).replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("speaker", [Anthropic(), Chat()], ids=lambda speaker: speaker.name)
+@pytest.mark.parametrize("more", [b": keep-alive\n", b"\n", b'data: {"type": "content_block_delta", "index"', b"\xff"])
+def test_what_is_no_event_stands_at_the_end_or_nowhere(speaker: Speaker, more: bytes) -> None:
+    """A next event behind it would not be read."""
+    rounds = [stream_of(speaker, parts, "id") for parts in ([Say("Look "), OURS], [Say("is")])]
+    assert followed(speaker, [stream + more for stream in rounds], []) == followed(speaker, rounds, []) + more
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS, ids=lambda speaker: speaker.name)
+@given(lost=st.integers(0, 1500))
+def test_a_call_of_ours_that_is_cut_is_not_shown_as_an_event(speaker: Speaker, lost: int) -> None:
+    """Wherever the provider ends: the client reads events of its own only."""
+    stream = stream_of(speaker, [Say("Look "), OURS], "id")
+    answer = answer_of(speaker)
+    shown = fed(answer, stream[: max(0, len(stream) - lost)], [])
+    if answer.touched:
+        finished(answer)
+    assert OURS.id.encode() not in b"".join(FrameReader().feed(shown))
 
 
 def parts_of(stream: bytes) -> dict[Any, str]:

@@ -20,7 +20,7 @@ from headroom.ccr.marker import TOOL_NAME
 from headroom.outcome import Usage
 from tests.proxy.faces import body_of
 from tests.proxy.memory import Memory
-from tests.scripted import OUTPUT, Anthropic, Chat, Say, Use
+from tests.scripted import OUTPUT, SPEAKERS, Anthropic, Chat, Say, Speaker, Use
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "streams"
 ROUTES = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions", "openai_responses": "/v1/responses"}
@@ -97,10 +97,10 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
     memory.close()
 
 
-def asked(name: str, offered: bool) -> bytes:
-    """A streamed request; when the retrieve tool is offered, something of it is left out."""
+def asked(name: str, offered: bool, stream: bool = True) -> bytes:
+    """A request; when the retrieve tool is offered, something of it is left out."""
     body = body_of(ROUTES[name], 1) if offered else {"model": "m", "messages": [{"role": "user", "content": "hi"}], "input": "hi"}
-    return json.dumps({**body, "stream": True, "tools": [TOOLS[name]]}).encode()
+    return json.dumps({**body, "stream": stream, "store": False, "tools": [TOOLS[name]]}).encode()
 
 
 def check(memory: Memory, name: str, pieces: Sequence[bytes], offered: bool = False, encoding: str = "") -> tuple[bytes, ...]:
@@ -161,6 +161,48 @@ def test_any_split_of_an_answer_in_which_something_is_read_back(memory: Memory, 
         assert shown(first, second) == whole
 
     holds()
+
+
+CALL = Use("call_1", TOOL_NAME, '{"hash": "0123456789abcdef"}')
+
+
+@pytest.mark.parametrize("api", SPEAKERS, ids=lambda api: api.name)
+@pytest.mark.parametrize("lacks", [1, 2])
+def test_a_last_event_without_its_blank_line_is_followed_and_billed(memory: Memory, api: Speaker, lacks: int) -> None:
+    def shown(lacks: int) -> bytes:
+        streams = [b"".join(api.script(*parts, id="id").events or ()) for parts in ((Say("Look. "), CALL), (Say("It is."),))]
+        memory.provider.next = [[stream[: len(stream) - lacks]] for stream in streams]
+        memory.provider.headers = {"content-type": "text/event-stream"}
+        memory.outcomes.clear()
+        answer = memory.ask(api.path, asked(api.name, offered=True), {"x-headroom-ccr": "on"})
+        assert (memory.outcomes[0].rounds, memory.outcomes[0].usage.output_tokens) == (1, 2 * OUTPUT)
+        return answer.body
+
+    assert shown(lacks) == shown(0)
+
+
+@pytest.mark.parametrize("api", SPEAKERS, ids=lambda api: api.name)
+@pytest.mark.parametrize("offered", [False, True])
+@pytest.mark.parametrize("lost", [1, 2, 9])
+def test_a_stream_that_ends_in_the_middle_of_an_event(memory: Memory, api: Speaker, offered: bool, lost: int) -> None:
+    stream = b"".join(api.script(Say("It is."), Use("c", "look", "{}")).events or ())[:-lost]
+    memory.provider.pieces, memory.provider.headers = (stream,), {"content-type": "text/event-stream"}
+    assert memory.ask(api.path, asked(api.name, offered), {"x-headroom-ccr": "on" if offered else "off"}).body == stream
+
+
+@pytest.mark.parametrize("api", SPEAKERS, ids=lambda api: api.name)
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("offered", [True, False])
+def test_an_answer_of_no_named_kind_is_of_the_kind_asked_for(memory: Memory, api: Speaker, stream: bool, offered: bool) -> None:
+    answers = [(Say("Look. "), CALL), (Say("It is."),)] if offered else [(Say("It is."),)]
+    scripts = [api.script(*parts, id=f"id_{number}", stream=stream) for number, parts in enumerate(answers)]
+    memory.provider.next = [list(script.events or (script.body or b"",)) for script in scripts]
+    memory.provider.headers = {}
+    memory.outcomes.clear()
+    answer = memory.ask(api.path, asked(api.name, offered, stream), {"x-headroom-ccr": "on" if offered else "off"})
+    assert (memory.outcomes[0].rounds, memory.outcomes[0].usage.output_tokens) == (len(answers) - 1, len(answers) * OUTPUT)
+    assert CALL.id.encode() not in answer.body
+    assert "content-type" not in answer.headers
 
 
 @pytest.mark.parametrize("name", NAMES)
