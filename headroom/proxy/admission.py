@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from starlette.datastructures import Headers
 
-from headroom.backends.base import HeaderList
+from headroom.backends.base import HeaderList, leads_elsewhere
 from headroom.dialects import wire
 from headroom.errors import Forbidden, HeadroomError, StoreUnavailable, Unauthorized
 from headroom.grants import Allowance, Grant
@@ -162,7 +162,7 @@ class Admission:
             raise Unauthorized("The admin key is for operator routes; it is not sent on to a provider.")
         caller = await self.identify(headers)
         grant = caller.grant
-        if grant and {"..", "."} & set(path.split("/")):
+        if grant and leads_elsewhere(path):
             raise Forbidden("A path with . or .. in it is not passed on for a key.")
         if grant and grant.routes and not _allowed(path, grant.routes):
             raise Forbidden(f"This key may not use {path[:200]}; it may use {', '.join(grant.routes)}.")

@@ -26,6 +26,7 @@ CLOUDS = (*ALONE, Converse)
 DATA = rows(7, 150)
 HASH = content_hash(DATA)
 ITEM = json.dumps(json.loads(DATA)[70])
+TO_COUNT = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "hello"}]}
 
 
 def pairs() -> list[Any]:
@@ -169,10 +170,21 @@ def test_usage_is_counted_and_priced(gateway: str, cloud: Cloud, provider: Provi
 
 @every_cloud
 def test_other_paths_go_there_or_nowhere(gateway: str, cloud: Cloud, provider: Provider) -> None:
-    for path in ("/v1/files", "/v1/keys", "/v1/../admin", "/v1/organizations/api_keys"):
-        answer = HTTP.get(f"{gateway}{path}", headers={"x-api-key": "client-key"})
-        assert answer.status_code == 400
+    refused = [
+        *(("GET", path) for path in ("/v1/files", "/v1/keys", "/v1/../admin", "/v1/organizations/api_keys", "/v1/embeddings")),
+        *(("GET", f"/v1/models/{path}") for path in ("../files", "./x", "%2e%2e/files", "x%2f%2E.%2Ffiles", "..%5cfiles", "x/..")),
+        *((method, "/v1/models/x") for method in ("DELETE", "POST", "PUT", "PATCH", "OPTIONS")),
+        ("DELETE", "/v1/models/../files/file-1"),
+        ("DELETE", "/v1/embeddings"),
+        ("DELETE", "/v1/messages/count_tokens"),
+        ("POST", "/v1/images/.."),
+    ]
+    for method, path in refused:
+        as_it_is = {"target": path.encode()}  # httpx would resolve the dots
+        answer = HTTP.request(method, gateway, json=TO_COUNT, headers={"x-api-key": "client-key"}, extensions=as_it_is)
+        assert answer.status_code == 400, (method, path)
         assert "does not take" in answer.json()["error"]["message"]
+        assert answer.json()["type"] == "error"  # as Anthropic says it, whose header the client sent
     assert cloud.arrived == []
 
 

@@ -209,6 +209,29 @@ def test_strangers_cannot_spend_the_servers_credential() -> None:
     Backends(Settings.model_validate({"backends": backends, "host": "0.0.0.0", "access": {"callers": "open"}}))
 
 
+@pytest.mark.parametrize("kind", ["anthropic", "openai", "openai_compatible"])
+def test_of_a_servers_credential_callers_get_models_only(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """They are listed and used; what else the account has is neither read nor changed."""
+    monkeypatch.setenv("ACCOUNT", "sk-account")
+    named = {"a": {"kind": kind, "url": provider.url, "key": "ACCOUNT"}}
+    models = ("/v1/models", "/v1/models/ft:gpt-4o:org::abc", "/v1/models/a%2Fb..c")
+    listed = [(method, path) for method in ("GET", "HEAD") for path in models]
+    used = [("POST", path) for path in ("/v1/embeddings", "/v1/moderations", "/v1/images/edits", "/v1/audio/speech")]
+    refused = [("DELETE", "/v1/models/ft:gpt-4o:org::abc"), ("GET", "/v1/models/../files"), ("DELETE", "/v1/models/%2e%2e/files/file-1")]
+    with serving(settings_for("http://127.0.0.1:9", tmp_path, backends={"named": named, "use": "a"})) as url:
+        for method, path in (*listed, *used):
+            assert HTTP.request(method, f"{url}{path}", json={}, headers={"authorization": "Bearer of-a-client"}).status_code == 200
+        for method, path in refused:
+            as_it_is = {"target": path.encode()}  # httpx would resolve the dots
+            answer = HTTP.request(method, url, headers={"authorization": "Bearer of-a-client"}, extensions=as_it_is)
+            assert answer.status_code == 400
+            assert f"does not take {method} /v1/models/" in answer.json()["error"]["message"]
+    assert [(request.method, request.target) for request in provider.requests] == [*listed, *used]
+    assert all("sk-account" in str(request.headers) and "of-a-client" not in str(request.headers) for request in provider.requests)
+
+
 def test_doctor_names_each_backend_and_its_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which variable holds it, never what it holds; and what is missing."""
     named = {"router": {"kind": "openrouter"}, "ours": {"kind": "openai_compatible", "url": "http://127.0.0.1:9/v1"}}
