@@ -1,7 +1,7 @@
 """Who is asking, and may they: headers -> Caller, then the limits that the caller has.
 
 With open access (loopback) everything belongs to one owner. Otherwise the owner is the keyed hash
-of the provider credential, or of what a key of ours shares with; the credential itself is kept nowhere.
+of the provider credential, or of what a key of ours shares with (`credentials`); the credential itself is kept nowhere.
 A key of ours never reaches a provider: the credential it stands for takes its place.
 """
 
@@ -29,6 +29,7 @@ from headroom.limits.budget import Alert, Budget, Budgets, Reservation
 from headroom.limits.rate import Rate, Rates
 from headroom.model import LOCAL, Call, Caller
 from headroom.outcome import Usage
+from headroom.proxy import credentials
 from headroom.proxy.alerts import Alerts
 from headroom.proxy.identity import Tokens
 from headroom.settings import Settings, variable
@@ -36,29 +37,12 @@ from headroom.stats import prices
 from headroom.store.threaded import ThreadedStore
 
 ANONYMOUS = Caller("")
-_MAX_CREDENTIAL = 16_384  # longer than any provider's token
 _SALT = "caller-scope"
 _PAUSE_S = 5.0  # the store is not asked for the salt again before
 _CHARS_PER_TOKEN = 3  # fewer than texts have, so that a reservation is rather too large
-_CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
 _ORGANISATION = "all"
 _READING = ("GET", "HEAD", "OPTIONS")
 _log = logging.getLogger(__name__)
-
-
-def credential(headers: Headers) -> str:
-    """The provider credential of a request, or an empty string."""
-    bearer = headers.get("authorization", "")
-    kind, _, token = bearer.partition(" ")
-    value = headers.get("x-api-key") or headers.get("api-key") or (token if kind.lower() == "bearer" else "")
-    return value.strip()[:_MAX_CREDENTIAL]
-
-
-def own_key(headers: Headers) -> str:
-    """The key of ours in a request, wherever it stands, or an empty string."""
-    bearer = headers.get("authorization", "").partition(" ")[2]
-    given = (headers.get("x-headroom-api-key", ""), headers.get("x-api-key", ""), headers.get("api-key", ""), bearer)
-    return next((value.strip() for value in given if value.strip().startswith(keys.PREFIX)), "")
 
 
 def known(caller: Caller) -> Caller:
@@ -71,9 +55,9 @@ def known(caller: Caller) -> Caller:
 
 
 def is_admin(headers: Headers, settings: Settings) -> bool:
-    """Whether the credential is the admin key."""
-    key = settings.access.admin_key
-    return bool(key) and hmac.compare_digest(credential(headers).encode(), key.encode())
+    """Whether a credential is the admin key."""
+    key = settings.access.admin_key.encode()
+    return bool(key) and any(hmac.compare_digest(value.encode(), key) for _, value in credentials.given(headers))
 
 
 def admit_operator(headers: Headers, settings: Settings, *, always: bool = False) -> None:
@@ -136,12 +120,13 @@ class Admission:
 
         Raises Unauthorized for a key that is not good, or none where one is wanted.
         """
-        if key := own_key(headers):
+        found = credentials.given(headers)
+        if key := credentials.own_key(headers, found):
             grant = await self._keyring.find(key)
             if grant is None:
                 raise Unauthorized("This key is not known here, was revoked, or has expired. Ask the operator for a new one.")
             return await self._granted(grant)
-        if token := self._token(headers):
+        if token := next(filter(self._tokens.takes, credentials.tokens(headers, found)), ""):
             grant = await self._tokens.grant(token)
             return await self._granted(grant)
         rule = self._settings.callers
@@ -149,16 +134,15 @@ class Admission:
             raise Unauthorized("A key of this Headroom is wanted: send hr-... as Authorization: Bearer, x-api-key or x-headroom-api-key.")
         if rule == "open":
             return LOCAL
-        secret = credential(headers)
-        return Caller(await self._scope(secret)) if secret else ANONYMOUS
+        owner = credentials.owner(found)
+        return Caller(await self._scope(owner)) if owner else ANONYMOUS
 
     async def _granted(self, grant: Grant) -> Caller:
-        return Caller(await self._scope(_shared(grant)), grant, await self._teams.find(grant.team))
+        return Caller(await self._scope(credentials.owner_by(grant)), grant, await self._teams.find(grant.team))
 
     async def enter(self, headers: Headers, path: str) -> Caller:
         """Identify the caller of a route and count the request. Raises Unauthorized, Forbidden, RateLimited."""
-        admin_key = self._settings.access.admin_key
-        if admin_key and hmac.compare_digest(credential(headers).encode(), admin_key.encode()):
+        if is_admin(headers, self._settings):
             raise Unauthorized("The admin key is for operator routes; it is not sent on to a provider.")
         caller = await self.identify(headers)
         grant = caller.grant
@@ -225,13 +209,13 @@ class Admission:
         """The headers to forward: a key of ours in them gives way to the credential that it stands for. Raises Forbidden."""
         if caller.grant is None:
             return headers
-        kept = [(name, value) for name, value in headers if name not in _CREDENTIALS or not self._is_ours(value)]
+        kept = [(name, value) for name, value in headers if name not in credentials.CARRIERS or not self._is_ours(value)]
         name = _variable(caller.grant, provider, self._settings)
         secret = variable(name)
         if secret:
-            kept = [(name, value) for name, value in kept if name not in _CREDENTIALS]
+            kept = [(name, value) for name, value in kept if name not in credentials.CARRIERS]
             kept.append((b"x-api-key", secret.encode()) if provider == "anthropic" else (b"authorization", b"Bearer " + secret.encode()))
-        elif len(kept) < len(headers) and not any(name in _CREDENTIALS for name, _ in kept):
+        elif len(kept) < len(headers) and not any(name in credentials.CARRIERS for name, _ in kept):
             raise Forbidden(f"The server has no credential of {provider} for this key. Ask the operator to set one.")
         return kept
 
@@ -241,13 +225,9 @@ class Admission:
         totals = await self._budgets.spent(budgets)
         return {budget.whose: prices.dollars(total) for budget, total in zip(budgets, totals, strict=True)}
 
-    def _token(self, headers: Headers) -> str:
-        given = (headers.get("x-headroom-api-key", ""), headers.get("authorization", "").partition(" ")[2])
-        return next((value.strip() for value in given if self._tokens.takes(value.strip())), "")
-
     def _is_ours(self, value: bytes) -> bool:
         """Whether a credential header holds a key of ours, or a token of the identity provider."""
-        given = value.rpartition(b" ")[2].strip().decode("latin-1")
+        given = credentials.last_word(value.decode("latin-1"))
         return given.startswith(keys.PREFIX) or self._tokens.takes(given)
 
     def _rates_of(self, caller: Caller, noun: Literal["requests", "tokens"]) -> tuple[Rate, ...]:
@@ -274,11 +254,11 @@ class Admission:
             found.append(Budget(f"team:{grant.team}", f"team {grant.team}", _nano(team.budget_usd), team.budget_period))
         return [*found, organisation]
 
-    async def _scope(self, secret: str) -> str:
+    async def _scope(self, owner: str) -> str:
         """A keyed hash, the same in every process on one store; empty while the store has not told the key."""
         if not self._salt:
             await self._learn_salt()
-        return hmac.new(self._salt, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32] if self._salt else ""
+        return hmac.new(self._salt, owner.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32] if self._salt else ""
 
     async def _learn_salt(self) -> None:
         if time.monotonic() - self._asked < _PAUSE_S:
@@ -301,15 +281,6 @@ class Admission:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             _log.error("a request could not be settled: %r", failure if isinstance(failure, HeadroomError) else type(failure).__name__)
-
-
-def _shared(grant: Grant) -> str:
-    """Who owns what is stored through a key."""
-    if grant.share == "team" and grant.team:
-        return f"hr:team:{grant.team}"
-    if grant.share == "user" and grant.user:
-        return f"hr:user:{grant.user}"
-    return f"hr:key:{grant.hash}"
 
 
 def _variable(grant: Grant, provider: str, settings: Settings) -> str:
