@@ -21,7 +21,7 @@ _BEARER = "bearer"
 _ORDER = ("x-api-key", "api-key", _BEARER, "authorization", "x-goog-api-key")
 _TELLING = _ORDER[:3]  # a caller with none of these is nobody in particular
 _MOST = 16_384  # longer than any provider's token
-_SHARES = "hr:"
+_SHARES = "hr:"  # begins every owner that a key names, and none that a credential does
 
 
 def given(headers: Headers) -> Given:
@@ -44,7 +44,7 @@ def owner(found: Given) -> str:
     The value itself where there is but one, whatever carries it.
     """
     first = next((value for name, value in found if name in _TELLING), "")
-    if not first or all(value == first for _, value in found):
+    if not first or (all(value == first for _, value in found) and not first.startswith(_SHARES)):
         return first
     return json.dumps(found)
 

@@ -109,6 +109,19 @@ def test_owners_are_the_same_only_where_the_credentials_are(first: Fields, secon
         assert {credentials.owner(found(list(order))) for order in itertools.permutations(first)} == {owner}
 
 
+@pytest.mark.parametrize("share", ["key", "user", "team"])
+def test_no_credential_reads_as_what_a_key_shares_with(shared: str, provider: Provider, share: str) -> None:
+    made = HTTP.post(f"{shared}/admin/keys", headers=ADMIN, json={"user": "ada", "team": "data", "share": share})
+    key = made.json()["key"]
+    whose = {"key": f"hr:key:{hashlib.sha256(key.encode()).hexdigest()}", "user": "hr:user:ada", "team": "hr:team:data"}[share]
+    headers = {"x-headroom-api-key": key, "x-api-key": "sk-of-ada"}
+    assert HTTP.post(f"{shared}{MESSAGES}", json=asking(anthropic_turns(1)), headers=headers).status_code == 200
+    (hash,) = set(marker.hashes(provider.requests[-1].body.decode()))
+    assert HTTP.get(f"{shared}/v1/retrieve/{hash}", headers={"x-headroom-api-key": key}).status_code == 200
+    for stranger in ({"x-api-key": whose}, {"api-key": whose}, {"authorization": f"Bearer {whose}"}):
+        assert HTTP.get(f"{shared}/v1/retrieve/{hash}", headers=stranger).status_code == 404
+
+
 def test_a_key_is_found_wherever_it_stands_and_goes_nowhere(shared: str, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-upstream")
     key = HTTP.post(f"{shared}/admin/keys", headers=ADMIN, json={}).json()["key"]
