@@ -28,6 +28,9 @@ class _TooMuch(Exception):
 
 
 class _Zlib:
+    """A member may follow a member. What is left behind one is copied, so a short member is handed little beyond its end."""
+
+    _FIRST, _MOST = 512, 65_536  # bytes handed at once: of a new member, and of one that goes on
     complete = False
 
     def __init__(self, bits: int) -> None:
@@ -35,15 +38,19 @@ class _Zlib:
         self._state = zlib.decompressobj(bits)
 
     def decode(self, data: bytes, most: int) -> bytes:
-        out = b""
-        while True:
-            out += self._state.decompress(data, most - len(out) + 1)
+        out = bytearray()
+        place, size = 0, self._FIRST
+        while place < len(data):
+            if self._state.eof:
+                self._state, size = zlib.decompressobj(self._bits), self._FIRST
+            piece = data[place : place + size]
+            out += self._state.decompress(piece, most - len(out) + 1)
             if len(out) > most:
                 raise _TooMuch
-            self.complete, data = self._state.eof, self._state.unused_data
-            if not data:
-                return out
-            self._state = zlib.decompressobj(self._bits)  # a further member
+            place += len(piece) - len(self._state.unused_data)
+            size = min(2 * size, self._MOST)
+        self.complete = self._state.eof
+        return bytes(out)
 
 
 class _Brotli:
@@ -70,7 +77,8 @@ class _Zstd:
     complete = False
 
     def __init__(self) -> None:
-        self._state = _zstd()
+        self._frames = zstandard.ZstdDecompressor(max_window_size=1 << 27)  # making one takes longer than most frames
+        self._state = self._frames.decompressobj()
 
     def decode(self, data: bytes, most: int) -> bytes:
         out = bytearray()
@@ -78,17 +86,13 @@ class _Zstd:
             piece = data[start : start + self._PIECE]
             while piece:
                 if self._state.eof:
-                    self._state = _zstd()
+                    self._state = self._frames.decompressobj()
                 out += self._state.decompress(piece)
                 if len(out) > most:
                     raise _TooMuch
                 piece = self._state.unused_data if self._state.eof else b""
         self.complete = self._state.eof
         return bytes(out)
-
-
-def _zstd() -> zstandard.ZstdDecompressionObj:
-    return zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
 
 
 _STEPS: dict[str, Callable[[], _Step]] = {

@@ -6,6 +6,7 @@ import functools
 import gzip
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import brotli
 import pytest
@@ -73,9 +74,53 @@ def test_broken_data_is_an_error(name: str) -> None:
             decoded(broken, name, LIMIT)
 
 
-@pytest.mark.parametrize("name", ["gzip", "zstd"])
-def test_members_follow_each_other(name: str) -> None:
-    assert decoded(ENCODERS[name](b"one ") + ENCODERS[name](b"two"), name, LIMIT) == b"one two"
+@given(st.lists(st.binary(max_size=3000) | st.integers(0, 9000).map(bytes), min_size=1, max_size=9), st.integers(1, 9000), st.data())
+def test_members_follow_each_other(members: list[bytes], size: int, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["gzip", "deflate", "zstd"]))
+    encoded = b"".join(map(ENCODERS[name], members))
+    decoder = Decoder(name, LIMIT)
+    pieces = [decoder.feed(encoded[start : start + size]) for start in range(0, len(encoded), size)]
+    decoder.finish()
+    assert b"".join(pieces) == b"".join(members) == decoded(encoded, name, LIMIT)
+    for broken in (encoded[:-1], encoded + b"{}", encoded + encoded[:5]):
+        with pytest.raises(InvalidRequest):
+            decoded(broken, name, LIMIT)
+
+
+class Counting:
+    """A decompressor of zlib's that notes how many bytes it is handed, and hands back."""
+
+    def __init__(self, made: Any, moved: list[int]) -> None:
+        self._made, self._moved = made, moved
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        out: bytes = self._made.decompress(data, most)
+        self._moved.append(len(data) + len(self._made.unused_data))
+        return out
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate"])
+@pytest.mark.parametrize("member", [b"", b"x", bytes(9000), bytes(range(256)) * 9])
+def test_many_members_are_no_more_work_than_their_bytes(name: str, member: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is copied for a member does not depend on how many follow it."""
+    moved: list[int] = []
+    make = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", lambda bits: Counting(make(bits), moved))
+    count = 3000
+    encoded = ENCODERS[name](member) * count
+    assert decoded(encoded, name, 10**8) == member * count
+    assert sum(moved) <= 4 * len(encoded) + 2 * 512 * count
+
+
+def test_many_frames_share_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    make = zstandard.ZstdDecompressor
+    monkeypatch.setattr(zstandard, "ZstdDecompressor", lambda **given: made.append(given) or make(**given))
+    assert decoded(ENCODERS["zstd"](b"x") * 300, "zstd", LIMIT) == b"x" * 300
+    assert len(made) == 1
 
 
 def test_two_encodings_are_undone_last_first() -> None:
