@@ -14,11 +14,13 @@ from weakref import WeakSet
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
 _HEADER_BYTES = 256_000  # of an answer's status line, and of each of its headers
 _ADDED = ("accept", "accept-encoding", "content-type", "user-agent")  # by aiohttp, where a client sends none
+_WITHOUT_BODY = (204, 304)  # statuses
 _MOST_IDLE = 200  # connections of httpx's own transport
 _IDLE_S = 30.0  # for which a connection without a request is kept
 
@@ -53,20 +55,23 @@ class Transport(httpx.AsyncBaseTransport):
             answer = await self._send(url, headers=headers, data=body, timeout=_timeout(request.extensions["timeout"]))
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
-    async def _send(self, url: URL, **options: Any) -> aiohttp.ClientResponse:
+    async def _send(self, url: URL, **options: Any) -> _Answer:
         """The answer, its body unread."""
         session = self._open()
         try:
-            return await session.post(url, allow_redirects=False, **options)
+            answer = await session.post(url, allow_redirects=False, **options)
         except aiohttp.ClientOSError as failure:
             if not _never_left(failure, options["data"]):
                 raise
-            return await session.post(url, allow_redirects=False, **options)
+            answer = await session.post(url, allow_redirects=False, **options)
+        assert isinstance(answer, _Answer)
+        return answer
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=_Connector(limit=0, keepalive_timeout=_IDLE_S, ssl=self._tls),
+                response_class=_Answer,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=_ADDED,
                 auto_decompress=False,
@@ -116,16 +121,36 @@ def _readable(connection: Connection) -> bool:
     return bool(look.poll(0))
 
 
+class _Answer(aiohttp.ClientResponse):
+    """Knows what ended its connection, which aiohttp has taken from it by then."""
+
+    _came_on: ResponseHandler | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        self._came_on = connection.protocol
+        return await super().start(connection)
+
+    def broke(self) -> BaseException | None:
+        """What broke an answer whose end only that of its connection tells, once no more bytes come; None where it ended."""
+        coding = self.headers.get("transfer-encoding", "").lower()
+        if "content-length" in self.headers or "chunked" in coding or self.status in _WITHOUT_BODY or self._came_on is None:
+            return None
+        ended = self._came_on.exception()
+        return None if isinstance(ended, aiohttp.ServerDisconnectedError) else ended
+
+
 class _Body(httpx.AsyncByteStream):
     """The bytes of an answer as they come."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer: _Answer) -> None:
         self._answer = answer
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _errors_of_httpx():
             async for chunk in self._answer.content.iter_any():
                 yield chunk
+        if broken := self._answer.broke():
+            raise httpx.ReadError(str(broken)) from broken
 
     async def aclose(self) -> None:
         self._answer.release()
