@@ -6,7 +6,8 @@ What must hold:
   and the store counts thirteen periods: with equal clocks no 60 seconds ever hold more requests
   than the limit, whatever the number of processes. Clocks that differ by d seconds let through what
   d seconds may hold more.
-- Unspent units go back with the next lease; meanwhile each process may hold back up to one lease.
+- Unspent units go back with the next lease; meanwhile each process may hold back up to one lease. A lease that is being taken is kept,
+  whoever is cancelled meanwhile.
 - Tokens are taken as an estimate before and corrected by what was billed after: a limit of tokens
   is passed at most by the difference of the requests then in flight.
 - When the store is lost, the limit is open or closed, as the settings say.
@@ -25,6 +26,7 @@ from typing import Literal, Protocol
 
 from headroom.errors import RateLimited, StoreUnavailable
 from headroom.grants import Lost
+from headroom.limits.finishing import Finishing
 from headroom.store.base import Draw, Drawn
 
 SLOT_S = 5.0
@@ -72,17 +74,22 @@ class Rates:
         self._clock = clock
         self._leases: OrderedDict[str, _Lease] = OrderedDict()
         self._down_until = -math.inf
+        self._drawing = Finishing()
 
     async def take(self, rate: Rate, amount: int) -> None:
         """Count `amount`, or raise RateLimited; StoreUnavailable when the store is lost and the limit closed then."""
         lease = self._lease(rate.key)
-        if self._spend(lease, amount):
-            return
+        if not self._known(rate, lease, amount):
+            await self._drawing.run(self._renew(rate, lease, amount))
+
+    async def close(self) -> None:
+        """Wait for what is being taken."""
+        await self._drawing.close()
+
+    async def _renew(self, rate: Rate, lease: _Lease, amount: int) -> None:
         async with lease.lock:
-            if self._spend(lease, amount):
+            if self._known(rate, lease, amount):
                 return
-            if self._clock() < lease.refused_until and amount >= lease.refused_from:
-                raise self._refusal(rate, lease)
             try:
                 if time.monotonic() < self._down_until:
                     raise StoreUnavailable("The store that counts requests is not available; try again.")
@@ -106,6 +113,14 @@ class Rates:
 
     def _slot(self) -> int:
         return int(self._clock() // SLOT_S)
+
+    def _known(self, rate: Rate, lease: _Lease, amount: int) -> bool:
+        """Whether the lease had so much, which is spent then; raises RateLimited where it is known that nothing can be had."""
+        if self._spend(lease, amount):
+            return True
+        if self._clock() < lease.refused_until and amount >= lease.refused_from:
+            raise self._refusal(rate, lease)
+        return False
 
     def _spend(self, lease: _Lease, amount: int) -> bool:
         if lease.slot != self._slot() or lease.left < amount:

@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from headroom.errors import Forbidden, HeadroomError, StoreUnavailable, Unauthor
 from headroom.grants import Allowance, Grant
 from headroom.limits import keys, teams
 from headroom.limits.budget import Alert, Budget, Budgets, Reservation
+from headroom.limits.finishing import Finishing
 from headroom.limits.rate import Rate, Rates
 from headroom.model import LOCAL, Call, Caller
 from headroom.outcome import Usage
@@ -99,6 +100,7 @@ class Admission:
         self._rates = Rates(store, limits.rate_when_lost)
         self._budgets = Budgets(store, limits.budget_when_lost, self._alert if limits.alert_webhook else None)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._admitting = Finishing()
         self._salt = b""
         self._asked = -math.inf
 
@@ -111,6 +113,8 @@ class Admission:
 
     async def close(self) -> None:
         """Write down what is still to be settled."""
+        await self._admitting.close()
+        await self._rates.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._budgets.close()
         await self._alerts.close()
@@ -167,21 +171,27 @@ class Admission:
     async def admit(self, caller: Caller, call: Call, provider: str, model: str, chars: int, request_id: str) -> Ticket:
         """Count the tokens and reserve the dollars of a call that `provider` bills as `model`.
 
-        Raises Forbidden, RateLimited, StoreUnavailable.
+        Whoever is cancelled meanwhile is not charged. Raises Forbidden, RateLimited, StoreUnavailable.
         """
         grant = caller.grant
         if grant and grant.models and (call.reason == "duplicate_keys" or not _allowed(call.model, grant.models)):
             raise Forbidden(f"This key may not use the model {call.model or '(not readable)'}; it may use {', '.join(grant.models)}.")
-        rates, tokens = self._rates_of(caller, "tokens"), max(1, chars // 4)
-        for rate in rates:
-            await self._rates.take(rate, tokens)
-        budgets = self._budgets_of(caller)
-        reserved = 0
-        if any(budget.limit is not None for budget in budgets):
+        rates, tokens, budgets = self._rates_of(caller, "tokens"), max(1, chars // 4), self._budgets_of(caller)
+        reserved, limited = 0, any(budget.limit is not None for budget in budgets)
+        if limited:
             usage = Usage(math.ceil(chars / _CHARS_PER_TOKEN), _max_tokens(call, self._settings.limits.reserve_output_tokens))
             reserved = self._prices.cost(provider, model, usage, dialect=call.dialect) or 0
-        reservation = await self._budgets.reserve(request_id, budgets, reserved)
-        return Ticket(provider, model, reservation, rates, tokens, call.dialect)
+        ticket = Ticket(provider, model, Reservation(request_id, ()), rates, tokens, call.dialect)
+        taking = self._take(ticket, budgets, reserved)
+        if not rates and not limited:  # nothing waits for the store
+            return await taking
+        return await self._admitting.run(taking, lambda late: self.settle(late, (), charged=False))
+
+    async def _take(self, ticket: Ticket, budgets: Sequence[Budget], nano: int) -> Ticket:
+        """The ticket with its tokens counted and its dollars reserved."""
+        for rate in ticket.rates:
+            await self._rates.take(rate, ticket.tokens)
+        return replace(ticket, reservation=await self._budgets.reserve(ticket.reservation.request_id, budgets, nano))
 
     def settle(self, ticket: Ticket, billed: Sequence[Usage], *, charged: bool) -> None:
         """Count what a request really took; nobody waits. A `charged` one that says nothing of its usage costs what was reserved."""

@@ -25,7 +25,7 @@ class Clock:
 
 
 class Counted:
-    """The store, asked directly; counts how often, and can be lost."""
+    """The store, asked directly, a step of the event loop away; counts how often, and can be lost."""
 
     def __init__(self, path: Path) -> None:
         self.store = SqliteStore(path / "store.sqlite", 3600, 10**6)
@@ -37,7 +37,9 @@ class Counted:
         self.calls += 1
         if self.lost:
             raise StoreUnavailable("lost")
-        return self.store.draw(draws, once, once_s)
+        drawn = self.store.draw(draws, once, once_s)
+        await asyncio.sleep(0)
+        return drawn
 
 
 @pytest.fixture
@@ -127,6 +129,22 @@ def test_what_a_period_left_over_goes_back(counted: Counted, clock: Clock) -> No
         return sum([await passed(lambda: second.take(rate(200), 1)) for _ in range(300)])
 
     assert asyncio.run(run()) == 200 - 1 - 2
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_who_goes_away_while_units_are_taken_takes_no_others_along(counted: Counted, clock: Clock, steps: int) -> None:
+    async def run() -> int:
+        rates = Rates(counted, clock=clock)
+        for _ in range(50):
+            taking = asyncio.create_task(rates.take(rate(200), 1))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            taking.cancel()
+            await asyncio.wait({taking})
+        await rates.close()
+        return sum([await passed(lambda: rates.take(rate(200), 1)) for _ in range(300)])
+
+    assert 150 <= asyncio.run(run()) <= 200
 
 
 def test_tokens_are_corrected(counted: Counted, clock: Clock) -> None:

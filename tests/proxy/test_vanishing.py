@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import resource
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,23 @@ import httpx
 import pytest
 
 from headroom.dialects.retrieval import Answer
+from headroom.limits.budget import slot_of
+from headroom.limits.rate import SLOT_S, SLOTS
+from headroom.model import LOCAL, Call
+from headroom.outcome import Usage
+from headroom.proxy.admission import Admission
 from headroom.proxy.relay import Meter
 from headroom.proxy.server import create_app
 from headroom.proxy.services import open_services
 from headroom.proxy.trace import Trace
+from headroom.stats.prices import cost
+from headroom.store import Store, open_store
+from headroom.store.base import Draw, Drawn
+from headroom.store.threaded import ThreadedStore
+from tests.limits.test_rate import Counted
 from tests.provider import WAIT_S, Provider, Script, running
 from tests.proxy.crowd import Crowd
-from tests.proxy.faces import HTTP, Inline, settings_for
+from tests.proxy.faces import HTTP, Inline, asking, settings_for, stats_of
 
 CLIENTS = 500
 OURS = (Answer, Meter, Trace, httpx.Response, httpx.Request, httpcore.AsyncHTTP11Connection)
@@ -123,4 +135,77 @@ def test_a_request_that_the_server_takes_back_is_not_left_open_at_the_provider(s
         app.provider_waits.set()
         provider.wait_until(lambda seen: seen.open == 0)
         assert asked.result(WAIT_S).status_code == 500
+    assert not provider.requests
+
+
+LIMITS = {"budget": 10, "budget_period": "monthly", "tpm": 1000, "rate_limit": True}
+
+
+def charged(draws: Any) -> list[int]:
+    """What of a month's dollars and of a minute's tokens is taken."""
+    now, budget, tokens = time.time(), "budget:all:monthly", f"rate:tokens:caller:{LOCAL.scope}"
+    month = [Draw(budget, slot_of("monthly", now), 0)]
+    minute = [Draw(tokens, int(now // SLOT_S) - back, 0) for back in range(SLOTS)]
+    return [sum(draws(month).totals), sum(draws(minute).totals)]
+
+
+@pytest.mark.parametrize("steps", range(20))
+def test_a_caller_who_goes_away_while_the_store_is_asked_is_not_charged(steps: int, tmp_path: Path) -> None:
+    store: Any = Counted(tmp_path)
+    call = Call("openai", b"{}", body={}, model="gpt-4o")
+
+    async def run() -> None:
+        admission = Admission(settings_for("http://provider.invalid", tmp_path, limits=LIMITS), store)
+        request = asyncio.create_task(admission.admit(LOCAL, call, "openai", "gpt-4o", 400, "r"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        request.cancel()
+        await asyncio.wait({request})
+        if not request.cancelled():
+            assert charged(store.store.draw) == [cost("openai", "gpt-4o", Usage(134, 4096)), 100]
+            admission.settle(request.result(), (), charged=False)
+        await admission.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+    assert charged(store.store.draw) == [0, 0]
+
+
+class Slow:
+    """A store that takes its time to reserve."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
+        if once.startswith("reserve:"):
+            self.asked.set()
+            self.may_answer.wait(WAIT_S)
+        return self._store.draw(draws, once, once_s)
+
+
+def test_a_client_that_goes_away_while_a_slow_store_reserves_pays_nothing(provider: Provider, tmp_path: Path) -> None:
+    settings = settings_for(provider, tmp_path, limits=LIMITS | {"rate_limit": False})
+    body = asking([{"role": "user", "content": "hi"}]) | {"model": "claude-sonnet-4-5"}
+    slow: Any = Slow(open_store(settings))
+    services = open_services(settings, Inline(settings))
+    services = dataclasses.replace(services, admission=Admission(settings, ThreadedStore(slow)))
+
+    async def ask_and_leave(url: str) -> None:
+        async with httpx.AsyncClient() as client:
+            asked = asyncio.create_task(client.post(f"{url}/v1/messages", json=body))
+            await asyncio.to_thread(slow.asked.wait, WAIT_S)
+            asked.cancel()
+            await asyncio.wait({asked})
+
+    with running(create_app(services)) as url:
+        asyncio.run(ask_and_leave(url))
+        (row,) = stats_of(url, 1)["recent_requests"]
+        slow.may_answer.set()
+    assert row["status"] == 499
+    assert charged(slow.draw) == [0, 0]
     assert not provider.requests
