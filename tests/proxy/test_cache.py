@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +16,12 @@ import httpx
 import openai
 import pytest
 
+from headroom.cache.flights import Flights
+from headroom.proxy.server import create_app
+from headroom.proxy.services import open_services
 from headroom.store.sqlite import SqliteStore
-from tests.provider import WAIT_S, Provider, Script
-from tests.proxy.faces import HTTP, openai_turns, serving, settings_for
+from tests.provider import WAIT_S, Provider, Script, running
+from tests.proxy.faces import HTTP, Inline, openai_turns, serving, settings_for
 
 ROUTES = ("/v1/messages", "/v1/chat/completions")
 ASK = {"model": "m", "max_tokens": 64, "temperature": 0, "messages": [{"role": "user", "content": "Who are you?"}]}
@@ -342,6 +346,19 @@ def test_a_client_that_goes_away_takes_nobody_along(url: str, provider: Provider
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(url + ROUTES[0], json=ASK, timeout=httpx.Timeout(WAIT_S, read=0.2))
     assert post(url, ROUTES[0]).status_code == 200
+
+
+def test_nobody_waits_without_end_for_a_stream_that_stays(provider: Provider, tmp_path: Path) -> None:
+    settings = settings_for(provider, tmp_path)
+    services = dataclasses.replace(open_services(settings, Inline(settings)), flights=Flights((0, 0)))
+    with running(create_app(services)) as url:
+        provider.script(Script(hold_after=1))
+        (stays,) = together(url, 1, ASK | {"stream": True})
+        provider.wait_until(lambda provider: provider.holds)
+        assert said(HTTP.post(url + ROUTES[0], json=ASK)) == "miss"
+        assert not stays.done()
+        provider.release()
+        assert stays.result(WAIT_S).status_code == 200
 
 
 @pytest.mark.parametrize("more", [{"stream": True}, {"tools": LOOK}])
