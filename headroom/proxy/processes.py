@@ -24,6 +24,7 @@ from headroom.context.fit import Fitted
 from headroom.learning import open_learning
 from headroom.model import Job, JobResult, Policy, Segment
 from headroom.proxy.compress import Degraded
+from headroom.proxy.heap import give_back
 from headroom.settings import Settings
 from headroom.store import open_store
 from headroom.worker import Worker
@@ -38,9 +39,11 @@ R = TypeVar("R")
 
 def settle() -> None:
     """What a process that compresses does once it can: it stands back behind those that relay streams, where there is no processor to
-    spare, and spares the garbage collector what stays for its life; jobs leave few cycles, so that may come seldom.
+    spare, spares the garbage collector what stays for its life (jobs leave few cycles, so that may come seldom), and keeps no room for the
+    largest job it ever had.
     """
     os.nice(_NICENESS)
+    give_back()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

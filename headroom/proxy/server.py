@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import sys
@@ -31,6 +30,7 @@ from headroom.proxy.door import Guarded
 from headroom.proxy.doors import doors
 from headroom.proxy.embed_process import embedded_embed
 from headroom.proxy.exchange import ProviderRoute
+from headroom.proxy.heap import one_heap
 from headroom.proxy.middleware import Fence, RequestId
 from headroom.proxy.passthrough import PassThrough
 from headroom.proxy.processes import WorkerProcesses
@@ -40,11 +40,10 @@ from headroom.proxy.routes import own_error, own_routes
 from headroom.proxy.services import Services, open_services
 from headroom.proxy.telemetry import Telemetry
 from headroom.proxy.upgrade import RefuseUpgrade
-from headroom.settings import Settings, export, load, variable
+from headroom.settings import Settings, export, load
 
 _SWITCH_S = 0.001  # the event loop waits no longer than this for a thread that reads a large body
 _GENERATIONS = (5_000, 10, 14)  # Python's own (700, 10, 10) collect within each request and look at all that lives ten times as often
-_M_ARENA_MAX = -8  # of glibc's mallopt
 _KEEP_ALIVE_S = 90  # longer than clients and load balancers keep a connection that is idle, so that they close it and not we
 
 
@@ -152,18 +151,9 @@ def embedded_app(settings: Settings) -> Application:
 
 def _embedded(settings: Settings) -> Services:
     sys.setswitchinterval(_SWITCH_S)
-    _one_heap()
+    one_heap()
     prune = embedded_prune(settings)
     return open_services(settings, WorkerProcesses(settings), embedded_embed(settings), prune=prune)
-
-
-def _one_heap() -> None:
-    """Threads to come take memory from one heap of glibc's, unless its own variable says how many. One a thread would each keep room for
-    the most that its thread ever held. Other C libraries have nothing of the kind.
-    """
-    limit = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if limit and not variable("MALLOC_ARENA_MAX"):
-        limit(_M_ARENA_MAX, 1)
 
 
 def run(settings: Settings, announce: Callable[[list[str]], None] = lambda _: None) -> None:
