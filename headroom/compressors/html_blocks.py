@@ -1,7 +1,8 @@
 """An HTML page as a list of markdown blocks: headings, paragraphs, list items, table rows, code.
 
-The text of a page comes out verbatim (entities decoded, white space collapsed, code as it stands).
-Scripts, styles, drawings, comments and attributes are gone. Nothing else is dropped here: a block
+The text of a page comes out verbatim (entities decoded, white space collapsed, code as it stands). What says more than its text is
+written in signs: raised numbers (10^6), words struck out (~~no~~), ticks ([x]), cells that reach over several rows or columns (again in
+each). Scripts, styles, drawings, comments and attributes are gone. Nothing else is dropped here: a block
 that stands in navigation, a banner or a footer is marked as `chrome`, and whoever renders decides.
 """
 
@@ -14,9 +15,11 @@ from typing import Literal
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from headroom.compressors.html_spans import Reach, reach, spread
+
 Kind = Literal["heading", "text", "item", "row", "code"]
 
-_GONE = ["script", "style", "svg", "noscript", "template", "iframe", "object", "canvas", "audio", "video", "math"]
+_GONE = ["script", "style", "svg", "noscript", "template", "iframe", "object", "canvas", "audio", "video"]
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BREAKS = frozenset(
     re.findall(
@@ -34,8 +37,8 @@ _CHROME_TAGS = frozenset(("nav", "footer", "aside", "header", "dialog", "select"
 _CHROME_ROLES = frozenset(("navigation", "banner", "contentinfo", "search", "menu", "menubar", "toolbar", "dialog", "alertdialog"))
 _CHROME_NAME = re.compile(
     r"(?<![a-z])(?:nav(?:bar|igation)?|menu|breadcrumbs?|foot(?:er)?|masthead|header|side-?bar|cookies?|consent|gdpr|social|shar(?:e|ing)|related"
-    r"|recommend(?:ed|ations)?|promo(?:tion)?s?|advert(?:isement)?s?|ads?|banner|popup|modal|newsletter|subscribe|sign-?up|toolbar|pagination"
-    r"|pager|tags?|skip|jump|login|widget|toc|metadata|print)(?![a-z])",
+    r"|recommend(?:ed|ations)?|promo(?:tion)?s?|advert(?:isement)?s?|ads?|popup|modal|newsletter|subscribe|sign-?up|toolbar|pagination"
+    r"|pager|tags?|skip|jump|login|widget|toc|print)(?![a-z])",
     re.IGNORECASE,
 )
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -55,6 +58,9 @@ _LANGUAGE = re.compile(r"\b(?:language-|lang-|highlight-source-|brush: ?)([\w+#-
 _DEEP = 12  # tables within tables, lists within lists and quotes within quotes beyond this depth are not told apart
 _NAMES = 400  # characters of an attribute looked at
 _TELLING_ALT = 3
+_STRUCK = frozenset(("del", "s", "strike"))
+_RAISED = re.compile(r"\s*[-+\u2212]?\d+\s*")
+_TICKED = frozenset(("checkbox", "radio"))
 _ROW = 600  # characters up to which what stands in a table row is one row
 
 
@@ -93,6 +99,8 @@ def read(html: str) -> Page | None:
     description = _meta(tree, 'meta[name="description" i]') or _meta(tree, 'meta[property="og:description" i]')
     origin = _origin(tree)
     tree.strip_tags(_GONE, recursive=True)
+    for formula in tree.css("math"):
+        formula.replace_with(f" {_formula(formula)} ")
     walk = _Walk(origin)
     root = tree.body or tree.root
     if root is not None:
@@ -108,6 +116,16 @@ def _depth(html: str) -> int:
 def _meta(tree: LexborHTMLParser, selector: str) -> str:
     node = tree.css_first(selector)
     return "" if node is None else " ".join((node.attributes.get("content") or "").split())
+
+
+def _formula(node: LexborNode) -> str:
+    """What a formula says of itself, or its text without the same in another notation."""
+    said = node.attributes.get("alttext") or ""
+    if not said:
+        for other in node.css("annotation, annotation-xml"):
+            other.decompose()
+        said = node.text(separator=" ")
+    return " ".join(said.split())
 
 
 def _origin(tree: LexborHTMLParser) -> str:
@@ -161,6 +179,8 @@ class _Walk:
     lists: list[int] = field(default_factory=list)  # the number of the last item, or -1 where items have none
     bullet: str = ""
     rows: list[list[list[Block]]] = field(default_factory=list)  # cells of the open table rows, each a list of blocks
+    reaches: list[list[Reach]] = field(default_factory=list)  # and how far each reaches
+    above: list[dict[int, tuple[int, list[Block]]]] = field(default_factory=list)  # what reaches into the next row of each open table
 
     def text(self, data: str) -> None:
         if self.pre:
@@ -184,17 +204,20 @@ class _Walk:
                 self._open(tag, node)
             elif tag == "pre":
                 self.pre += 1
-        elif tag == "a":
+        else:
+            self._inline(tag, node)
+
+    def _inline(self, tag: str, node: LexborNode) -> None:
+        """Enter an element within a block."""
+        if tag == "a":
             self.link, self.link_start, self.link_shown = self._href(node), len(self.parts), self.shown
         elif tag == "br":
             self._line_end()
         elif tag == "code":
             self.code_start = None if self.pre else len(self.parts)
             self.language = self.language or (_language(node) if self.pre else "")
-        elif tag == "img":
-            alt = _SPACE.sub(" ", node.attributes.get("alt") or "").strip()
-            if len(alt) > _TELLING_ALT and not self.pre:
-                self.parts.append(f"![{alt}]")
+        elif not self.pre:
+            self.parts += _sign(tag, node, "".join(self.parts[-1:])[-1:])
 
     def _frame(self, tag: str, node: LexborNode) -> None:
         """Notes where the page's frame begins, and where its main content does."""
@@ -220,10 +243,14 @@ class _Walk:
             if self.lists and self.lists[-1] >= 0:
                 number = self.lists[-1] = self.lists[-1] + 1
             self.bullet = "  " * (min(len(self.lists), _DEEP) - 1) + (f"{number}. " if number >= 0 else "- ")
+        elif tag == "table":
+            self.above.append({})
         elif tag == "tr":
             self.rows.append([])
+            self.reaches.append([])
         elif tag in _CELLS and self.rows:
             self.rows[-1].append([])
+            self.reaches[-1].append(reach(node.attributes))
 
     def leave(self) -> None:
         tag, chrome = self.opened.pop()
@@ -239,6 +266,8 @@ class _Walk:
         elif tag == "a":
             self._end_link()
             self.link = None
+        elif tag in _STRUCK:
+            self.parts += [] if self.pre else ["~~"]
         elif tag == "code":
             self._end_code()
         self.chrome = chrome
@@ -251,8 +280,10 @@ class _Walk:
             self.lists.pop()
         elif tag == "li":
             self.bullet = ""
+        elif tag == "table":
+            self.above.pop()
         elif tag == "tr":
-            self._end_row(self.rows.pop())
+            self._end_row(self.rows.pop(), self.reaches.pop())
 
     def _line_end(self) -> None:
         """Two line ends in a row are the end of a paragraph."""
@@ -323,17 +354,30 @@ class _Walk:
         sink = self.rows[-1][-1] if self.rows and self.rows[-1] else self.blocks
         sink.append(Block(kind, text, max(0, shown - linked), linked, level, self.chrome))
 
-    def _end_row(self, cells: list[list[Block]]) -> None:
+    def _end_row(self, own: list[list[Block]], reaches: list[Reach]) -> None:
         """One row of a table, or its cells one after the other where they hold more than a row should."""
-        blocks = [block for cell in cells for block in cell]
+        blocks = [block for cell in own for block in cell]
+        cells = spread(own, reaches, self.above[-1] if self.above else {})
         sink = self.rows[-1][-1] if self.rows and self.rows[-1] else self.blocks
         plain = all(block.kind in ("text", "item") for block in blocks)
-        if not plain or sum(map(bool, cells)) < 2 or sum(len(block.text) for block in blocks) > _ROW:
+        texts = [" ".join(block.text for block in cell).replace("\n", " ") for cell in cells]
+        if not plain or not blocks or sum(map(bool, texts)) < 2 or sum(map(len, texts)) > _ROW:
             sink += blocks
             return
-        line = " | ".join(" ".join(block.text for block in cell).replace("\n", " ") for cell in cells)
         words, linked = sum(block.words for block in blocks), sum(block.linked for block in blocks)
-        sink.append(Block("row", f"| {line} |", words, linked, chrome=blocks[0].chrome))
+        sink.append(Block("row", f"| {' | '.join(texts)} |", words, linked, chrome=blocks[0].chrome))
+
+
+def _sign(tag: str, node: LexborNode, before: str) -> list[str]:
+    """What is written where an element begins that says more than its text; `before` is the character in front of it."""
+    if tag in _STRUCK:
+        return ["~~"]
+    if tag == "sup" and before.isalnum() and _RAISED.fullmatch(node.text()):
+        return ["^"]
+    if tag == "input" and node.attributes.get("type") in _TICKED:
+        return ["[x] " if "checked" in node.attributes else "[ ] "]
+    alt = _SPACE.sub(" ", node.attributes.get("alt") or "").strip() if tag == "img" else ""
+    return [f"![{alt}]"] if len(alt) > _TELLING_ALT else []
 
 
 def _is_chrome(node: LexborNode) -> bool:

@@ -1,8 +1,8 @@
 """JSON without the quotes that say nothing: around plain keys and plain words. Lossless.
 
 A literal loses its quotes when it starts with a letter, holds only letters, digits, `_`, `-`, `.`,
-`/`, `@` and inner blanks, and is no word of JSON itself; so a bare word is always a string, and
-numbers, true, false and null are always themselves. Works on minified JSON.
+`/`, `@` and inner blanks, is no word of JSON itself and begins with none of its numbers (`NaN`,
+`Infinity`); so a bare word is always a string, and numbers, true, false and null are always themselves. Works on minified JSON.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 _LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_PLAIN = re.compile(r'"[A-Za-z_](?:[A-Za-z0-9_ ./@-]*[A-Za-z0-9_./@-])?"')
-_OWN_WORDS = frozenset(('"true"', '"false"', '"null"', '"NaN"', '"Infinity"'))
+_PLAIN = re.compile(r'"(?!(?:NaN|Infinity)\b)[A-Za-z_](?:[A-Za-z0-9_ ./@-]*[A-Za-z0-9_./@-])?"')
+_OWN_WORDS = frozenset(('"true"', '"false"', '"null"'))
 # what stands in bare JSON: literals, tables' places, numbers, the words of JSON, bare words
 _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*"|<table \d+>|-?(?:Infinity\b|NaN\b|\d[\d.eE+-]*)|([A-Za-z_](?:[A-Za-z0-9_ ./@-]*[A-Za-z0-9_./@-])?)',

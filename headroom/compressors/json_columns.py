@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress, repeat
 from operator import ge, le, ne, sub
-from typing import Literal
+from typing import Any, Literal
 
 from headroom.compressors.json_table import Column
 from headroom.compressors.json_text import Number
@@ -150,15 +150,21 @@ class Described:
         if self.kind == "ordered":
             return f"{name} {_short(cells[0])}..{_short(cells[-1])}"
         if self.kind == "numbers":
-            numbers = [value for value in self.column.values[start:end] if type(value) is Number]
-            if not numbers:
-                return ""
-            low, high = min(numbers, key=float), max(numbers, key=float)
-            return f"{name} {low}" if low == high else f"{name} {low}..{high}"
+            return _range(name, self.column.values[start:end], len(cells))
         counts = Counter(cells).most_common()
         named = [_short(value) if len(counts) == 1 else f"{_short(value)} x{count}" for value, count in counts[:_VALUES]]
         more = [f"{len(counts) - _VALUES} more values"] if len(counts) > _VALUES else []
         return f"{name} {', '.join(named + more)}"
+
+
+def _range(name: str, values: Sequence[Any], present: int) -> str:
+    """Between which numbers the cells of a column lie, and how many of those `present` are none: it is not said of all of them."""
+    numbers = [value for value in values if type(value) is Number and math.isfinite(float(value))]
+    if not numbers:
+        return ""
+    low, high = min(numbers, key=float), max(numbers, key=float)
+    said = f"{name} {low}" if low == high else f"{name} {low}..{high}"
+    return said if len(numbers) == present else f"{said} x{len(numbers)}, {present - len(numbers)} no numbers"
 
 
 def _short(cell: str) -> str:

@@ -25,6 +25,8 @@ from headroom.model import Fidelity, Segment
 _LARGE = 3600  # characters from which rows are left out
 _GAP = 80  # characters that a gap saves at least
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d{1,15})?", re.ASCII)  # 9,871
+_DECIMAL_COMMA = re.compile(r"-?\d{1,15},\d{1,15}", re.ASCII)  # 21,37
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,21 @@ def _gaps(segment: Segment, table: Table, scores: Sequence[float]) -> list[tuple
 def _table(grid: Grid) -> Table:
     columns = []
     for name, cells in zip(grid.names, zip(*grid.cells, strict=True), strict=True):
-        columns.append(Column(name, name, cells, [Number(cell) if _NUMBER.fullmatch(cell) else cell for cell in cells]))
+        columns.append(Column(name, name, cells, _values(cells)))
     return Table(columns, grid.records, grid.cells)
+
+
+def _values(cells: Sequence[str]) -> list[str]:
+    """The cells, those that are numbers as such; a comma groups digits where it can in the whole column, else it begins the fraction."""
+    with_comma = [cell for cell in cells if "," in cell and (_GROUPED.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell))]
+    groups = all(map(_GROUPED.fullmatch, with_comma))
+    found = []
+    for cell in cells:
+        plain = cell
+        if "," in cell and (_GROUPED if groups else _DECIMAL_COMMA).fullmatch(cell):
+            plain = cell.replace(",", "" if groups else ".")
+        found.append(Number(plain) if _NUMBER.fullmatch(plain) else cell)
+    return found
 
 
 def _lines(grid: Grid, rule: str, table: Table, gaps: Sequence[tuple[int, int]]) -> list[str]:

@@ -43,11 +43,14 @@ class Grid:
 def read(text: str) -> Grid | None:
     """The table that a text is for the most part, or None."""
     lines = text.split("\n")
-    for separator in _SEPARATORS:
+    found: Grid | None = None
+    for separator in _SEPARATORS:  # one whose header stands above another's: there the other is part of a value, as in 21,37
         grid = _delimited(lines, separator)
-        if grid:
-            return grid
-    return _columns(lines)
+        if grid and (not found or grid.header < found.header):
+            found = grid
+        if found and not found.header:
+            break
+    return found or _columns(lines)
 
 
 def _delimited(lines: list[str], separator: str) -> Grid | None:

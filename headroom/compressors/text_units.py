@@ -26,6 +26,11 @@ _HOME = re.compile(r"\x1b\[(?:2K|[01]?G)")  # the line starts anew
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]?|\][^\x07\x1b\n]*+(?:\x07|\x1b\\)?|[()#][0-9A-Z]|[@-Z\\^_=>78c])")
 _BACK = re.compile(r"(\x08++)")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_READABLE = re.compile(r"-?[^\W_]+")
+_PROGRESS = re.compile(
+    r"\d\s?%|\d\s?[kKMGT]?i?B?\s?/\s?\d|\d of \d|[#=━█▉-▏]{3}|\.\.\.|…|/s\b|--:--|\beta\b|[\u2800-\u28ff]|\bremaining\b|\belapsed\b",
+    re.IGNORECASE,
+)
 _SYNTAX = re.compile(r"\\.|'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\"|(?P<open>[\[({])|(?P<close>[\])}])|(?P<comma>,\s*+)", re.DOTALL)
 _BLANK = re.compile(r"[\s,;]++")
 
@@ -113,15 +118,16 @@ def _clean(text: str) -> _Cleaned:
         return _Cleaned(raw, list(range(1, len(raw) + 1)), tuple(what), len(raw))
     lines: list[str] = []
     number: list[int] = []
-    overwritten = padded = False
+    overwritten = parted = padded = False
     for at, line in enumerate(raw, 1):
         frames = [line]
         if "\x08" in line:
             frames = [_backspaced(line)]
             overwritten = True
         if "\r" in line[:-1]:
-            frames = _frames(frames[0])
-            overwritten = True
+            frames, gone = _frames(frames[0])
+            overwritten = overwritten or gone
+            parted = parted or len(frames) > 1
         for frame in frames:
             bare = frame.rstrip(" \t")
             is_padded = len(frame) - len(bare) >= _PADDING
@@ -130,6 +136,8 @@ def _clean(text: str) -> _Cleaned:
             number.append(at)
     if overwritten:
         what.append("overwritten progress output removed")
+    if parted:
+        what.append("carriage returns written as line ends")
     if padded:
         what.append("padding at line ends removed")
     return _Cleaned(lines, number, tuple(what), len(raw))
@@ -148,16 +156,19 @@ def _backspaced(line: str) -> str:
     return "".join(screen)
 
 
-def _frames(line: str) -> list[str]:
-    """What carriage returns put one over the other: the last frame of each wording, in order."""
+def _frames(line: str) -> tuple[list[str], bool]:
+    """What carriage returns put one over the other, in order, and whether any frame is gone: of those that show progress or differ in
+    nothing that can be read, the last of each wording stays. Others are lines that end in a carriage return.
+    """
     end = "\r" if line.endswith("\r") else ""
-    last: dict[str, tuple[int, str]] = {}
-    for at, frame in enumerate(line.split("\r")):
-        if frame and not frame.isspace():
-            last[" ".join(_LETTERS.findall(frame))] = (at, frame)
+    last: dict[tuple[str, str], tuple[int, str]] = {}
+    written = [frame for frame in line.split("\r") if frame and not frame.isspace()]
+    for at, frame in enumerate(written):
+        read = "" if _PROGRESS.search(frame) else " ".join(_READABLE.findall(frame))
+        last[" ".join(_LETTERS.findall(frame)), read] = (at, frame)
     frames = [frame for _, frame in sorted(last.values())] or [""]
     frames[-1] += end
-    return frames
+    return frames, len(last) < len(written)
 
 
 def _elements(line: str) -> list[int]:

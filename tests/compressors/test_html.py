@@ -233,3 +233,30 @@ def test_words_of_paragraphs_survive_in_order(words: list[str]) -> None:
     text = "".join(f"<div><p>{word}</p></div>" for word in words * 12)
     body = view(text).split("\n", 1)[1]
     assert body.split() == words * 12
+
+
+SIGNS = """<p>Cells: 10<sup>6</sup>, tolerance 2<sup>-3</sup>, the 1<sup>st</sup>,
+price <del>$400</del> <ins>$480</ins>, <s>safe</s> for children</p>
+<p>The maximum dose is <math><mn>5</mn></math> mg, and <math alttext="n &lt; 40"><mi>n</mi></math> always.</p>
+<p><input type="checkbox" checked> encrypted <input type="checkbox"> public</p>
+<div class="warning-banner">Do not use in production</div><div class="product-metadata">Price 499 EUR</div>
+<table><tr><th colspan="2">Where</th><th>State</th></tr>
+<tr><td rowspan="2">EU</td><td>h1</td><td>up</td></tr><tr><td>h2</td><td>down</td></tr>
+<tr><td>US</td><td>h3</td><td>up</td></tr></table>"""
+
+
+def test_what_says_more_than_its_text_is_written_in_signs() -> None:
+    page = read(f"<html><body><main>{SIGNS}</main></body></html>")
+    assert page is not None
+    assert [block.text for block in page.blocks] == [
+        "Cells: 10^6, tolerance 2^-3, the 1st, price ~~$400~~ $480, ~~safe~~ for children",
+        "The maximum dose is 5 mg, and n < 40 always.",
+        "[x] encrypted [ ] public",
+        "Do not use in production",
+        "Price 499 EUR",
+        "| Where | Where | State |",
+        "| EU | h1 | up |",
+        "| EU | h2 | down |",
+        "| US | h3 | up |",
+    ]
+    assert not any(block.chrome for block in page.blocks)

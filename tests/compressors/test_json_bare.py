@@ -12,7 +12,29 @@ from hypothesis import strategies as st
 from headroom.compressors.json_bare import bare, quoted
 
 WORDS = st.sampled_from(
-    ["true", "null", "NaN", "Infinity", "a b", " a", "a ", "1e5", "e5", "-x", "x-1", "<table 1>", "", "é", 'say "no"', "a,b", "k:v"]
+    [
+        "true",
+        "null",
+        "NaN",
+        "Infinity",
+        "NaN x",
+        "Infinity War",
+        "Infinity-1",
+        "NaNs",
+        "a b",
+        " a",
+        "a ",
+        "1e5",
+        "e5",
+        "-x",
+        "x-1",
+        "<table 1>",
+        "",
+        "é",
+        'say "no"',
+        "a,b",
+        "k:v",
+    ]
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS,

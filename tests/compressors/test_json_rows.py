@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -337,3 +338,14 @@ def test_encoding_knows_its_tables() -> None:
     assert isinstance(parsed.structure, Encoded)
     assert [len(table.rows) for table in parsed.structure.tables] == [20, 30]
     assert len(parsed.units) == 50
+
+
+def test_a_range_is_not_said_of_cells_that_are_no_numbers() -> None:
+    mixed = [{"id": n, "result": n * 0.25 if n % 5 == 0 else f"unreachable host{n}"} for n in range(400)]
+    draft = compress(json.dumps(mixed))
+    assert draft is not None
+    assert re.search(r"result 1\.25\.\.\d+\.\d+ x\d+, 3\d\d no numbers", draft.text)
+    odd = [{"id": n, "latency_ms": float("nan") if n % 100 == 5 else n * 37 % 900 + 0.5} for n in range(400)]
+    draft = compress(json.dumps(odd))
+    assert draft is not None
+    assert re.search(r"latency_ms \d+\.5\.\.\d+\.5 x\d+, 4 no numbers", draft.text)

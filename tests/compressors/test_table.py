@@ -171,3 +171,20 @@ def test_any_text_is_a_table_or_not(pieces: list[str], question: str) -> None:
         assert first == compress(text, question, fidelity)
         if first is not None and first.lossless:
             assert table_padding.decode(first.text) == text
+
+
+def test_a_comma_inside_values_is_no_separator() -> None:
+    prices = "city;price;rank\n" + "".join(f"City{n};{f'{n % 90},{n * 7 % 100:02}' if n != 211 else '9950,07'};{n}\n" for n in range(399))
+    grid = read(prices)
+    assert grid is not None
+    assert list(grid.names) == ["city", "price", "rank"]
+    assert "City211;9950,07;211" in view(prices, "Which city is by far the dearest?")
+    balances = "| account | balance | team |\n|---|---|---|\n" + "".join(
+        f"| acc{n} | {1 + n % 9},{n * 37 % 1000:03} | t{n % 3} |\n" for n in range(300)
+    )
+    grid = read(balances)
+    assert grid is not None
+    assert "balance" in grid.names
+    shown = view(balances)
+    assert "table of 300 rows" in shown
+    assert re.search(r"balance 1\d{3}\.\.9\d{3}", shown)

@@ -305,3 +305,10 @@ def test_a_huge_single_line_is_survived(sign: str) -> None:
     text = "\n" * 20 + sign * (400_000 // len(sign))
     render(text, "what about `a1.a1`?")
     render(text, fidelity="lossless")
+
+
+def test_carriage_returns_that_end_lines_are_no_progress() -> None:
+    records = ["id;name;amount", *(f"{n};account;{n * 37 % 1000}" for n in range(300))]
+    assert [text.strip() for text in take_apart("\r".join(records)).texts] == records
+    frames = [f"{sign} building the site" for sign in "|/-" * 50]
+    assert take_apart("\r".join(frames) + "\nend").texts == ["- building the site", "end"]
