@@ -2,7 +2,8 @@
 
 `Json` and `Toml` are texts in, texts out: `get` finds the value at a path of keys, `put` writes it,
 `drop` takes it out again together with tables that are empty then. They raise ValueError, with the
-place, for a text they cannot read. `read` and `replace` touch the file: whole, or not at all.
+place, for a text they cannot read, and where the new text would say anything else than the old one with or
+without the entry. `read` and `replace` touch the file: whole, or not at all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,6 +42,11 @@ class Json:
 
     def put(self, text: str, path: Sequence[str], value: Mapping[str, Any]) -> str:
         text = text if text.strip() else "{}\n"
+        new = self._put(text, path, value)
+        _check(_plus(json.loads(text), path, value), new, json.loads)
+        return new
+
+    def _put(self, text: str, path: Sequence[str], value: Mapping[str, Any]) -> str:
         here: wire.Obj = _root(text)
         for depth, key in enumerate(path):
             inner = here.get(key)
@@ -64,7 +71,9 @@ class Json:
         depth = len(path) - 1
         while depth > 0 and len(parents[depth]) == 1:
             depth -= 1
-        return _without(text, parents[depth], path[depth])
+        new = _without(text, parents[depth], path[depth])
+        _check(_minus(json.loads(text), path), new, json.loads)
+        return new
 
 
 class Toml:
@@ -75,6 +84,15 @@ class Toml:
         return found.unwrap() if hasattr(found, "unwrap") else found
 
     def put(self, text: str, path: Sequence[str], value: Mapping[str, Any]) -> str:
+        wanted = _plus(_tree(text), path, value)
+        new = self._in_place(text, path, value)
+        if not _says(new, wanted, tomllib.loads):
+            new = self._at_the_end(text, path, value)
+            _check(wanted, new, tomllib.loads)
+        return new
+
+    def _in_place(self, text: str, path: Sequence[str], value: Mapping[str, Any]) -> str:
+        """Beside its neighbours. Under dotted keys that takes the lines below them into the entry's own table."""
         import tomlkit
         from tomlkit.items import InlineTable
 
@@ -88,6 +106,17 @@ class Toml:
         here[path[-1]] = _inline(value) if isinstance(here, InlineTable) else tomlkit.item(dict(value))
         return tomlkit.dumps(document)
 
+    def _at_the_end(self, text: str, path: Sequence[str], value: Mapping[str, Any]) -> str:
+        """As the last table of the file, where it can take no other line in."""
+        import tomlkit
+
+        rest: Any = value
+        for name in reversed(path):
+            rest = {name: rest}
+        before = self.drop(text, path).rstrip()
+        break_ = "\r\n" if "\r\n" in text else "\n"
+        return before + break_ * 2 + tomlkit.dumps(rest).replace("\n", break_)
+
     def drop(self, text: str, path: Sequence[str]) -> str:
         import tomlkit
 
@@ -99,7 +128,48 @@ class Toml:
         while depth > 0 and len(parents[depth]) == 1:
             depth -= 1
         del parents[depth][path[depth]]
-        return tomlkit.dumps(document)
+        new = tomlkit.dumps(document)
+        _check(_minus(_tree(text), path), new, tomllib.loads)
+        return new
+
+
+def _tree(text: str) -> dict[str, Any]:
+    _toml(text)  # says where it is not valid
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as failure:
+        raise ValueError(f"not valid TOML: {failure}") from None
+
+
+def _plus(tree: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """The tree with the value at the path; tables on the way are made, and nothing is done where something else stands there."""
+    first, *rest = path
+    inner = tree.get(first, {})
+    if not rest:
+        return {**tree, first: value}
+    return {**tree, first: _plus(inner, rest, value)} if isinstance(inner, dict) else tree
+
+
+def _minus(tree: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """The tree without the value at the path, and without tables that held nothing else."""
+    first, *rest = path
+    inner = _minus(tree[first], rest) if rest else {}
+    return {**tree, first: inner} if inner else {name: value for name, value in tree.items() if name != first}
+
+
+def _says(text: str, wanted: Mapping[str, Any], parse: Callable[[str], Any]) -> bool:
+    """Whether a text reads as this tree. Compared as JSON, so that one NaN is like the other."""
+    try:
+        found = parse(text)
+    except ValueError:
+        return False
+    one, other = (json.dumps(tree, sort_keys=True, default=str) for tree in (found, wanted))
+    return one == other
+
+
+def _check(wanted: Mapping[str, Any], new: str, parse: Callable[[str], Any]) -> None:
+    if not _says(new, wanted, parse):
+        raise ValueError("is laid out so that the entry cannot be changed alone; change it by hand")
 
 
 def _inline(value: Mapping[str, Any]) -> Any:

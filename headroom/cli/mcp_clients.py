@@ -20,6 +20,7 @@ from headroom.errors import SettingsError
 from headroom.settings import Settings
 
 NAME = "headroom"
+_ENTRY = {"command", "args", "env", "env_vars"}  # what `entry_for` may write
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,10 @@ def _undone(client: Client, now: str, record: _Record) -> str | None:
 
 
 def _ours(entry: Any) -> bool:
-    """An entry of an installation that kept no record."""
-    return isinstance(entry, Mapping) and Path(str(entry.get("command"))).name == NAME and entry.get("args") == ["mcp"]
+    """An entry of an installation that kept no record; with anything else in it, somebody made it their own."""
+    if not isinstance(entry, Mapping) or not set(entry) <= _ENTRY:
+        return False
+    return Path(str(entry.get("command"))).name == NAME and entry.get("args") == ["mcp"]
 
 
 def _reason(failure: ValueError | OSError) -> str:

@@ -100,14 +100,48 @@ def test_toml_keeps_comments_and_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['model = "x"', "[servers]\n", 'servers = { other = { command = "y" } }\n', 'servers.other.command = "y"\n']
+    "text",
+    [
+        'model = "x"',
+        "[servers]\n",
+        'servers = { other = { command = "y" } }\n',
+        'servers.other.command = "y"\n',
+        'servers.other.command = "y"\nmodel = "x"\npolicy = "never"\n',
+        'servers.other.command = "y"\nmodel = "x"\n\n[projects."/home/x"]\ntrust = "yes"\n',
+        'servers.other.command = "y"\r\nnumber = nan\r\n\r\n[projects]\r\na = 2026-01-01\r\n',
+        '[servers]\nother.command = "y"\nlast = 3\n[zed]\na = 1\n',
+        '[servers.other]\ncommand = "y"\n[zed]\na = 1\n[servers.third]\ncommand = "z"\n[last]\nb = 2\n',
+        "[[servers.list]]\na = 1\n",
+    ],
 )
 def test_toml_in_every_layout(text: str) -> None:
     put = TOML.put(text, PATH, ENTRY)
-    assert tomllib.loads(put)["servers"]["headroom"] == ENTRY
-    was = tomllib.loads(text)
-    assert tomllib.loads(TOML.drop(put, PATH)) == ({} if was == {"servers": {}} else was)
+    was = tomllib.loads(text, parse_float=str)
+    assert tomllib.loads(put, parse_float=str) == {**was, "servers": {**was.get("servers", {}), "headroom": ENTRY}}
+    assert ("\r\n" in put) == ("\r\n" in text)
+    assert TOML.get(put, PATH) == ENTRY
+    assert tomllib.loads(TOML.drop(put, PATH), parse_float=str) == ({} if was == {"servers": {}} else was)
     assert TOML.drop(text, PATH) == text
+    again = TOML.put(put, PATH, {"command": "other"})
+    assert tomllib.loads(TOML.put(again, PATH, ENTRY), parse_float=str) == tomllib.loads(put, parse_float=str)
+
+
+def test_toml_under_dotted_keys_leaves_the_lines_below_where_they_are() -> None:
+    text = 'servers.other.command = "y"  # mine\nservers.headroom.command = "old"\nmodel = "x"\n\n[zed]\na = 1\n'
+    put = TOML.put(text, PATH, ENTRY)
+    assert put.startswith('servers.other.command = "y"  # mine\nmodel = "x"\n\n[zed]\na = 1\n\n[servers.headroom]\n')
+    assert tomllib.loads(put)["servers"]["headroom"] == ENTRY
+    assert tomllib.loads(put)["model"] == "x"
+
+
+@pytest.mark.parametrize(("editor", "text"), [(TOML, "[servers.other]\na = 1\n"), (JSON, '{"servers": {"other": {"a": 1}}}')])
+def test_a_text_that_would_say_anything_else_is_refused(editor: Json | Toml, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = editor.put(text, PATH, ENTRY)
+    monkeypatch.setattr("tomlkit.dumps", lambda tree: "model = 3\n")
+    monkeypatch.setattr("headroom.cli.config_edit._spliced", lambda *_: '{"model": 3}')
+    for change in (lambda: editor.put(text, PATH, ENTRY), lambda: editor.drop(put, PATH)):
+        with pytest.raises(ValueError, match="cannot be changed alone"):
+            change()
 
 
 def test_replace_is_whole_and_keeps_mode_and_link(tmp_path: Path) -> None:

@@ -238,6 +238,26 @@ def test_an_entry_changed_by_hand_is_not_ours(user: Path) -> None:
     assert file.read_text() == mine
 
 
+def test_settings_below_dotted_keys_stay_the_users(user: Path) -> None:
+    file = user / FILES["codex"]
+    file.parent.mkdir()
+    text = 'mcp_servers.github.command = "gh-mcp"\nmodel = "gpt"\napproval_policy = "never"\n\n[projects."/x"]\ntrust_level = "trusted"\n'
+    file.write_text(text)
+    headroom("mcp", "install", "--client", "codex")
+    assert {**parsed(file), "mcp_servers": {"github": {"command": "gh-mcp"}}} == tomllib.loads(text)
+    file.write_text('later = "by hand"\n' + file.read_text())
+    assert "removed from" in headroom("mcp", "uninstall", "--client", "codex").stdout
+    assert parsed(file) == {"later": "by hand", **tomllib.loads(text)}
+
+
+def test_a_table_that_holds_more_than_the_entry_is_not_ours(user: Path) -> None:
+    file = user / FILES["codex"]
+    file.parent.mkdir()
+    file.write_text('[mcp_servers.headroom]\ncommand = "/bin/headroom"\nargs = ["mcp"]\nmodel = "gpt"\n')
+    assert "no entry of Headroom's" in headroom("mcp", "uninstall", "--client", "codex").stdout
+    assert parsed(file)["mcp_servers"]["headroom"]["model"] == "gpt"
+
+
 def test_an_unreadable_file_is_left_alone(user: Path) -> None:
     file = user / ".cursor" / "mcp.json"
     file.parent.mkdir()
