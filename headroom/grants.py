@@ -15,8 +15,10 @@ Lost = Literal["open", "closed"]  # what a limit does when the store that counts
 Name = Annotated[str, Field(pattern=r"^[\w.@+-]{0,100}$")]
 Variable = Annotated[str, Field(pattern=r"^([A-Z_][A-Z0-9_]*)?$", max_length=200)]
 Patterns = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100)]
-Count = Annotated[int, Field(ge=1)] | None
+MOST = 10**12  # of anything that is counted: a store keeps its sums in 64 bits
+Count = Annotated[int, Field(ge=1, le=MOST)] | None
 Dollars = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None
+Moment = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]  # to the end of the year 9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +51,8 @@ class Grant(Allowance):
     anthropic_key: Variable = ""
     openai_key: Variable = ""
     share: Literal["key", "user", "team"] = "key"
-    created: float = 0.0
-    expires: float = 0.0
+    created: Moment = 0.0
+    expires: Moment = 0.0
     revoked: bool = False
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import math
 import re
 import secrets
@@ -33,6 +34,7 @@ MEMORY_S = 5.0
 _TABLE = "keys"
 _CHARS = 200  # longer ones are no keys of ours
 _MOST = 50_000  # keys remembered
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,14 @@ def create(store: Records, wanted: Mapping[str, Any], now: float | None = None) 
 
 
 def listed(store: Records) -> list[Grant]:
-    """All grants in the store, the oldest first."""
-    return sorted((_read(data) for data in store.list_records(_TABLE).values()), key=lambda grant: (grant.created, grant.hash))
+    """All grants in the store, the oldest first; one that cannot be read is left out, and said in the log."""
+    found = []
+    for hash, data in store.list_records(_TABLE).items():
+        try:
+            found.append(_read(data))
+        except StoreUnavailable as failure:
+            _log.warning("key_%s is left out: %s", hash[:12], failure.message)
+    return sorted(found, key=lambda grant: (grant.created, grant.hash))
 
 
 def named(store: Records, id: str) -> Grant:

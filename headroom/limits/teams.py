@@ -6,6 +6,7 @@ Found ones are remembered for a moment, as grants of keys are; while the store i
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections import OrderedDict
@@ -22,6 +23,7 @@ from headroom.store.base import Records
 
 _TABLE = "teams"
 _MOST = 10_000  # teams remembered
+_log = logging.getLogger(__name__)
 _NAMES = TypeAdapter(Name)
 _ALLOWANCES = TypeAdapter(Allowance)
 
@@ -47,8 +49,14 @@ def drop(store: Records, name: str) -> None:
 
 
 def listed(store: Records) -> dict[str, Allowance]:
-    """All teams in the store, by name."""
-    return {name: _read(data) for name, data in sorted(store.list_records(_TABLE).items())}
+    """All teams in the store, by name; one that cannot be read is left out, and said in the log."""
+    found = {}
+    for name, data in sorted(store.list_records(_TABLE).items()):
+        try:
+            found[name] = _read(data)
+        except StoreUnavailable as failure:
+            _log.warning("team %s is left out: %s", name, failure.message)
+    return found
 
 
 def shown(name: str, allowance: Allowance) -> dict[str, Any]:

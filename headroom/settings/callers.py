@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from headroom.grants import Allowance, Grant, Lost, Name, Period, Variable
+from headroom.grants import MOST, Allowance, Grant, Lost, Name, Period, Variable
 from headroom.settings.parts import Section, field, structured
 
 
@@ -37,10 +37,12 @@ class LimitsSettings(Section):
     rate_limit: bool = field(
         True, "--no-rate-limit counts no requests and tokens a minute", env="HEADROOM_RATE_LIMIT", flag="--rate-limit/--no-rate-limit"
     )
-    rpm: int = field(600, "requests in any 60 seconds, per caller, over all processes", env="HEADROOM_RPM", flag="--rpm", ge=1)
-    tpm: int | None = field(None, "tokens in any 60 seconds, per caller; unlimited when empty", env="HEADROOM_TPM", flag="--tpm", ge=1)
+    rpm: int = field(600, "requests in any 60 seconds, per caller, over all processes", env="HEADROOM_RPM", flag="--rpm", ge=1, le=MOST)
+    tpm: int | None = field(
+        None, "tokens in any 60 seconds, per caller; unlimited when empty", env="HEADROOM_TPM", flag="--tpm", ge=1, le=MOST
+    )
     budget: float | None = field(
-        None, "dollars that all callers together may spend in a period", env="HEADROOM_BUDGET", flag="--budget", gt=0, allow_inf_nan=False
+        None, "dollars that all callers together may spend in a period", env="HEADROOM_BUDGET", flag="--budget", gt=0, le=1e9
     )
     budget_period: Period = field("daily", "when budgets begin anew (UTC)", env="HEADROOM_BUDGET_PERIOD", flag="--budget-period")
     rate_when_lost: Lost = field(
@@ -50,7 +52,11 @@ class LimitsSettings(Section):
         "open", "the same for budgets; what is spent meanwhile is counted when the store is back", env="HEADROOM_BUDGET_WHEN_LOST"
     )
     reserve_output_tokens: int = field(
-        4096, "output tokens that a request reserves of a budget, if it does not ask for fewer", env="HEADROOM_RESERVE_OUTPUT_TOKENS", ge=0
+        4096,
+        "output tokens that a request reserves of a budget, if it does not ask for fewer",
+        env="HEADROOM_RESERVE_OUTPUT_TOKENS",
+        ge=0,
+        le=1_000_000_000,
     )
     alert_webhook: str = field(
         "",

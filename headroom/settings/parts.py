@@ -46,4 +46,4 @@ def field(default: Any, help: str, *, env: str = "", flag: str = "", **limits: A
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
