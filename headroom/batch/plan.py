@@ -44,7 +44,12 @@ class Plan:
 def opened(url: str) -> tuple[pafs.FileSystem, str]:
     """The file system of a path or URL (s3://, gs://, file://), and the path in it. Raises BatchError."""
     if "://" not in url:
-        return pafs.LocalFileSystem(), str(Path(url).expanduser().absolute())
+        try:
+            path = str(Path(url).expanduser().absolute())
+            path.encode()
+        except (RuntimeError, UnicodeEncodeError) as failure:  # nobody's home, or a name that Arrow does not take
+            raise BatchError(f"{url!r} cannot be used: {failure}") from None
+        return pafs.LocalFileSystem(), path
     try:
         system, path = pafs.FileSystem.from_uri(url)
     except (OSError, ValueError) as failure:
@@ -107,6 +112,8 @@ class Progress:
 
     def begin(self, plan: Plan, *, resume: bool) -> list[Chunk]:
         """The chunks that are still to be done. Raises BatchError when the output is that of something else, or not asked for."""
+        if self.system.get_file_info(self.path).type == pafs.FileType.File:
+            raise BatchError(f"{self.path} is a file: name an empty or new folder.")
         known = self._read(f"{self.path}/{STATE}/plan.json")
         if known is None:
             if self.system.get_file_info(pafs.FileSelector(self.path, allow_not_found=True)):

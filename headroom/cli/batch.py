@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headroom.cli.options import load
+from headroom.cli.options import Finite, load
 
 if TYPE_CHECKING:
     from headroom.batch.run import Order, Total
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with an output that was begun before.")
 @click.option("--workers", type=click.IntRange(0), help="Processes; 0: this one, without Ray  [all cores of the cluster]")
 @click.option("--address", default="", help="Ray cluster to use  [RAY_ADDRESS; one of its own on this machine]")
-@click.option(
-    "--max-errors", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="Share of bad rows above which it is given up."
-)
-@click.option("--chunk-mb", type=click.FloatRange(min=0, min_open=True), default=8.0, show_default=True, help="Size of the pieces of work.")
+@click.option("--max-errors", type=Finite(0, 1), default=0.05, show_default=True, help="Share of bad rows above which it is given up.")
+@click.option("--chunk-mb", type=Finite(0.001, 1_000_000), default=8.0, show_default=True, help="Size of the pieces of work.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file  [~/.headroom/config.toml]")
 def command(
@@ -69,8 +67,11 @@ def command(
         if importlib.util.find_spec("ray") is None:
             raise click.ClickException("Ray is not installed: pip install 'headroom[serve]', or --workers 0 does without.")
         sys.exit(_on_ray(order, workers, address, config, flags, as_json))
-    with bar() as advance:
-        total = run(order, settings, in_process, advance)
+    try:
+        with bar() as advance:
+            total = run(order, settings, in_process, advance)
+    except OSError as failure:
+        raise click.ClickException(str(failure)) from None
     tell(total, out, as_json)
 
 

@@ -9,26 +9,27 @@ from pathlib import Path
 
 import click
 
+from headroom.cli.options import Finite
 from headroom.cli.options import load as settings_of
 
 _MOST = 2_000_000  # requests that are simulated; more take too long
 
 
 @click.command("capacity")
-@click.option("--users", type=click.IntRange(1), required=True, help="People, or agents, that work at once.")
-@click.option("--requests-per-user-hour", type=click.FloatRange(min=0, min_open=True), required=True, help="Of each, in the busiest hour.")
-@click.option("--peak", type=click.FloatRange(1), default=1.5, show_default=True, help="The busiest minutes over that hour.")
-@click.option("--prompt-tokens", type=click.IntRange(1), default=30_000, show_default=True, help="Of a request, on average.")
+@click.option("--users", type=click.IntRange(1, 1_000_000_000), required=True, help="People, or agents, that work at once.")
+@click.option("--requests-per-user-hour", type=Finite(0, 1_000_000, min_open=True), required=True, help="Of each, in the busiest hour.")
+@click.option("--peak", type=Finite(1, 1_000_000), default=1.5, show_default=True, help="The busiest minutes over that hour.")
+@click.option("--prompt-tokens", type=click.IntRange(1, 1_000_000_000), default=30_000, show_default=True, help="Of a request, on average.")
 @click.option("--new-tokens", type=click.IntRange(0), default=2_000, show_default=True, help="Of them, those in no request before.")
-@click.option("--answer-s", type=click.FloatRange(0), default=15.0, show_default=True, help="Seconds that an answer streams.")
-@click.option("--spread", type=click.FloatRange(0, 5), default=1.0, show_default=True, help="Of sizes: standard deviation over mean.")
-@click.option("--hours-per-day", type=click.FloatRange(0, 24, min_open=True), default=8.0, show_default=True, help="Busy hours of a day.")
-@click.option("--node-cpus", type=click.FloatRange(1), default=16.0, show_default=True, help="Cores of a node.")
-@click.option("--node-gb", type=click.FloatRange(1), default=64.0, show_default=True, help="Memory of a node.")
-@click.option("--ttl-hours", type=click.FloatRange(min=0, min_open=True), help="Lifetime of originals  [HEADROOM_STORE_TTL_HOURS]")
+@click.option("--answer-s", type=Finite(0, 1_000_000), default=15.0, show_default=True, help="Seconds that an answer streams.")
+@click.option("--spread", type=Finite(0, 5), default=1.0, show_default=True, help="Of sizes: standard deviation over mean.")
+@click.option("--hours-per-day", type=Finite(0, 24, min_open=True), default=8.0, show_default=True, help="Busy hours of a day.")
+@click.option("--node-cpus", type=Finite(1, 1_000_000), default=16.0, show_default=True, help="Cores of a node.")
+@click.option("--node-gb", type=Finite(1, 1_000_000), default=64.0, show_default=True, help="Memory of a node.")
+@click.option("--ttl-hours", type=Finite(0, 1_000_000, min_open=True), help="Lifetime of originals  [HEADROOM_STORE_TTL_HOURS]")
 @click.option("--serve-config", type=click.Path(path_type=Path), metavar="FILE", help="YAML with the tiers  [as configs/prod.yaml]")
 @click.option("--costs", "costs_file", type=click.Path(path_type=Path), metavar="FILE", help="Table of costs  [as measured]")
-@click.option("--minutes", type=click.FloatRange(1, 600), default=20.0, show_default=True, help="Minutes to simulate.")
+@click.option("--minutes", type=Finite(1, 600), default=20.0, show_default=True, help="Minutes to simulate.")
 @click.option("--no-failure", is_flag=True, help="No node dies in the middle of the peak.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the simulation; the same seed, the same course.")
 @click.option("--courses", type=click.IntRange(1, 1000), default=5, show_default=True, help="How often, with seeds that follow.")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from headroom.cli.options import load
+from headroom.cli.options import Finite, load
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -43,12 +43,12 @@ def command() -> None:
 @click.option("--route", "routes", multiple=True, metavar="PATTERN", help="A route it may use, like /v1/messages; may be repeated.")
 @click.option("--rpm", type=int, help="Requests in any 60 seconds.")
 @click.option("--tpm", type=int, help="Tokens in any 60 seconds.")
-@click.option("--budget", "budget_usd", type=float, help="Dollars in a period.")
+@click.option("--budget", "budget_usd", type=Finite(0, 1_000_000, min_open=True), help="Dollars in a period.")
 @click.option("--budget-period", type=click.Choice(["hourly", "daily", "monthly"]), help="When the budget begins anew (UTC).")
 @click.option("--share", type=click.Choice(["key", "user", "team"]), help="Who reads what is stored through it.")
 @click.option("--anthropic-key", metavar="VARIABLE", help="Variable on the server with the Anthropic credential.")
 @click.option("--openai-key", metavar="VARIABLE", help="Variable on the server with the OpenAI credential.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How long it is good; for ever without.")
+@click.option("--days", type=Finite(0, 1_000_000, min_open=True), help="How long it is good; for ever without.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @_where
 def create(days: float | None, as_json: bool, url: str | None, config: Path | None, **given: Any) -> None:
@@ -96,7 +96,7 @@ def list_(as_json: bool, url: str | None, config: Path | None) -> None:
 def revoke(id: str, url: str | None, config: Path | None) -> None:
     """Make the key with this ID (key_...) useless, within seconds everywhere."""
     if url:
-        gone = _ask(url, config, f"/{id}", "DELETE")
+        gone = _ask(url, config, f"/{_segment(id)}", "DELETE")
     else:
         from headroom.limits import keys
 
@@ -113,7 +113,7 @@ def team() -> None:
 @click.argument("name")
 @click.option("--rpm", type=int, help="Requests in any 60 seconds, of all its keys together.")
 @click.option("--tpm", type=int, help="Tokens in any 60 seconds.")
-@click.option("--budget", "budget_usd", type=float, help="Dollars in a period.")
+@click.option("--budget", "budget_usd", type=Finite(0, 1_000_000, min_open=True), help="Dollars in a period.")
 @click.option("--budget-period", type=click.Choice(["hourly", "daily", "monthly"]), help="When the budget begins anew (UTC).")
 @_where
 def set_team(name: str, url: str | None, config: Path | None, **given: Any) -> None:
@@ -121,8 +121,10 @@ def set_team(name: str, url: str | None, config: Path | None, **given: Any) -> N
     from headroom.limits import teams
 
     wanted = {key: value for key, value in given.items() if value is not None}
-    path = f"/admin/teams/{quote(name, safe='')}"
-    put = _ask_at(url, config, path, "PUT", wanted) if url else teams.shown(name, _in_store(config, lambda s: teams.put(s, name, wanted)))
+    if url:
+        put = _ask_at(url, config, f"/admin/teams/{_segment(name)}", "PUT", wanted)
+    else:
+        put = teams.shown(name, _in_store(config, lambda store: teams.put(store, name, wanted)))
     click.echo(_team_line(put))
 
 
@@ -145,7 +147,7 @@ def remove_team(name: str, url: str | None, config: Path | None) -> None:
     from headroom.limits import teams
 
     if url:
-        _ask_at(url, config, f"/admin/teams/{quote(name, safe='')}", "DELETE")
+        _ask_at(url, config, f"/admin/teams/{_segment(name)}", "DELETE")
     else:
         _in_store(config, lambda store: teams.drop(store, name))
     click.echo(f"{name} is removed")
@@ -155,6 +157,11 @@ def _team_line(one: dict[str, Any]) -> str:
     limits = [f"{name} {one[name]}" for name in ("rpm", "tpm") if one[name]]
     budget = [f"${one['budget_usd']:g} {one['budget_period']}"] if one["budget_usd"] else []
     return "  ".join((one["team"], *(limits + budget or ["unlimited"])))
+
+
+def _segment(name: str) -> str:
+    """A name as one part of a path, whatever bytes it was typed as."""
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def _ask(url: str, config: Path | None, path: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from headroom.cli.options import Finite
 from headroom.cli.terminal import console
 from headroom.model import PrunerSpec
 
@@ -55,7 +56,7 @@ def check(model: str, texts: int, device: str) -> None:
 @command.command("measure", short_help="Say how fast a model is, and which texts it pays for.")
 @click.argument("model", required=False)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where it runs  [the settings']")
-@click.option("--rate", type=click.FloatRange(0.05, 0.95), help="Share of the tokens that stays  [the settings']")
+@click.option("--rate", type=Finite(0.05, 0.95), help="Share of the tokens that stays  [the settings']")
 def measure(model: str | None, device: Literal["auto", "cpu", "cuda", "mps"] | None, rate: float | None) -> None:
     """Say how fast MODEL (by default the settings' own) is on this machine, and which texts it pays for."""
     import dataclasses

@@ -5,6 +5,7 @@ Values go to `settings.load` as the text that was typed: one place checks them, 
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,16 @@ from headroom.settings import Settings
 _ALIASES = {("port",): "-p"}
 _METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", bool: "true|false"}
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Finite(click.FloatRange):
+    """A number in a range; inf and nan, which every comparison lets through, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        number = super().convert(value, param, context)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, context)
+        return number
 
 
 def key(path: Iterable[str]) -> str:

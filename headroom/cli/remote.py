@@ -12,11 +12,21 @@ import httpx
 
 def loopback(url: str) -> bool:
     """Whether a URL names this machine itself, so that no HTTP proxy may stand between."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False  # no URL at all
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_base(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return False
 
 
 def ask(
@@ -30,8 +40,10 @@ def ask(
     timeout_s: float = 10.0,
 ) -> dict[str, Any]:
     """GET a JSON object, or POST `body` for one. Raises ClickException with what a person can do when there is none."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not _is_base(url):
         raise click.ClickException(f"{url!r} is not a base URL: it begins with http:// or https://, like http://127.0.0.1:8787")
+    if not (key.isascii() and key.isprintable()):
+        raise click.ClickException("the key has characters that no HTTP header takes; give it as it was told, without anything around it")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     method = method or ("GET" if body is None else "POST")
     try:
@@ -41,6 +53,8 @@ def ask(
         raise click.ClickException(
             f"no answer from {url} ({failure}); start it with `headroom proxy`, or name another with --url"
         ) from None
+    except ValueError as failure:  # a lone surrogate, or a number that JSON has not
+        raise click.ClickException(f"what was given cannot be sent ({failure}); give UTF-8 text and finite numbers") from None
     try:
         said = response.json()
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -58,4 +59,4 @@ def from_url(url: str, digest: str, query: str | None, key: str) -> dict[str, An
     """The answer of a running Headroom."""
     from headroom.cli.remote import ask
 
-    return ask(url, f"/v1/retrieve/{digest}", params={"query": query} if query else None, key=key)
+    return ask(url, f"/v1/retrieve/{quote(digest, safe='', errors='surrogateescape')}", params={"query": query} if query else None, key=key)

@@ -43,9 +43,16 @@ def put(store: Records, name: str, wanted: Mapping[str, Any]) -> Allowance:
 
 def drop(store: Records, name: str) -> None:
     """Take a team's allowance away: it is then limited no more. Raises NotFound."""
-    if store.get_record(_TABLE, name) is None:
+    if not _is_name(name) or store.get_record(_TABLE, name) is None:
         raise NotFound(f"There is no team {name[:80]} in the store.")
     _swap(store, name, None)
+
+
+def _is_name(name: str) -> bool:
+    try:
+        return bool(_NAMES.validate_python(name))
+    except ValidationError:
+        return False
 
 
 def listed(store: Records) -> dict[str, Allowance]:
