@@ -50,18 +50,27 @@ _GRANTS = TypeAdapter(Grant)
 
 
 @dataclass(frozen=True, slots=True)
+class TeamRules:
+    """Allowances by team; `closed` says that a team nothing is known of is refused while the store is lost."""
+
+    allowances: Mapping[str, Allowance]
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Register:
     """What the settings say about keys and teams; `keys` by hash."""
 
     keys: Mapping[str, Grant]
-    teams: Mapping[str, Allowance]
+    teams: TeamRules
 
 
 def register(settings: LimitsSettings) -> Register:
     """Read the files that the settings name. Raises SettingsError naming file and line."""
     keys = read_file(settings.keys) if isinstance(settings.keys, Path) else _File(settings.keys or ())
     teams = read_file(settings.teams).teams if isinstance(settings.teams, Path) else settings.teams or {}
-    return Register(_by_hash(keys.keys), {**keys.teams, **teams})
+    closed = settings.budget_when_lost == "closed" or (settings.rate_limit and settings.rate_when_lost == "closed")
+    return Register(_by_hash(keys.keys), TeamRules({**keys.teams, **teams}, closed))
 
 
 def _by_hash(grants: tuple[Grant, ...]) -> dict[str, Grant]:

@@ -1,6 +1,7 @@
 """Allowances of teams: in the settings, or set while Headroom runs and kept in the store. What the settings say wins.
 
-Found ones are remembered for a moment, as grants of keys are; while the store is lost, those found before go on.
+Found ones are remembered for a moment, as grants of keys are; while the store is lost, those found before go on, and the limits of
+others are open or closed as the settings say.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from headroom.errors import InvalidRequest, NotFound, StoreUnavailable
 from headroom.grants import Allowance, Name
-from headroom.limits.keys import MEMORY_S, AsyncRecords
+from headroom.limits.keys import MEMORY_S, AsyncRecords, TeamRules
 from headroom.store.base import Records
 
 _TABLE = "teams"
 _MOST = 10_000  # teams remembered
 _log = logging.getLogger(__name__)
+_PAUSE_S = 1.0  # the store is left alone after it failed
 _NAMES = TypeAdapter(Name)
 _ALLOWANCES = TypeAdapter(Allowance)
 
@@ -86,27 +88,43 @@ def _read(data: bytes) -> Allowance:
 class Teams:
     """Finds the allowance of a team."""
 
-    def __init__(self, store: AsyncRecords, fixed: Mapping[str, Allowance], memory_s: float = MEMORY_S) -> None:
+    def __init__(self, store: AsyncRecords, rules: TeamRules, memory_s: float = MEMORY_S, pause_s: float = _PAUSE_S) -> None:
         self._store = store
-        self._fixed = fixed
+        self._rules = rules
         self._memory_s = memory_s
+        self._pause_s = pause_s
         self._seen: OrderedDict[str, tuple[float, Allowance | None]] = OrderedDict()
+        self._down_until = -math.inf
 
     async def find(self, name: str) -> Allowance | None:
-        """None for a team without one, and for one that was never found while the store is lost: its key's own limits hold."""
-        if not name or name in self._fixed:
-            return self._fixed.get(name)
+        """None for a team without one. What was found before goes on while the store is lost.
+
+        A team that was never found has no limits then; raises StoreUnavailable where limits are closed.
+        """
+        if not name or name in self._rules.allowances:
+            return self._rules.allowances.get(name)
         now = time.monotonic()
         at, allowance = self._seen.get(name, (-math.inf, None))
         if now - at < self._memory_s:
             return allowance
         try:
-            data = await self._store.get_record(_TABLE, name)
+            data = await self._asked(name)
             allowance = None if data is None else _read(data)
         except StoreUnavailable:
-            pass  # what was known goes on, and is asked for again in a moment
+            if self._rules.closed and name not in self._seen:
+                raise
+            return allowance
         self._seen[name] = (now, allowance)
         self._seen.move_to_end(name)
         while len(self._seen) > _MOST:
             self._seen.popitem(last=False)
         return allowance
+
+    async def _asked(self, name: str) -> bytes | None:
+        if time.monotonic() < self._down_until:
+            raise StoreUnavailable("The store that knows the limits of teams is not available; try again.")
+        try:
+            return await self._store.get_record(_TABLE, name)
+        except StoreUnavailable:
+            self._down_until = time.monotonic() + self._pause_s
+            raise

@@ -37,7 +37,7 @@ def test_a_file_of_keys_and_teams(tmp_path: Path) -> None:
     register = keys.register(LimitsSettings(keys=file))
     assert register.keys["a" * 64].user == "ada"
     assert register.keys["b" * 64].models == ("claude-*",)
-    assert register.teams["data"].rpm == 60
+    assert register.teams.allowances["data"].rpm == 60
 
 
 @pytest.mark.parametrize(
