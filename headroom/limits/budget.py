@@ -3,7 +3,10 @@
 What must hold:
 - All budgets that apply (the key's, its team's, the organisation's) are charged together or not at
   all, in whole nanodollars, so that the sums of keys, teams and organisation agree exactly.
-- A reservation and a settlement are each done once for a request id, whoever repeats them.
+- A reservation and a settlement are each done once for a request id, whoever repeats them; what was done is remembered for an hour.
+  What the store has not done is done once however long it waits. Only what the store did without its answer arriving is done twice
+  when it is tried again more than an hour later: behind an outage that begins just there and lasts longer, or, of a reservation,
+  by a request that takes longer.
 - A budget is passed at most by what the requests then in flight cost beyond their reservation.
 - A request whose settlement never comes stays charged with its reservation. A settlement that cannot
   be written down is kept and tried again until it is.
@@ -28,7 +31,7 @@ from headroom.store.base import Draw, Drawn
 
 ALERTS = (50, 80, 100)  # percent of a budget
 _KEEP_S = 40 * 86_400.0  # a period is remembered behind its last change
-_ONCE_S = 7 * 86_400.0
+_ONCE_S = 3600.0  # what was done for a request is remembered
 _MOST_WAITING = 100_000  # settlements that could not be written down yet
 _RETRY_S = 1.0
 _PAUSE_S = 5.0  # the store is left alone after it failed
@@ -123,7 +126,7 @@ class Budgets:
         try:
             if time.monotonic() < self._down_until:
                 raise StoreUnavailable("The store that counts what is spent is not available; try again.")
-            drawn = await self._store.draw(draws, f"reserve:{request_id}", _ONCE_S)
+            drawn = await self._store.draw(draws, *_once("reserve", request_id, nano))
         except StoreUnavailable as failure:
             self._failed(failure)
             if self._lost == "closed":
@@ -163,11 +166,12 @@ class Budgets:
 
     async def _write(self, reservation: Reservation, nano: int) -> None:
         charges, id = reservation.charges, reservation.request_id
-        if reservation.doubtful:
-            await self._store.draw([charge.draw(reservation.nano) for charge in charges], f"reserve:{id}", _ONCE_S)
+        if reservation.doubtful and reservation.nano:
+            await self._store.draw([charge.draw(reservation.nano) for charge in charges], *_once("reserve", id, reservation.nano))
         if not charges or nano == reservation.nano == 0:
             return
-        drawn = await self._store.draw([charge.draw(nano - reservation.nano) for charge in charges], f"settle:{id}", _ONCE_S)
+        more = nano - reservation.nano
+        drawn = await self._store.draw([charge.draw(more) for charge in charges], *_once("settle", id, more))
         await self._tell(charges, drawn)
 
     async def _tell(self, charges: Sequence[Charge], drawn: Drawn) -> None:
@@ -208,3 +212,8 @@ class Budgets:
         if time.monotonic() >= self._down_until:
             _log.warning("budgets are %s for %.0f s: %s", self._lost, _PAUSE_S, failure.message)
             self._down_until = time.monotonic() + _PAUSE_S
+
+
+def _once(what: str, request_id: str, amount: int) -> tuple[str, float]:
+    """The marker of what is done once, and how long it lasts; none where nothing is charged, which may be done again."""
+    return (f"{what}:{request_id}" if amount else "", _ONCE_S)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,6 +102,53 @@ def test_a_settlement_is_tried_again_until_it_is_written(counted: Counted) -> No
         async with asyncio.timeout(60):
             while await budgets.spent([KEY]) != [2 * NANO]:  # noqa: ASYNC110  # another task writes it, and tells nobody
                 await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+
+
+def test_a_settlement_is_done_once_however_long_the_store_is_lost(tmp_path: Path) -> None:
+    clock = Clock()
+    counted = Counted(tmp_path, clock)
+
+    async def run() -> None:
+        budgets = Budgets(counted, clock=clock)
+        reserved = [await budgets.reserve(f"r{number}", [KEY], NANO) for number in range(2)]
+        counted.mute = True
+        doubtful = await budgets.reserve("r2", [KEY], NANO)
+        await budgets.settle(reserved[0], 2 * NANO)
+        counted.mute, counted.lost = False, True
+        await budgets.settle(doubtful, 2 * NANO)
+        clock.now += 1800
+        counted.lost = False
+        await budgets.close()
+        counted.lost = True
+        await budgets.settle(reserved[1], 2 * NANO)
+        clock.now += 3600
+        counted.lost = False
+        await budgets.close()
+        assert await budgets.spent([KEY]) == [6 * NANO]
+
+    asyncio.run(run())
+
+
+def test_what_is_done_once_is_remembered_for_an_hour(tmp_path: Path) -> None:
+    clock = Clock()
+    counted = Counted(tmp_path, clock)
+
+    def remembered() -> int:
+        with closing(sqlite3.connect(tmp_path / "store.sqlite")) as db:
+            (many,) = db.execute("SELECT count(*) FROM once").fetchone()
+        return int(many)
+
+    async def run() -> None:
+        budgets = Budgets(counted, clock=clock)
+        for number in range(20):
+            await budgets.settle(await budgets.reserve(f"r{number}", [KEY], 3), 2)
+            await budgets.settle(await budgets.reserve(f"free{number}", [KEY], 0), 0)
+        assert remembered() == 40
+        clock.now += 3601
+        await budgets.spent([KEY])
+        assert remembered() == 0
 
     asyncio.run(run())
 

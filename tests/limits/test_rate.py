@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -25,12 +26,13 @@ class Clock:
 
 
 class Counted:
-    """The store, asked directly, a step of the event loop away; counts how often, and can be lost."""
+    """The store, asked directly, a step of the event loop away; counts how often, and can be lost, or its answers (`mute`)."""
 
-    def __init__(self, path: Path) -> None:
-        self.store = SqliteStore(path / "store.sqlite", 3600, 10**6)
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.store = SqliteStore(path / "store.sqlite", 3600, 10**6, clock)
         self.calls = 0
         self.lost = False
+        self.mute = False
 
     async def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
         await asyncio.sleep(0)
@@ -39,6 +41,8 @@ class Counted:
             raise StoreUnavailable("lost")
         drawn = self.store.draw(draws, once, once_s)
         await asyncio.sleep(0)
+        if self.mute:
+            raise StoreUnavailable("the answer was lost")
         return drawn
 
 
