@@ -6,9 +6,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -90,3 +91,36 @@ def redis_server(directory: Path, **options: str) -> Iterator[RedisServer]:
         yield server
     finally:
         server.kill()
+
+
+class Relay:
+    """A way to the server that, after `cut`, loses the next answer to a script, and its connection with it."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._lose = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        self._lose = True
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._relay, args=(client,), daemon=True).start()
+
+    def _relay(self, client: socket.socket) -> None:
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self._server.port)) as server:
+            while asked := client.recv(1 << 20):
+                server.sendall(asked)
+                answer = server.recv(1 << 20)
+                if self._lose and b"EVAL" in asked:
+                    self._lose = False
+                    return
+                client.sendall(answer)

@@ -8,8 +8,9 @@ What must hold:
   d seconds may hold more.
 - Unspent units go back with the next lease; meanwhile each process may hold back up to one lease. A lease that is being taken is kept,
   whoever is cancelled meanwhile.
-- Tokens are taken as an estimate before and corrected by what was billed after: a limit of tokens
-  is passed at most by the difference of the requests then in flight.
+- Tokens are taken as an estimate before and corrected by what was billed after, in the period of the
+  estimate: a limit of tokens is passed at most by the difference of the requests then in flight. What
+  was estimated more than 60 seconds ago counts no more, so its correction does not either.
 - When the store is lost, the limit is open or closed, as the settings say.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -34,6 +36,7 @@ SLOTS = 13  # 60 seconds and the period that has begun
 _LEASES = 100_000  # callers whose leases are remembered
 _SHARE = 100  # one lease is this part of a limit
 _PAUSE_S = 5.0  # the store is left alone after it failed
+_ONCE_S = 60.0  # a broken connection repeats a correction at once
 _log = logging.getLogger(__name__)
 
 
@@ -41,14 +44,19 @@ class Draws(Protocol):
     async def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rate:
-    """`owner` is counted; `whose` is how the caller is told (`this key`), `noun` what is counted."""
+    """What one request counts against one limit.
+
+    `owner` is counted; `whose` is how the caller is told (`this key`), `noun` what is counted. `slot` is the period that
+    `Rates.take` counted it in; None when it was not counted.
+    """
 
     owner: str
     whose: str
     noun: Literal["requests", "tokens"]
     limit: int
+    slot: int | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -79,6 +87,7 @@ class Rates:
     async def take(self, rate: Rate, amount: int) -> None:
         """Count `amount`, or raise RateLimited; StoreUnavailable when the store is lost and the limit closed then."""
         lease = self._lease(rate.key)
+        rate.slot = None
         if not self._known(rate, lease, amount):
             await self._drawing.run(self._renew(rate, lease, amount))
 
@@ -100,9 +109,9 @@ class Rates:
                     raise
 
     async def correct(self, rate: Rate, difference: int) -> None:
-        """Count what was billed beyond the estimate, or give back what was not. Raises StoreUnavailable."""
-        if difference:
-            await self._store.draw([Draw(rate.key, self._slot(), difference)])
+        """Count what was billed beyond the estimate, or give back what was not, where the estimate was counted. Raises StoreUnavailable."""
+        if difference and rate.slot is not None and rate.slot > self._slot() - SLOTS:
+            await self._store.draw([Draw(rate.key, rate.slot, difference)], f"rate:{os.urandom(12).hex()}", _ONCE_S)
 
     def _lease(self, key: str) -> _Lease:
         lease = self._leases.setdefault(key, _Lease())
@@ -116,16 +125,17 @@ class Rates:
 
     def _known(self, rate: Rate, lease: _Lease, amount: int) -> bool:
         """Whether the lease had so much, which is spent then; raises RateLimited where it is known that nothing can be had."""
-        if self._spend(lease, amount):
+        if self._spend(rate, lease, amount):
             return True
         if self._clock() < lease.refused_until and amount >= lease.refused_from:
             raise self._refusal(rate, lease)
         return False
 
-    def _spend(self, lease: _Lease, amount: int) -> bool:
+    def _spend(self, rate: Rate, lease: _Lease, amount: int) -> bool:
         if lease.slot != self._slot() or lease.left < amount:
             return False
         lease.left -= amount
+        rate.slot = lease.slot
         return True
 
     async def _draw(self, rate: Rate, lease: _Lease, amount: int) -> None:
@@ -143,6 +153,7 @@ class Rates:
             raise
         if drawn.refused is None:
             lease.slot, lease.left = slot, drawn.granted[0] - missing
+            rate.slot = slot
             return
         lease.left = held
         await self._remember_refusal(rate, lease, slot, amount)

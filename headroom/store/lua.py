@@ -219,19 +219,25 @@ for place, draw in ipairs(draws) do totals[place] = draw.total + sums[draw.key] 
 return {repeated, refused, granted, totals}
 """
 
-# KEYS stream, number of its last entry; ARGV how many stay, then entries. Answers the number of the last.
+# KEYS stream, number of its last entry, marker of this call; ARGV how many stay, lifetime of the marker in ms, then entries.
+# Answers the number of the last.
 APPEND = """
 local last = tonumber(redis.call('GET', KEYS[2]) or 0)
-for at = 2, #ARGV do
+local before = redis.call('GET', KEYS[3])
+if before then return tonumber(before) end
+for at = 3, #ARGV do
     last = redis.call('INCR', KEYS[2])
     redis.call('XADD', KEYS[1], last .. '-0', 'd', ARGV[at])
 end
 redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[1])
+if #ARGV > 2 then redis.call('SET', KEYS[3], last, 'PX', ARGV[2]) end
 return last
 """
 
-# KEYS hash; ARGV key, 1 when a value is expected, that value, 1 when there is a new one, the new one.
+# KEYS hash, marker of this call; ARGV key, 1 when a value is expected, that value, 1 when there is a new one, the new one,
+# lifetime of the marker in ms. Answers 1 also when this call did it before.
 SWAP = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 1 end
 local stands = redis.call('HGET', KEYS[1], ARGV[1])
 if ARGV[2] == '1' then
     if stands ~= ARGV[3] then return 0 end
@@ -239,5 +245,6 @@ elseif stands then
     return 0
 end
 if ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[5]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
+redis.call('SET', KEYS[2], '1', 'PX', ARGV[6])
 return 1
 """

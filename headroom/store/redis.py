@@ -4,6 +4,7 @@ What must hold:
 - What was acknowledged survives a crash of Redis where it writes an append-only file
   (`appendonly yes`); `headroom doctor` tells when it does not.
 - Reading an original or a value never depends on being able to write.
+- Records, log entries and draws with a `once` are written once, also when a broken connection repeats the command.
 - Everything has a lifetime in Redis too, so that what nobody sweeps goes by itself.
 - Originals and values are spread over shelves, each in one hash slot and each holding an equal
   part of `max_bytes`. What must change together (all counters, one log, all records) shares a slot.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import secrets
 import time
 import zlib
@@ -31,6 +33,7 @@ from headroom.store.redis_link import Command, RedisLink
 from headroom.store.vault import AWAY, Vault
 
 _SHELVES = 16  # where a key stands depends on it
+_REPEATED_S = 60.0  # a broken connection repeats a command at once
 _TEXTS, _VALUES, _ANSWERS = "o", "v", "a"
 _log = logging.getLogger(__name__)
 
@@ -225,7 +228,7 @@ class RedisStore:
         """Write entries in order; the number of the last."""
         stream = self._log_key(log)
         sealed = [self._vault.shut(f"log:{log}", entry) for entry in entries]
-        return int(self._link.run(*_eval(lua.APPEND, (stream, f"{stream}:last"), max(1, keep), *sealed)))
+        return int(self._link.run(*_eval(lua.APPEND, (stream, f"{stream}:last", _marker(stream)), max(1, keep), _ms(_REPEATED_S), *sealed)))
 
     def read_log(self, log: str, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
         """Entries behind number `after`, in order."""
@@ -245,12 +248,13 @@ class RedisStore:
     def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
         """Write `new` where `old` stands; False when something else does."""
         place, stands = f"record:{table}:{plain(key)}", None
+        keys = [self._table_key(table), _marker(f"{{{self._prefix}:records}}")]
         if old is not None:
             stands = self._link.run("HGET", self._table_key(table), plain(key))
             if stands is None or self._vault.open(place, stands) != old:
                 return False
         values = (int(old is not None), stands or b"", int(new is not None), self._vault.shut(place, new or b""))
-        return bool(self._link.run(*_eval(lua.SWAP, [self._table_key(table)], plain(key), *values)))
+        return bool(self._link.run(*_eval(lua.SWAP, keys, plain(key), *values, _ms(_REPEATED_S))))
 
     def secret(self, name: str) -> bytes:
         """32 random bytes, the same for every process on this store."""
@@ -370,6 +374,11 @@ class RedisStore:
 
 def _eval(script: str, keys: Sequence[str], *arguments: object) -> Command:
     return ("EVAL", script, len(keys), *keys, *arguments)
+
+
+def _marker(base: str) -> str:
+    """Where it stands for a moment that this one call was done."""
+    return f"{base}:done:{os.urandom(12).hex()}"
 
 
 def _member(scope: str, hash: str) -> str:

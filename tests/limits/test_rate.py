@@ -171,6 +171,53 @@ def test_tokens_are_corrected(counted: Counted, clock: Clock) -> None:
     asyncio.run(run())
 
 
+def test_a_correction_goes_to_the_period_of_its_estimate(counted: Counted, clock: Clock) -> None:
+    limit = 100_000
+    started = [Rate("ada", "this key", "tokens", limit) for _ in range(10)]
+
+    async def run() -> int:
+        rates = Rates(counted, clock=clock)
+        for one in started:
+            await rates.take(one, limit)
+            clock.now += 66
+        for one in started:
+            await rates.correct(one, 1000 - limit)
+        taken = 0
+        while await passed(lambda: rates.take(Rate("ada", "this key", "tokens", limit), 10_000)):
+            taken += 10_000
+        return taken
+
+    assert asyncio.run(run()) == limit
+
+
+def test_what_was_estimated_within_the_minute_is_corrected_there(counted: Counted, clock: Clock) -> None:
+    async def run() -> None:
+        rates = Rates(counted, clock=clock)
+        early, late = (Rate("ada", "this key", "tokens", 1000) for _ in range(2))
+        await rates.take(early, 500)
+        clock.now += 55
+        await rates.take(late, 100)
+        await rates.correct(early, 300)
+        await rates.correct(late, -50)
+        assert not await passed(lambda: rates.take(Rate("ada", "this key", "tokens", 1000), 151))
+        clock.now += 10
+        await rates.take(Rate("ada", "this key", "tokens", 1000), 950)
+
+    asyncio.run(run())
+
+
+def test_what_was_not_counted_is_not_corrected(counted: Counted, clock: Clock) -> None:
+    async def run() -> None:
+        tokens = Rate("ada", "this key", "tokens", 1000)
+        counted.lost = True
+        await Rates(counted, "open", clock).take(tokens, 900)
+        counted.lost = False
+        await Rates(counted, "open", clock).correct(tokens, -900)
+        assert not await passed(lambda: Rates(counted, clock=clock).take(tokens, 1001))
+
+    asyncio.run(run())
+
+
 def test_a_lost_store_is_open_or_closed_and_asked_seldom(counted: Counted, clock: Clock) -> None:
     async def run() -> None:
         counted.lost = True

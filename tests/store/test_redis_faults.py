@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +11,15 @@ from pathlib import Path
 import pytest
 import redis as client
 
-from headroom.errors import Expired, StoreUnavailable
+from headroom.errors import Expired, RateLimited, StoreUnavailable
+from headroom.limits import keys, teams
+from headroom.limits.rate import Rate, Rates
 from headroom.model import Compressed, Original, content_hash
 from headroom.store.base import Draw
 from headroom.store.redis import RedisStore
 from headroom.store.redis_link import RedisLink
-from tests.redis_server import RedisServer, redis_server
+from headroom.store.threaded import ThreadedStore
+from tests.redis_server import RedisServer, Relay, redis_server
 
 TTL_S = 3600.0
 
@@ -98,6 +102,65 @@ def test_nothing_acknowledged_is_lost_when_redis_is_killed(store: RedisStore, ow
     assert store.get_record("keys", "k") == b"v"
     assert store.secret("callers") == secret
     expect_working(store)
+
+
+@pytest.fixture
+def relay(own: RedisServer) -> Iterator[Relay]:
+    relay = Relay(own)
+    yield relay
+    relay.close()
+
+
+@pytest.fixture
+def relayed(relay: Relay, tmp_path: Path) -> Iterator[RedisStore]:
+    store = RedisStore(relay.url, TTL_S, 100_000_000, prefix=str(tmp_path))
+    store.blob_stats()
+    yield store
+    store.close()
+
+
+def test_what_is_repeated_behind_a_lost_answer_is_done_once(relayed: RedisStore, relay: Relay) -> None:
+    relay.cut()
+    assert relayed.swap_record("t", "k", None, b"1")
+    assert not relayed.swap_record("t", "k", None, b"1")
+    relay.cut()
+    assert relayed.swap_record("t", "k", b"1", b"2")
+    relay.cut()
+    assert relayed.swap_record("t", "k", b"2", None)
+    assert relayed.get_record("t", "k") is None
+    relay.cut()
+    assert relayed.append("l", [b"a", b"b"]) == 2
+    assert len(relayed.read_log("l")) == 2
+    relay.cut()
+    assert relayed.draw([Draw("a", 1, 5)], once="x").totals == (5,)
+
+
+def test_keys_and_teams_are_told_right_behind_a_lost_answer(relayed: RedisStore, relay: Relay) -> None:
+    relay.cut()
+    _, grant = keys.create(relayed, {"name": "one"})
+    assert keys.listed(relayed) == [grant]
+    relay.cut()
+    assert keys.revoke(relayed, grant.id).revoked
+    relay.cut()
+    assert teams.put(relayed, "data", {"rpm": 5}) == teams.listed(relayed)["data"]
+    relay.cut()
+    teams.drop(relayed, "data")
+    assert teams.listed(relayed) == {}
+
+
+def test_a_correction_of_tokens_counts_once_behind_a_lost_answer(relayed: RedisStore, relay: Relay) -> None:
+    tokens = Rate("k", "this key", "tokens", 1000)
+
+    async def run() -> None:
+        rates = Rates(ThreadedStore(relayed), clock=lambda: 1_700_000_000.0)
+        await rates.take(tokens, 900)
+        relay.cut()
+        await rates.correct(tokens, -500)
+        with pytest.raises(RateLimited):
+            await rates.take(Rate("k", "this key", "tokens", 1000), 601)
+        await rates.take(Rate("k", "this key", "tokens", 1000), 600)
+
+    asyncio.run(run())
 
 
 def test_a_slow_server_is_given_up(store: RedisStore, own: RedisServer) -> None:
