@@ -5,6 +5,7 @@ What must hold:
 - A conversation keeps the snapshot it began with, so what it became does not depend on when a turn is computed (again).
 - Nothing here keeps a request waiting: events are counted and written by a thread of their own. A process that is killed loses
   what it saw in the last seconds, and no more.
+- What was learned of an owner goes when nothing was for a month; a snapshot not before the last conversation that keeps it.
 - Counts are changed by compare-and-swap, so every event counts once, whichever process saw it.
 """
 
@@ -34,6 +35,10 @@ _SNAPSHOTS = "toin-snapshots"  # owner/version -> advice
 _VERSIONS = 64  # kept; a conversation that began with an older one goes on without advice
 _SWAPS = 20  # tries, when others write at the same time
 _PAUSE_S = 0.005  # at most, before the second try; each further try waits that much longer
+_DAY_S = 86_400.0
+_IDLE_S = 30 * _DAY_S  # what was learned goes when it was not written for so long
+_RENEWAL_S = _DAY_S  # a snapshot that is used is written again at most so often by a process
+_OWNERS = 1_000  # whose newest advice is at hand
 _REMEMBERED = 10_000  # conversations, and originals that were asked for
 _EVENTS = 200  # that wait, with their texts; at half of them they are counted at once, further ones teach nothing
 _log = logging.getLogger(__name__)
@@ -55,16 +60,19 @@ class Learning:
     """Learns and advises; for any number of threads.
 
     `interval_s` is how long events wait to be written and advice to be read again; 0: events wait for `flush`, advice is always read.
+    `idle_s` must be days longer than a store keeps what a conversation began with.
     """
 
-    def __init__(self, store: Store, interval_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, interval_s: float = 5.0, clock: Callable[[], float] = time.monotonic, idle_s: float = _IDLE_S) -> None:
         self._store = store
         self._interval_s = interval_s
         self._clock = clock
+        self._idle_s = idle_s
         self._lock = threading.Lock()
         self._events: list[Callable[[], None]] = []
         self._pending: dict[str, Patterns] = {}
-        self._latest: dict[str, tuple[float, Snapshot]] = {}
+        self._latest = Recent[str, tuple[float, Snapshot]](_OWNERS)
+        self._renewed = Recent[tuple[str, str], float](_REMEMBERED, idle_s=math.inf)
         self._snapshots = Recent[tuple[str, str], Snapshot](_VERSIONS)
         self._pins = Recent[str, str](_REMEMBERED)
         self._counted = Recent[tuple[str, str], frozenset[str]](_REMEMBERED, idle_s=math.inf)
@@ -75,10 +83,14 @@ class Learning:
     def advised(self, scope: str, lineage: str) -> Snapshot:
         """The advice for a conversation that begins with `lineage`; none when the store does not answer."""
         try:
-            return self._snapshot(scope, self._pinned(scope, lineage)) if lineage else Snapshot()
+            found = self._snapshot(scope, self._pinned(scope, lineage)) if lineage else Snapshot()
         except StoreUnavailable as failure:
             _log.warning("compression goes on without what was learned: %s", failure.message)
             return Snapshot()
+        if self._fades(scope, found):
+            self._renewed.put({(scope, found.version): self._clock()})
+            self._later(partial(self._renew, scope, found))
+        return found
 
     def compressed(self, scope: str, segments: Sequence[Segment], results: Sequence[Compressed]) -> None:
         """These segments were looked at for the first time."""
@@ -90,16 +102,16 @@ class Learning:
 
     def imported(self, scope: str, patterns: Patterns) -> None:
         """Counts that another Headroom exported are added to this owner's own."""
-        for signature, counts in patterns.items():
+        for signature, counts in toin.named(patterns).items():
             self._note(scope, signature, counts)
 
     def current(self, scope: str) -> Snapshot:
         """The newest advice, at most `interval_s` old. Raises StoreUnavailable."""
-        read, known = self._latest.get(scope, (float("-inf"), Snapshot()))
+        read, known = self._latest.get(scope) or (-math.inf, Snapshot())
         if self._clock() - read < self._interval_s:
             return known
         known = self._snapshot(scope, self.learned(scope).version)
-        self._latest[scope] = (self._clock(), known)
+        self._latest.put({scope: (self._clock(), known)})
         return known
 
     def learned(self, scope: str) -> Learned:
@@ -158,7 +170,7 @@ class Learning:
         """Whatever is asked of one original counts once, so that rates are shares of the outputs."""
         signature = toin.signature(original.tool, original.text)
         if query:
-            _, known = self._latest.get(scope, (0.0, Snapshot()))
+            _, known = self._latest.get(scope) or (0.0, Snapshot())
             hits = [(hit.text, hit.score) for hit in retrieve.search(original, query)]
             counts = toin.searched(original.text, query, hits, known.advice.get(signature, NO_ADVICE))
         else:
@@ -188,16 +200,32 @@ class Learning:
             advice, versions = toin.snapshot(patterns), before.versions
             if advice.version != before.version:
                 versions = (*(version for version in versions if version != advice.version), advice.version)
+            if versions != before.versions or self._fades(scope, advice):
                 self._keep(scope, advice)
-            if self._store.swap_record(_COUNTS, scope, record, _written(Learned(patterns, versions[-_VERSIONS:]))):
-                self._latest[scope] = (self._clock(), advice)
+            if self._store.swap_record(_COUNTS, scope, record, _written(Learned(patterns, versions[-_VERSIONS:])), self._idle_s):
+                self._latest.put({scope: (self._clock(), advice)})
                 self._forget(scope, versions[:-_VERSIONS])
                 return True
         return False
 
     def _keep(self, scope: str, advice: Snapshot) -> None:
+        """Write a snapshot, or write it again so that it stays."""
         if advice.version:
-            self._store.swap_record(_SNAPSHOTS, f"{scope}/{advice.version}", None, advice.dump())  # what may stand there is the same
+            key, dumped = f"{scope}/{advice.version}", advice.dump()
+            if not self._store.swap_record(_SNAPSHOTS, key, None, dumped, self._idle_s):
+                self._store.swap_record(_SNAPSHOTS, key, dumped, dumped, self._idle_s)
+            self._renewed.put({(scope, advice.version): self._clock()})
+
+    def _fades(self, scope: str, advice: Snapshot) -> bool:
+        """Whether a snapshot in use was not written for a while, as far as this process knows."""
+        written = self._renewed.get((scope, advice.version)) if advice.version else math.inf
+        return written is None or self._clock() - written >= _RENEWAL_S
+
+    def _renew(self, scope: str, advice: Snapshot) -> None:
+        try:
+            self._keep(scope, advice)
+        except StoreUnavailable as failure:
+            _log.warning("advice is not renewed: %s", failure.message)
 
     def _forget(self, scope: str, versions: Sequence[str]) -> None:
         for version in versions:
@@ -231,7 +259,9 @@ class Learning:
 
 def open_learning(store: Store, settings: Settings) -> Learning | None:
     """None where nothing is to be learned."""
-    return Learning(store) if settings.compression.learn else None
+    if not settings.compression.learn:
+        return None
+    return Learning(store, idle_s=max(_IDLE_S, 3600 * settings.store.ttl_hours + 3 * _DAY_S))
 
 
 def _read(record: bytes | None) -> Learned:

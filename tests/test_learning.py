@@ -193,10 +193,10 @@ class Broken(SqliteStore):
 
     broken = False
 
-    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
+    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:
         if self.broken:
             raise StoreUnavailable("broken for the test")
-        return super().swap_record(table, key, old, new)
+        return super().swap_record(table, key, old, new, idle_s)
 
     def get_first(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         if self.broken:
@@ -245,6 +245,86 @@ def test_old_snapshots_go(tmp_path: Path) -> None:
     assert len(versions) == len(set(versions)) == 64
     assert set(store.list_records("toin-snapshots")) == {f"{SCOPE}/{version}" for version in versions}
     assert learning.current(SCOPE) == toin.snapshot(learning.learned(SCOPE).patterns)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def advise(learning: Learning, scope: str, tool: str = "tool") -> None:
+    for output in range(10):
+        learning.asked(scope, Original(f"{scope}-{tool}-{output}", "[]", tool))
+    learning.flush()
+
+
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_what_was_learned_of_an_owner_goes_after_a_month_and_not_what_a_conversation_keeps(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    clock = Clock()
+    store: Store = SqliteStore(tmp_path / "store.sqlite", 3600, 10**8, clock)
+    if kind == "redis":
+        store = RedisStore(request.getfixturevalue("redis").url, 3600, 10**8, clock, prefix=str(tmp_path))
+    learning = Learning(store, interval_s=0, clock=clock)
+    for number in range(30):
+        advise(learning, f"token {number}")
+    advise(learning, "running")
+    begun = learning.advised("running", "conversation")
+    advise(learning, "running", "another tool")
+    assert begun.version
+    assert len(learning.learned("running").versions) == 2
+    for _ in range(40):
+        clock.now += DAY_S
+        assert learning.advised("running", "conversation") == begun
+        learning.flush()
+    advise(learning, "new")
+    assert set(store.list_records("toin-counts")) == {"new"}
+    assert set(store.list_records("toin-snapshots")) == {f"running/{begun.version}", f"new/{learning.learned('new').version}"}
+    assert Learning(store, interval_s=0, clock=clock).advised("running", "later") == toin.Snapshot()
+    store.close()
+
+
+def test_the_newest_snapshot_stays_as_long_as_its_counts(tmp_path: Path) -> None:
+    clock = Clock()
+    store = SqliteStore(tmp_path / "store.sqlite", 3600, 10**8, clock)
+    learning = Learning(store, interval_s=0, clock=clock)
+    advise(learning, SCOPE)
+    for day in range(40):
+        clock.now += DAY_S
+        learning.compressed(SCOPE, [Segment("[]", (0, 0), tool="seen")], [Compressed("", "json", "", 9, 3, f"h{day}", 4, 1)])
+        learning.flush()
+    version = learning.learned(SCOPE).version
+    assert version
+    assert set(store.list_records("toin-snapshots")) == {f"{SCOPE}/{version}"}
+
+
+def test_the_newest_advice_is_at_hand_for_some_owners_only(tmp_path: Path) -> None:
+    learning = Learning(SqliteStore(tmp_path / "store.sqlite", 3600, 10**8))
+    for number in range(1_100):
+        learning.current(f"token {number}")
+    assert len(learning._latest) == 1_000
+
+
+def test_what_is_imported_has_names_no_longer_than_ours(tmp_path: Path) -> None:
+    learning = learning_on(SqliteStore(tmp_path / "store.sqlite", 3600, 10**8))
+    long = "n" * 100_000
+    counts = {f"{number}{long}": 1 for number in range(300)} | {f"field:{number}{long}": 1 for number in range(100)} | {"seen": 2}
+    for _ in range(2):
+        learning.imported(SCOPE, {f"{long}#{long}": counts, f"{long}~#{long}": {"seen": 3}, long: {"seen": 4}, "a#b": {"seen": 5}})
+        learning.flush()
+    patterns = learning.learned(SCOPE).patterns
+    cut = f"{'n' * 80}#{'n' * 80}"
+    assert set(patterns) == {cut, "n" * 80, "a#b"}
+    assert {name: counts["seen"] for name, counts in patterns.items()} == {cut: 10, "n" * 80: 8, "a#b": 10}
+    assert len(patterns[cut]) == 100 + 32
+    assert max(map(len, patterns[cut])) == 80
 
 
 def test_short_and_unnamed_texts_teach_nothing(tmp_path: Path) -> None:

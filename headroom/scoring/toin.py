@@ -32,6 +32,7 @@ _ADVISED_FIELDS = 8
 _HITS = 3  # of a query that say what it was about, none far below the best
 _SAMPLE = 3000  # characters that tell the structure
 _NAME_CHARS = 80
+_NAMES = 100  # of counts of one signature, beside those of fields
 
 _KEY = re.compile(r'"([^"\\\n]{1,80})"\s*:')
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}")
@@ -56,8 +57,7 @@ def signature(tool: str, text: str) -> str:
     if not tool and not common:
         return ""
     structure = hashlib.sha256("\n".join(common).encode("utf-8", "replace")).hexdigest()[:12] if common else detect(sample, tool, "")
-    name = tool[:_NAME_CHARS].encode("utf-8", "replace").decode()
-    return f"{name}#{structure}"
+    return f"{_short(tool)}#{structure}"
 
 
 def field_name(key: str) -> str:
@@ -119,6 +119,21 @@ def _asked_fields(piece: str, words: set[str]) -> list[str]:
     return [field_name(key) for key in found[:_HITS]]
 
 
+def named(patterns: Patterns) -> Patterns:
+    """Counts that come from elsewhere, under names no longer than ours."""
+    found: dict[str, Counter[str]] = {}
+    for signature, counts in patterns.items():
+        tool, _, structure = signature.rpartition("#")
+        known = found.setdefault(f"{_short(tool)}#{_short(structure)}" if tool else _short(signature), Counter())
+        for name, count in counts.items():
+            known[_short(name)] += count
+    return found
+
+
+def _short(name: str) -> str:
+    return name[:_NAME_CHARS].encode("utf-8", "replace").decode()
+
+
 def merged(patterns: Patterns, deltas: Deltas) -> Patterns:
     """The counts after these events, faded and bounded."""
     added = {name: _bounded(Counter(patterns.get(name, {})) + Counter(counts)) for name, counts in deltas.items()}
@@ -133,7 +148,8 @@ def _bounded(counts: Counter[str]) -> Mapping[str, int]:
     if counts["seen"] >= MEMORY:
         counts = +Counter({name: count // 2 for name, count in counts.items()})
     fields = sorted((name for name in counts if name.startswith("field:")), key=lambda name: (-counts[name], name))
-    for name in fields[_FIELDS:]:
+    others = sorted(counts.keys() - set(fields), key=lambda name: (-counts[name], name))
+    for name in fields[_FIELDS:] + others[_NAMES:]:
         del counts[name]
     return counts
 

@@ -4,12 +4,14 @@
 use renews. `Memo` remembers what became of a segment, or any bytes under a key: the first value
 written for a key wins and everybody replays it. `Counters` are shared by every process and draw
 many amounts at once, or none. `Log` is an append-only sequence of entries. `Records` are small,
-last until they are deleted, and change only from a value the writer knows. `Secrets` are values
-made once and shared by every process on the store. `Answers` are values that their scope can drop, each until its end.
+last until they are deleted or their idle lifetime is over where their writer gave one, and change
+only from a value the writer knows. `Secrets` are values made once and shared by every process on
+the store. `Answers` are values that their scope can drop, each until its end.
 
 Blobs and values of the memo go when they are idle for too long or the store is full; answers when
 their time is over or others need their room, which is apart from that of blobs and memo; counters
-and markers of `once` when their time is over; log entries when enough follow; records and secrets never.
+and markers of `once` when their time is over; log entries when enough follow; records without an idle lifetime
+and secrets never.
 
 All methods block; asyncio code goes through `headroom.store.threaded`. All methods raise
 `StoreUnavailable` (and nothing else) when the store cannot be read or written.
@@ -148,8 +150,11 @@ class Records(Protocol):
     def list_records(self, table: str) -> Mapping[str, bytes]:
         """The whole table, by key."""
 
-    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
-        """Write `new` where `old` stands (None: nothing stands, or delete); False when something else does."""
+    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:
+        """Write `new` where `old` stands (None: nothing stands, or delete); False when something else does.
+
+        With `idle_s` it goes when it was not written again for so many seconds: later writes with `idle_s` to the table sweep it.
+        """
 
 
 class Secrets(Protocol):

@@ -234,9 +234,10 @@ if #ARGV > 2 then redis.call('SET', KEYS[3], last, 'PX', ARGV[2]) end
 return last
 """
 
-# KEYS hash, marker of this call; ARGV key, 1 when a value is expected, that value, 1 when there is a new one, the new one,
-# lifetime of the marker in ms. Answers 1 also when this call did it before.
-SWAP = """
+# KEYS hash, marker of this call, when those end that have an end; ARGV key, 1 when a value is expected, that value,
+# 1 when there is a new one, the new one, lifetime of the marker in ms, now, when it ends or nothing.
+# Answers 1 also when this call did it before.
+SWAP = f"""
 if redis.call('EXISTS', KEYS[2]) == 1 then return 1 end
 local stands = redis.call('HGET', KEYS[1], ARGV[1])
 if ARGV[2] == '1' then
@@ -246,5 +247,12 @@ elseif stands then
 end
 if ARGV[4] == '1' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[5]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
 redis.call('SET', KEYS[2], '1', 'PX', ARGV[6])
+if ARGV[4] == '1' and ARGV[8] ~= '' then redis.call('ZADD', KEYS[3], ARGV[8], ARGV[1]) else redis.call('ZREM', KEYS[3], ARGV[1]) end
+if ARGV[8] ~= '' then
+    for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. ARGV[7], 'LIMIT', 0, {_ROWS})) do
+        redis.call('HDEL', KEYS[1], key)
+        redis.call('ZREM', KEYS[3], key)
+    end
+end
 return 1
 """

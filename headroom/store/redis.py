@@ -245,16 +245,19 @@ class RedisStore:
         rows = {decode(key): value for key, value in self._link.run("HGETALL", self._table_key(table)).items()}
         return {key: self._vault.open(f"record:{table}:{key}", value) for key, value in rows.items()}
 
-    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
+    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:
         """Write `new` where `old` stands; False when something else does."""
         place, stands = f"record:{table}:{plain(key)}", None
-        keys = [self._table_key(table), _marker(f"{{{self._prefix}:records}}")]
+        base, now = f"{{{self._prefix}:records}}", self._clock()
+        keys = [self._table_key(table), _marker(base), f"{base}:ends:{table}"]
         if old is not None:
             stands = self._link.run("HGET", self._table_key(table), plain(key))
             if stands is None or self._vault.open(place, stands) != old:
                 return False
         values = (int(old is not None), stands or b"", int(new is not None), self._vault.shut(place, new or b""))
-        return bool(self._link.run(*_eval(lua.SWAP, keys, plain(key), *values, _ms(_REPEATED_S))))
+        return bool(
+            self._link.run(*_eval(lua.SWAP, keys, plain(key), *values, _ms(_REPEATED_S), now, "" if idle_s is None else now + idle_s))
+        )
 
     def secret(self, name: str) -> bytes:
         """32 random bytes, the same for every process on this store."""

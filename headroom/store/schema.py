@@ -3,7 +3,7 @@
 The totals are kept by triggers, so no count scans a table.
 """
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _SHARED = """
 CREATE TABLE counters (key TEXT NOT NULL, slot INTEGER NOT NULL, amount INTEGER NOT NULL, expires REAL NOT NULL, PRIMARY KEY (key, slot));
 CREATE INDEX counters_expires ON counters (expires);
@@ -23,6 +23,11 @@ CREATE TRIGGER answers_added AFTER INSERT ON answers BEGIN
     UPDATE answer_totals SET entries = entries + 1, bytes = bytes + new.bytes; END;
 CREATE TRIGGER answers_gone AFTER DELETE ON answers BEGIN
     UPDATE answer_totals SET entries = entries - 1, bytes = bytes - old.bytes; END;
+"""
+_IDLE = """
+ALTER TABLE records ADD COLUMN expires REAL;
+CREATE INDEX records_expires ON records (kind, expires) WHERE expires IS NOT NULL;
+UPDATE records SET expires = strftime('%s', 'now') + 30 * 86400 WHERE kind IN ('toin-counts', 'toin-snapshots');
 """
 _FIRST = """
 CREATE TABLE originals (
@@ -54,4 +59,4 @@ CREATE TRIGGER results_gone AFTER DELETE ON results BEGIN
 """
 
 # version of a file -> what makes it the next one's; a file that no table was made in has version 0
-STEPS = (_FIRST, _SHARED, _ANSWERS)
+STEPS = (_FIRST, _SHARED, _ANSWERS, _IDLE)

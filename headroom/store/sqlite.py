@@ -214,14 +214,17 @@ class SqliteStore:
             rows = sqlite_shared.list_records(db, table)
         return {key: self._vault.open(f"record:{table}:{key}", value) for key, value in rows.items()}
 
-    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
+    def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:
         """Write `new` where `old` stands; False when something else does."""
         with self._file.write() as db:
             place = f"record:{table}:{key}"
             stands = sqlite_shared.get_record(db, table, key)
             if (None if stands is None else self._vault.open(place, stands)) != old:
                 return False
-            sqlite_shared.set_record(db, table, key, None if new is None else self._vault.shut(place, new))
+            sealed, now = None if new is None else self._vault.shut(place, new), self._clock()
+            sqlite_shared.set_record(db, table, key, sealed, None if idle_s is None else now + idle_s)
+            if idle_s is not None:
+                sqlite_shared.sweep_records(db, table, now)
             return True
 
     def secret(self, name: str) -> bytes:

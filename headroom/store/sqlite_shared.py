@@ -56,12 +56,18 @@ def read_log(db: sqlite3.Connection, log: str, after: int, limit: int) -> Sequen
     return [Entry(number, data) for number, data in db.execute(query, (log, after, limit))]
 
 
-def set_record(db: sqlite3.Connection, table: str, key: str, value: bytes | None) -> None:
+def set_record(db: sqlite3.Connection, table: str, key: str, value: bytes | None, expires: float | None) -> None:
     """Write or delete a record; needs a write transaction."""
     if value is None:
         db.execute("DELETE FROM records WHERE kind = ? AND key = ?", (table, key))
     else:
-        db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (table, key, value))
+        db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (table, key, value, expires))
+
+
+def sweep_records(db: sqlite3.Connection, table: str, now: float) -> None:
+    """Delete some of those that were idle for too long; needs a write transaction."""
+    idle = "SELECT key FROM records WHERE kind = ? AND expires < ? LIMIT ?"
+    db.execute(f"DELETE FROM records WHERE kind = ? AND key IN ({idle})", (table, table, now, _SWEEP_ROWS))
 
 
 def get_record(db: sqlite3.Connection, table: str, key: str) -> bytes | None:

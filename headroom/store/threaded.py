@@ -76,8 +76,8 @@ class ThreadedStore:
     async def list_records(self, table: str) -> Mapping[str, bytes]:
         return await self._run(self._store.list_records, table)
 
-    async def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None) -> bool:
-        return await self._run(self._store.swap_record, table, key, old, new)
+    async def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:
+        return await self._run(self._store.swap_record, table, key, old, new, idle_s)
 
     async def secret(self, name: str) -> bytes:
         return await self._run(self._store.secret, name)

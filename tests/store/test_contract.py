@@ -385,6 +385,36 @@ def test_writers_of_a_log_lose_nothing(store: Store) -> None:
     assert sorted(int(entry.data) for entry in entries) == list(range(50))
 
 
+def test_a_record_with_an_idle_lifetime_goes_when_nobody_writes_it(store: Store, reopen: Open, clock: Clock) -> None:
+    store.swap_record("learned", "ada", None, b"1", DAY_S)
+    store.swap_record("learned", "bob", None, b"2", DAY_S)
+    store.swap_record("learned", "for ever", None, b"3")
+    store.swap_record("learned", "kept", None, b"4", DAY_S)
+    store.swap_record("learned", "kept", b"4", b"5")
+    store.swap_record("other", "eve", None, b"6", DAY_S)
+    clock.now += DAY_S - 1
+    assert reopen().swap_record("learned", "ada", b"1", b"1", DAY_S)
+    assert store.get_record("learned", "bob") == b"2"
+    clock.now += 2
+    assert store.swap_record("learned", "new", None, b"7", DAY_S)
+    assert store.list_records("learned") == {"ada": b"1", "for ever": b"3", "kept": b"5", "new": b"7"}
+    assert store.swap_record("learned", "bob", None, b"8", DAY_S), "it begins anew"
+    assert store.swap_record("learned", "ada", b"1", None, DAY_S)
+    assert store.list_records("other") == {"eve": b"6"}
+    clock.now += 2 * DAY_S
+    assert store.swap_record("learned", "bob", b"8", b"9", DAY_S), "what is not swept yet is still there"
+    assert store.list_records("learned") == {"bob": b"9", "for ever": b"3", "kept": b"5"}
+
+
+def test_many_idle_records_go_by_and_by(store: Store, clock: Clock) -> None:
+    for number in range(150):
+        store.swap_record("learned", f"owner {number}", None, b"1", DAY_S)
+    clock.now += DAY_S + 1
+    for number in range(3):
+        store.swap_record("learned", f"new {number}", None, b"1", DAY_S)
+    assert len(store.list_records("learned")) == 3
+
+
 def test_a_record_changes_from_what_the_writer_knows(store: Store, reopen: Open) -> None:
     assert store.get_record("keys", "a") is None
     assert store.swap_record("keys", "a", None, b"1")

@@ -17,6 +17,7 @@ import pytest
 
 from headroom.errors import Expired, NotFound, StoreUnavailable
 from headroom.model import Compressed, Original, content_hash
+from headroom.store.schema import STEPS
 from headroom.store.sqlite import SqliteStore
 
 TTL_S = 3600.0
@@ -175,6 +176,22 @@ def test_a_file_of_a_newer_version_is_left_alone(store: SqliteStore, path: Path)
         other.execute("PRAGMA user_version = 99")
     with closing_store(path) as newer:
         expect_unavailable(newer, path, "schema 99")
+
+
+def test_a_file_of_an_older_version_keeps_its_records(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as older:
+        older.executescript("".join(STEPS[:3]) + "PRAGMA user_version = 3;")
+        older.execute("INSERT INTO records VALUES ('keys', 'k', x'01'), ('toin-counts', 'ada', x'02')")
+        older.commit()
+    with closing_store(path) as store:
+        assert store.get_record("keys", "k") == b"\x01"
+        assert store.swap_record("toin-counts", "bob", None, b"3", 1.0)
+        assert store.list_records("toin-counts") == {"ada": b"\x02", "bob": b"3"}
+    with closing(sqlite3.connect(path)) as newer:
+        ends = dict(newer.execute("SELECT key, expires - strftime('%s', 'now') FROM records"))
+    assert ends["k"] is None
+    assert 29 * 86_400 < ends["ada"] <= 30 * 86_400
 
 
 def test_a_result_of_another_version_is_replaced(store: SqliteStore, path: Path) -> None:
