@@ -67,7 +67,7 @@ class Rate:
 class _Lease:
     slot: int = 0
     left: int = 0
-    refused_until: float = 0.0
+    refused_in: int = -1  # the period
     refused_from: int = 0  # amounts this large were refused
     retry_at: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -127,7 +127,7 @@ class Rates:
         """Whether the lease had so much, which is spent then; raises RateLimited where it is known that nothing can be had."""
         if self._spend(rate, lease, amount):
             return True
-        if self._clock() < lease.refused_until and amount >= lease.refused_from:
+        if lease.refused_in == self._slot() and amount >= lease.refused_from:
             raise self._refusal(rate, lease)
         return False
 
@@ -167,7 +167,7 @@ class Rates:
             back -= 1
             counted -= drawn.totals[back]
         lease.retry_at = (slot - back + SLOTS) * SLOT_S
-        lease.refused_until = (slot + 1) * SLOT_S
+        lease.refused_in = slot
         lease.refused_from = amount
 
     def _refusal(self, rate: Rate, lease: _Lease) -> RateLimited:

@@ -242,3 +242,15 @@ def test_a_clock_that_jumps_back_stops_nobody_for_ever(counted: Counted, clock: 
         await rates.take(rate(1), 1)
 
     asyncio.run(run())
+
+
+def test_a_refusal_does_not_outlast_a_clock_that_is_set_right(counted: Counted, clock: Clock) -> None:
+    async def run() -> None:
+        rates = Rates(counted, clock=clock)
+        clock.now += 3600
+        await rates.take(rate(1), 1)
+        assert not await passed(lambda: rates.take(rate(1), 1))
+        clock.now -= 3600
+        await rates.take(rate(1), 1)
+
+    asyncio.run(run())
