@@ -1,7 +1,8 @@
 """Tokens of an identity provider (JWT) in place of keys of ours: signature, issuer, audience and time are checked, claims say who.
 
 Only public-key signatures count. The provider's keys come from a file or URL of the settings, never from a token; they are
-read again after a while, and at once (but seldom) for a key nobody has seen.
+read again after a while, and at once (but seldom) for a key nobody has seen. A token with a known key does not wait for that, unless
+nobody asked for so long that the key may have been taken back since.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from headroom.grants import Grant
 from headroom.settings import AccessSettings
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-_OLD_S = 300.0  # then the keys are read again
+_OLD_S = 300.0  # then the keys are read again, beside the requests
+_STALE_S = 3600.0  # then they are read before one of them counts
 _UNKNOWN_S = 10.0  # for a key nobody has seen they are read again at most so often
 _LEEWAY_S = 30.0
 _TIMEOUT_S = 5.0
@@ -39,7 +41,7 @@ class Tokens:
         self._settings = settings
         self._keys: dict[str, Any] = {}
         self._read_at = -math.inf
-        self._lock = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
         if not settings.jwt_keys:
             return
         if not settings.jwt_issuer or not settings.jwt_audience:
@@ -88,30 +90,43 @@ class Tokens:
         return Grant(hash=owner, user=user if _NAME.fullmatch(user) else "", team=team)
 
     async def _key(self, kid: str) -> Any:
-        async with self._lock:
-            age = time.monotonic() - self._read_at
-            if age > _OLD_S or (kid not in self._keys and age > _UNKNOWN_S):
-                await self._read()
-        found = self._keys.get(kid) if kid else next(iter(self._keys.values())) if len(self._keys) == 1 else None
+        found, age = self._known(kid), time.monotonic() - self._read_at
+        if age > _OLD_S or (found is None and (self._reading or age > _UNKNOWN_S)):
+            reading = self._read_again()
+            if found is None or age > _STALE_S:
+                await asyncio.shield(reading)
+                found = self._known(kid)
+        if not self._keys:
+            raise IdentityUnavailable("The keys of the identity provider cannot be read just now; try again.")
         if found is None:
             raise Unauthorized("The token is signed with a key that the identity provider does not name.")
         return found
 
+    def _known(self, kid: str) -> Any:
+        return self._keys.get(kid) if kid else next(iter(self._keys.values())) if len(self._keys) == 1 else None
+
+    def _read_again(self) -> asyncio.Task[None]:
+        """One at a time; who needs it waits for the same."""
+        if self._reading is None:
+            self._read_at = time.monotonic()
+            self._reading = asyncio.create_task(self._read())
+        return self._reading
+
     async def _read(self) -> None:
         """What cannot be read leaves the keys as they were."""
         source = self._settings.jwt_keys
-        self._read_at = time.monotonic()
         try:
             if _is_url(source):
-                async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
+                async with asyncio.timeout(_TIMEOUT_S), httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
                     self._keys = _parsed((await client.get(source)).raise_for_status().json())
             else:
                 self._keys = await asyncio.to_thread(_from_file, source)
-        except (httpx.HTTPError, OSError, ValueError) as failure:
-            _log.warning("the keys of the identity provider cannot be read: %s", failure)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as failure:
+            _log.warning("the keys of the identity provider cannot be read: %s", str(failure) or type(failure).__name__)
             if not self._keys:
                 self._read_at = -math.inf
-                raise IdentityUnavailable("The keys of the identity provider cannot be read just now; try again.") from None
+        finally:
+            self._reading = None
 
 
 def _is_url(source: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from headroom.ccr import marker
-from headroom.errors import SettingsError
+from headroom.errors import SettingsError, Unauthorized
 from headroom.proxy.identity import Tokens
 from headroom.settings import AccessSettings, Settings
 from tests.provider import Provider, Script
@@ -103,6 +105,93 @@ def test_keys_from_a_url(provider: Provider, settings: Settings) -> None:
         assert HTTP.post(f"{url}/v1/messages", json=HELLO, headers=signed()).status_code == 200
         assert HTTP.post(f"{url}/v1/messages", json=HELLO, headers=signed("two")).status_code == 401
     assert [request.target for request in provider.requests].count("/jwks") == 2
+
+
+class Keys:
+    """A server of keys that answers when `answering` is set; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ("one",)
+        self.asked = asyncio.Semaphore(0)
+        self.calls = 0
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.calls += 1
+        self.asked.release()
+        await self.answering.wait()
+        body = jwks(*self.names).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+        writer.close()
+
+
+def with_keys(work: Callable[[Keys, Tokens], Awaitable[None]]) -> None:
+    async def run() -> None:
+        keys = Keys()
+        server = await asyncio.start_server(keys.answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
+        async with server:
+            await work(keys, Tokens(AccessSettings(jwt_keys=url, jwt_issuer=GOOD["iss"], jwt_audience="headroom")))
+
+    asyncio.run(run())
+
+
+def token(kid: str) -> str:
+    return signed(kid)["authorization"].removeprefix("Bearer ")
+
+
+def test_a_token_with_a_known_key_does_not_wait_for_one_with_an_unknown_key() -> None:
+    async def work(keys: Keys, tokens: Tokens) -> None:
+        assert (await tokens.grant(token("one"))).team == "data"
+        await keys.asked.acquire()
+        keys.answering.clear()
+        tokens._read_at -= 11
+        unknown = asyncio.create_task(tokens.grant(token("two")))
+        await keys.asked.acquire()
+        assert (await tokens.grant(token("one"))).team == "data"
+        assert not unknown.done()
+        keys.answering.set()
+        with pytest.raises(Unauthorized, match="does not name"):
+            await unknown
+
+    with_keys(work)
+
+
+def test_old_keys_are_read_again_beside_the_requests_and_stale_ones_before() -> None:
+    async def work(keys: Keys, tokens: Tokens) -> None:
+        await tokens.grant(token("one"))
+        await keys.asked.acquire()
+        keys.names = ("two",)
+        keys.answering.clear()
+        tokens._read_at -= 301
+        await tokens.grant(token("one"))
+        new = asyncio.create_task(tokens.grant(token("two")))
+        await keys.asked.acquire()
+        keys.answering.set()
+        assert (await new).team == "data"
+        with pytest.raises(Unauthorized):
+            await tokens.grant(token("one"))
+        keys.names = ("one",)
+        tokens._read_at -= 3601
+        with pytest.raises(Unauthorized):
+            await tokens.grant(token("two"))
+
+    with_keys(work)
+
+
+def test_those_who_wait_for_keys_wait_for_the_same() -> None:
+    async def work(keys: Keys, tokens: Tokens) -> None:
+        keys.answering.clear()
+        waiting = [asyncio.create_task(tokens.grant(token("one"))) for _ in range(20)]
+        await keys.asked.acquire()
+        waiting[0].cancel()
+        keys.answering.set()
+        assert [grant.team for grant in await asyncio.gather(*waiting[1:])] == ["data"] * 19
+        assert keys.calls == 1
+
+    with_keys(work)
 
 
 @pytest.mark.parametrize(
