@@ -29,6 +29,9 @@ _MARK = "cache_control"
 _HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")  # which switch features; several values in any order
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt", "container", "mcp_servers", "web_search_options", "audio", "background")
 _CLIENT_TOOLS = ("", "custom", "function")
+_INLINE = ("base64", "text", "content")  # sources that hold what they show
+_REFERENCES = ("file_id", "file_ids", "file_url", "file")
+_SHOWN = ("image_url", "video_url", "audio_url")
 _SAFE = 1 << 53  # whole numbers up to here are the same as floating point
 
 
@@ -112,19 +115,27 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _blocks(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every block of every message, those inside tool results included."""
-    for name in ("messages", "input"):
-        for message in _objects(body.get(name)):
-            yield message
-            for block in _objects(message.get("content")):
-                yield block
-                yield from _objects(block.get("content"))
+    """Every object in what the model is told, at any depth; what a call was told stays out, it only looks like a block."""
+    waiting = [body.get(name) for name in ("system", "messages", "input")]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting += (inner for name, inner in value.items() if not (name == "input" and "name" in value))
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _is_reference(block: Mapping[str, Any]) -> bool:
     """Whether what it shows stands somewhere else, where it may change."""
-    source, image = block.get("source"), block.get("image_url")
-    if isinstance(source, dict) and word(source.get("type")) in ("url", "file"):
+    source = block.get("source")
+    if isinstance(source, dict) and word(source.get("type")) not in _INLINE:
         return True
-    url = image.get("url") if isinstance(image, dict) else image
-    return bool((url and not word(url).startswith("data:")) or block.get("file_id") or block.get("file_url") or block.get("file"))
+    if any(block.get(name) for name in _REFERENCES) or any(_is_address(block.get(name)) for name in _SHOWN):
+        return True
+    return word(block.get("type")) == "item_reference" or (bool(block.get("id")) and block.keys() <= {"id", "type"})
+
+
+def _is_address(shown: Any) -> bool:
+    url = shown.get("url") if isinstance(shown, dict) else shown
+    return bool(url) and not word(url).startswith("data:")

@@ -143,6 +143,35 @@ def source(kind: str) -> dict[str, Any]:
     return {"messages": [{"content": [{"type": "image", "source": {"type": kind, "data": "x"}}]}]}
 
 
+def content(block: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [block]}]}
+
+
+def item(block: dict[str, Any]) -> dict[str, Any]:
+    return {"input": [{"type": "message", "role": "user", "content": [block]}]}
+
+
+def within(image: dict[str, Any]) -> list[dict[str, Any]]:
+    """An image wherever a block may hold one."""
+    document = {"type": "document", "source": {"type": "content", "content": [image]}}
+    return [
+        image,
+        document,
+        {"type": "tool_result", "tool_use_id": "t", "content": [image]},
+        {"type": "tool_result", "tool_use_id": "t", "content": [document]},
+        {"type": "search_result", "source": "s", "content": [image]},
+        {"type": "code_execution_tool_result", "tool_use_id": "t", "content": {"type": "result", "content": [image]}},
+    ]
+
+
+ELSEWHERE: list[dict[str, Any]] = [
+    {"type": "input_image", "image_url": "https://x.example/a.png"},
+    {"type": "input_image", "file_id": "f"},
+    {"type": "input_file", "file_id": "f"},
+    {"type": "input_file", "file_url": "https://x.example/a.pdf"},
+]
+
+
 FIT: list[tuple[Dialect, dict[str, Any], str]] = [
     (OPENAI_CHAT, {}, ""),
     (OPENAI_CHAT, {"tools": [{"type": "function", "function": {}}, {"type": "custom", "custom": {}}]}, ""),
@@ -159,6 +188,24 @@ FIT: list[tuple[Dialect, dict[str, Any], str]] = [
     (ANTHROPIC, source("url"), "refers_elsewhere"),
     (ANTHROPIC, source("base64"), ""),
     (OPENAI_RESPONSES, {"input": [{"content": [{"type": "input_image", "image_url": "https://x"}]}]}, "refers_elsewhere"),
+    *(
+        (ANTHROPIC, content(block), "refers_elsewhere")
+        for block in within({"type": "image", "source": {"type": "url", "url": "https://x"}})
+    ),
+    *((ANTHROPIC, content(block), "") for block in within({"type": "image", "source": {"type": "base64", "data": "x"}})),
+    (ANTHROPIC, content({"type": "container_upload", "file_id": "f"}), "refers_elsewhere"),
+    (ANTHROPIC, content({"type": "image", "source": {"type": "never_heard_of"}}), "refers_elsewhere"),
+    (ANTHROPIC, content({"type": "tool_use", "id": "t", "name": "n", "input": {"file_id": "f", "image_url": "https://x"}}), ""),
+    (ANTHROPIC, content({"type": "search_result", "source": "https://x", "content": [{"type": "text", "text": "t"}]}), ""),
+    *((OPENAI_RESPONSES, item(shown), "refers_elsewhere") for shown in ELSEWHERE),
+    *((OPENAI_RESPONSES, {"input": [{"type": "function_call_output", "output": [shown]}]}, "refers_elsewhere") for shown in ELSEWHERE),
+    (OPENAI_RESPONSES, item({"type": "input_image", "image_url": "data:image/png;base64,AA"}), ""),
+    (OPENAI_RESPONSES, item({"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA"}), ""),
+    (OPENAI_RESPONSES, {"input": [{"type": "computer_call_output", "output": {"image_url": "https://x"}}]}, "refers_elsewhere"),
+    (OPENAI_RESPONSES, {"input": [{"type": "item_reference", "id": "msg_1"}]}, "refers_elsewhere"),
+    (OPENAI_RESPONSES, {"input": [{"id": "msg_1"}]}, "refers_elsewhere"),
+    (OPENAI_CHAT, content({"type": "video_url", "video_url": {"url": "https://x.example/a.mp4"}}), "refers_elsewhere"),
+    (OPENAI_CHAT, {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]}, "refers_elsewhere"),
 ]
 
 
