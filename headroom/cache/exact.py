@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import zstandard
 
@@ -23,6 +24,7 @@ from headroom.sse import EventReader
 from headroom.store.threaded import ThreadedStore
 
 MAX_ANSWER_BYTES = 1_000_000  # as it came and decoded; larger ones are not kept
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 JSON, STREAM = "application/json", "text/event-stream"
 
 
@@ -104,9 +106,25 @@ def told_for(answer: Answer, call: Call, form: AnswerForm) -> bytes | None:
         return answer.body
     if wanted and not known:
         return None
-    if call.stream:
-        return b"".join(form.events(whole, wanted))
-    return json.dumps(whole, separators=(",", ":")).encode()
+    try:
+        return _streamed(whole, wanted, form) if call.stream else json.dumps(whole, separators=(",", ":")).encode()
+    except RecursionError:
+        return None
+
+
+def _streamed(whole: Event, usage: bool, form: AnswerForm) -> bytes | None:
+    """The answer as a stream, if that tells all of it."""
+    told = b"".join(form.events(whole, usage))
+    again = form.whole(list(EventReader().feed(told)))
+    aside = () if usage else ("usage",)
+    return told if again is not None and _said(again, aside) == _said(whole, aside) else None
+
+
+def _said(value: Any, aside: tuple[str, ...] = ()) -> Any:
+    """A value without members that say nothing, which one form writes out and the other leaves out."""
+    if isinstance(value, dict):
+        return {name: _said(inner) for name, inner in value.items() if name not in aside and inner not in _NOTHING}
+    return [_said(inner) for inner in value] if isinstance(value, list) else value
 
 
 def pack(answer: Answer) -> bytes:

@@ -59,7 +59,7 @@ def _add(message: Event, blocks: dict[Any, Event], event: Event) -> bool:
     if kind in ("ping", "content_block_stop"):
         return True
     if kind == "message_delta":
-        message.update(part(event, "delta"))
+        message.update({name: value for name, value in event.items() if name not in ("type", "delta", "usage")} | part(event, "delta"))
         message["usage"] = part(message, "usage") | {name: value for name, value in part(event, "usage").items() if value is not None}
         return True
     if not isinstance(index, int):

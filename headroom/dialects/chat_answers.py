@@ -10,7 +10,8 @@ from headroom.model import Call
 _DONE = b"[DONE]"
 _WORDS = ("content", "reasoning_content", "reasoning")  # the latter two of compatible providers
 _PADDING = "obfuscation"
-_HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
+_HEAD = ("id", "created", "model", "system_fingerprint", "service_tier", "provider")
+_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))  # what else a provider adds stands there in both forms
 
 
 class ChatAnswers(AnswerForm):
@@ -44,8 +45,8 @@ class ChatAnswers(AnswerForm):
         head = {"object": "chat.completion.chunk"} | {name: whole[name] for name in _HEAD if name in whole}
         billed = {"usage": None} if usage else {}
 
-        def chunk(choice: Event, delta: Event, finish: object = None) -> bytes:
-            told = {"index": choice.get("index", 0), "delta": delta, "logprobs": None, "finish_reason": finish}
+        def chunk(choice: Event, delta: Event, end: Event | None = None) -> bytes:
+            told = {"index": choice.get("index", 0), "delta": delta, "logprobs": None, "finish_reason": None} | (end or {})
             return frame(head | {"choices": [told]} | billed)
 
         for choice in parts(whole, "choices"):
@@ -54,7 +55,7 @@ class ChatAnswers(AnswerForm):
             for name in _WORDS:
                 if message.get(name):
                     yield chunk(choice, {name: message[name]})
-            yield chunk(choice, {}, choice.get("finish_reason"))
+            yield chunk(choice, {}, {"finish_reason": choice.get("finish_reason")} | _added(choice))
         if usage:
             yield frame(head | {"choices": [], "usage": whole.get("usage")})
         yield b"data: " + _DONE + b"\n\n"
@@ -68,12 +69,18 @@ def _add(choices: dict[int, Event], choice: Event) -> bool:
     empty: Event = {"role": "assistant", "content": "", "refusal": None}
     whole = choices.setdefault(index, {"index": index, "message": empty, "logprobs": None, "finish_reason": None})
     whole["finish_reason"] = choice.get("finish_reason") or whole["finish_reason"]
+    if any(whole.setdefault(name, value) != value for name, value in _added(choice).items()):
+        return False
     for name, value in delta.items():
         if name in _WORDS and isinstance(value, str):
             whole["message"][name] = whole["message"].get(name, "") + value
         elif name != "role" and value:
             return False
     return True
+
+
+def _added(choice: Event) -> Event:
+    return {name: value for name, value in choice.items() if value and name not in _CHOICE}
 
 
 def _is_final(choice: Event) -> bool:

@@ -45,13 +45,22 @@ class ResponsesAnswers(AnswerForm):
         yield event("response.in_progress", response=begun)
         for index, item in enumerate(parts(whole, "output")):
             contents = parts(item, "content") if item.get("type") == "message" else []
-            empty = {**item, "status": "in_progress", "content": []} if contents else item
+            empty = {**item, "status": "in_progress", "content": []} if contents else {**item}
+            if item.get("summary"):
+                empty["summary"] = []
             yield event("response.output_item.added", output_index=index, item=empty)
+            for place, summary in enumerate(parts(item, "summary") if item.get("type") == "reasoning" else ()):
+                at = {"item_id": item.get("id", ""), "output_index": index, "summary_index": place}
+                text = summary.get("text", "")
+                yield event("response.reasoning_summary_part.added", **at, part={**summary, "text": ""})
+                yield event("response.reasoning_summary_text.delta", **at, delta=text)
+                yield event("response.reasoning_summary_text.done", **at, text=text)
+                yield event("response.reasoning_summary_part.done", **at, part=summary)
             for place, content in enumerate(contents):
                 at = {"item_id": item.get("id", ""), "output_index": index, "content_index": place}
                 text = content.get("text", "")
                 yield event("response.content_part.added", **at, part={**content, "text": "", "annotations": []})
-                yield event("response.output_text.delta", **at, delta=text, logprobs=[])
+                yield event("response.output_text.delta", **at, delta=text, logprobs=content.get("logprobs") or [])
                 for number, annotation in enumerate(parts(content, "annotations")):
                     yield event("response.output_text.annotation.added", **at, annotation_index=number, annotation=annotation)
                 yield event("response.output_text.done", **at, text=text, logprobs=content.get("logprobs") or [])

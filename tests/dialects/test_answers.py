@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headroom.cache.exact import Answer, told_for
 from headroom.dialects import ANSWERS, ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, Dialect
 from headroom.sse import EventReader
 
@@ -137,3 +138,62 @@ def test_what_was_billed_is_told_to_who_asked_for_it() -> None:
     assert not call({"stream": True})
     assert call({"stream": True, "stream_options": {"include_usage": True}})
     assert b'"usage"' not in b"".join(form.events(CHAT, False))
+
+
+def test_what_providers_add_to_a_choice_is_told_in_both_forms() -> None:
+    form = ANSWERS[OPENAI_CHAT]
+    whole = changed(CHAT, "choices", 0, "native_finish_reason", to="STOP")
+    told = events(b"".join(form.events(whole, True)))
+    assert form.whole(told) == whole
+    other = told[1].replace(b'"finish_reason":null', b'"finish_reason":null,"native_finish_reason":"LENGTH"')
+    assert form.whole([told[0], other, *told[2:]]) is None
+
+
+def test_what_anthropic_says_at_the_end_belongs_to_the_message() -> None:
+    form = ANSWERS[ANTHROPIC]
+    told = [json.loads(event) for event in events(b"".join(form.events(CLAUDE, True)))]
+    told[-2]["context_management"] = {"applied_edits": [{"type": "clear"}]}
+    again = form.whole([json.dumps(event).encode() for event in told])
+    assert again == CLAUDE | {"context_management": {"applied_edits": [{"type": "clear"}]}}
+
+
+def test_a_stream_of_responses_tells_summaries_and_logprobs_where_clients_look_for_them() -> None:
+    logprobs = [{"token": "H", "logprob": -0.1, "top_logprobs": []}]
+    whole = changed(RESPONSES, "output", 0, "summary", to=[{"type": "summary_text", "text": "Hm."}])
+    whole = changed(whole, "output", 1, "content", 0, "logprobs", to=logprobs)
+    told = [json.loads(event) for event in events(b"".join(ANSWERS[OPENAI_RESPONSES].events(whole, True)))]
+    by_kind = {event["type"]: event for event in told}
+    assert by_kind["response.reasoning_summary_text.delta"]["delta"] == "Hm."
+    assert by_kind["response.output_text.delta"]["logprobs"] == logprobs
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))
+    assert ANSWERS[OPENAI_RESPONSES].whole([json.dumps(event).encode() for event in told]) == whole
+
+
+LOGPROBS = {"content": [{"token": "Yes", "logprob": -0.1, "top_logprobs": []}]}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "whole", "converted"),
+    [
+        *((dialect, whole, True) for dialect, whole in ALL),
+        (OPENAI_CHAT, changed(CHAT, "choices", 0, "message", "annotations", to=[]), True),
+        (OPENAI_CHAT, changed(CHAT, "choices", 0, "message", "reasoning", to="Hm."), True),
+        (OPENAI_CHAT, CHAT | {"service_tier": None, "system_fingerprint": "f", "provider": "p"}, True),
+        (OPENAI_CHAT, changed(CHAT, "choices", 1, "logprobs", to=LOGPROBS), False),
+        (OPENAI_CHAT, changed(CHAT, "choices", 0, "message", "reasoning", to={"text": "Hm."}), False),
+        (OPENAI_CHAT, changed(CHAT, "choices", 0, "message", "reasoning_details", to=[{"type": "reasoning.text"}]), False),
+        (OPENAI_CHAT, changed(CHAT, "choices", 0, "message", "annotations", to=[{"type": "url_citation"}]), False),
+        (OPENAI_CHAT, changed(CHAT, "choices", 0, "message", "audio", to={"id": "a"}), False),
+        (OPENAI_CHAT, changed(CHAT, "choices", 0, "message", "refusal", to="no"), False),
+        (OPENAI_CHAT, changed(CHAT, "choices", 0, "message", "tool_calls", to=[{"id": "c"}]), False),
+        (OPENAI_CHAT, CHAT | {"citations": ["https://x.example"]}, False),
+        (ANTHROPIC, CLAUDE | {"container": {"id": "c"}}, True),
+        (ANTHROPIC, changed(CLAUDE, "content", 2, "text", to=["odd"]), False),
+        (ANTHROPIC, changed(CLAUDE, "content", 3, to={"type": "tool_use", "id": "t", "name": "n", "input": {}}), False),
+    ],
+)
+@pytest.mark.parametrize("usage", [True, False])
+def test_a_whole_answer_is_streamed_only_if_nothing_is_lost(dialect: Dialect, whole: dict[str, Any], converted: bool, usage: bool) -> None:
+    call = dialect.read(json.dumps({"messages": [{}], "stream": True, "stream_options": {"include_usage": usage}}).encode())
+    told = told_for(Answer(json.dumps(whole).encode(), stream=False, at=0), call, ANSWERS[dialect])
+    assert (told is not None) == converted
