@@ -60,25 +60,14 @@ usd dollars dollar
 """
 UNITS = {name: unit for unit, *names in map(str.split, _UNITS.strip().splitlines()) for name in (unit, *names)}
 
-# words of one meaning in every context that a question is likely to have; no pair here is ever a contrast
+# words of one meaning in every context that a question is likely to have; no pair here is ever a contrast. None may be what something
+# in code or on a command line is called (`delete`, GET, `cons`, `docs`): there each name is a thing of its own
 _SAME = """
 buy purchase
-car automobile
 movie film
-doctor physician
-child kid
-children kids
-delete remove
-start begin commence
-starts begins
-starting beginning
-use utilize utilise
-get obtain
-fix repair
-help assist
-big large
+utilize utilise
 biggest largest
-fast quick
+maths mathematics
 quickly rapidly
 fastest quickest
 telephone phone
@@ -88,14 +77,7 @@ television tv
 bicycle bike
 refrigerator fridge
 airplane aeroplane
-math maths mathematics
-information info
-documentation docs
-repository repo
-directory folder
 directories folders
-database db
-configuration config
 javascript js
 kubernetes k8s
 postgresql postgres
@@ -103,13 +85,10 @@ email e-mail
 lawyer attorney
 petrol gasoline
 happen occur
-happens occurs
 happened occurred
-show display
-build construct
 ill sick
 advantages benefits pros
-disadvantages drawbacks cons
+disadvantages drawbacks
 currently nowadays
 approximately roughly
 usa u.s. u.s.a.
@@ -154,7 +133,6 @@ canceled cancelled
 canceling cancelling
 modeling modelling
 catalog catalogue
-dialog dialogue
 program programme
 defense defence
 license licence
@@ -173,7 +151,7 @@ SYNONYMS = {other: first for first, *others in map(str.split, _SAME.strip().spli
 PHRASES = (
     (r"united states of america|united states", "usa"),
     (r"united kingdom", "uk"),
-    (r"pros and cons|positives and negatives", "advantages and disadvantages"),
+    (r"(?:pros|advantages) and cons|positives and negatives", "advantages and disadvantages"),
     (r"advantages and (?:the )?(?:drawbacks|downsides)", "advantages and disadvantages"),
     (r"in order to|so as to", "to"),
     (r"mobile phone|cell phone|cellphone", "mobile"),
@@ -214,6 +192,13 @@ QUANTITIES = words(
     """
 few little lot bit couple number majority minority most more least less one other second minute hour day week month year first last
 next same only former latter
+"""
+)
+# behind these a mark that stands alone is what is meant: "what is the meaning of ?"
+CALLS_FOR_A_NAME = words(
+    """
+of in on for at to from with and or by about than as between like vs the a an this is are was were does did use uses using called named
+operator operators symbol symbols sign mark method function command keyword macro character token explain define describe write
 """
 )
 ARTICLES = frozenset(("a", "an", "the"))

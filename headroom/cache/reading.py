@@ -18,18 +18,22 @@ from headroom.cache import frames, lexicon
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2032": "'", "\u00a0": " ", "\u2013": "-"})
 _TOKEN = re.compile(r"\n+|`[^`]+`|\"[^\"]+\"|(?<![\w'])'[^'\n]+'(?![\w'])|[^\s\"`]+|[\"`]")
 _EDGES = re.compile(r"^([(\[{]*)(.*?)([)\]},.!?;:]*)$", re.DOTALL)
+_BRACKETS, _STOPS, _MARKS = frozenset("()[]{}"), frozenset(".!?"), ",.!?;:"
+_EMPHASIS = re.compile(r"\.+|!+|\?+")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*(?:-[^\W\d_]+(?:'[^\W\d_]+)*)*'?")
 _NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d+)?")
 _WITH_UNIT = re.compile(r"(\d+(?:,\d{3})*(?:\.\d+)?)([a-zA-Z]+|%)")
 _GREETING = re.compile(
-    r"^\s*(?:hi|hello|hey|good (?:morning|afternoon|evening)|greetings|ok|okay|so|well)(?: there| all| everyone| again)?\s*[,.!:]\s*",
+    r"^\s*(?:hi|hello|hey|good (?:morning|afternoon|evening)|greetings|ok|okay|so|well)(?: there| all| everyone| again)?"
+    r"\s*(?:,|:|\.+|!+)(?![,.!?:])\s*",
     re.IGNORECASE,
 )
 _THANKS = re.compile(
     r"(?<=[,.!?\n])\s*(?:many )?(?:thanks|thank you|thx|cheers)(?: (?:so|very) much| a lot| in advance)*\s*[.!]*\s*$", re.IGNORECASE
 )
 _ADJUNCT = re.compile(
-    r"^((?:in|on|for|with|using|when using|inside|within|at|by using) [^,?.!:]{1,40}), (?=\S+ \S)(.+?)([?.!]*)$", re.IGNORECASE | re.DOTALL
+    r"^((?:in|on|for|with|using|when using|inside|within|at|by using) [^,?.!:]{1,40}), (?=\S+ \S)(.+?(?<=[^\s?.!]))([?.!]*)$",
+    re.IGNORECASE | re.DOTALL,
 )
 _IN_TWO = re.compile(
     r"^(?:i|we)(?:'d like| would like| want| need| have|'m trying| am trying) to ([^.!?\n]+)[.,!;] how (?:do|can|could|would) (?:i|we) do "
@@ -37,6 +41,7 @@ _IN_TWO = re.compile(
     re.IGNORECASE,
 )
 _EXACT = "\x02"  # begins a word that no rule looks into
+_END = f"{_EXACT}\x05"  # and the end of a sentence, with its marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +91,75 @@ def _bare(text: str) -> str:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    found = _TOKEN.findall(text)
-    for place, token in enumerate(found):
+    found = list(_TOKEN.finditer(text))
+    for before, match, after in zip([None, *found], found, [*found[1:], None], strict=False):
+        token, following = match[0], after[0] if after else ""
         if token.startswith("\n"):
             yield f"{_EXACT}line"
-        elif len(token) > 1 and token[0] in "`\"'" and token[-1] == token[0]:
+        elif _is_quoted(token):
             yield _EXACT + token.replace(" ", "\x03")
+        elif before and before.end() == match.start() and _is_quoted(before[0]):
+            yield from _chunk(token, not following, before[0])
+        elif token in _STOPS and _ends(before[0] if before else "", token, following):
+            yield from _end(token, not following)
         else:
-            yield from _chunk(token, last=place == len(found) - 1)
+            yield from _chunk(token, not following)
 
 
-def _chunk(token: str, last: bool) -> Iterator[str]:
-    """A run without spaces: brackets and marks around it, and a word, a number, or something that is kept as it is."""
+def _is_quoted(token: str) -> bool:
+    return len(token) > 1 and token[0] in "`\"'" and token[-1] == token[0]
+
+
+def _ends(before: str, mark: str, after: str) -> bool:
+    """Whether a mark that stands alone ends a sentence: nothing or a capital follows, and what precedes does not call for a name."""
+    if (after and not after[0].isupper()) or before.casefold() in lexicon.CALLS_FOR_A_NAME or not before.strip(_MARKS):
+        return False
+    return not (mark == "!" and _may_be_multiplied(before))
+
+
+def _may_be_multiplied(core: str) -> bool:
+    """Whether `!` behind it may be the factorial: a number, a letter, something in brackets."""
+    bare = core.strip("`\"'")
+    return len(bare) < 2 or bare[-1] in _BRACKETS or bare[-1].isdigit()
+
+
+def _end(marks: str, last: bool) -> Iterator[str]:
+    """The end of a sentence; at the end of the text it says nothing."""
+    if marks and not last:
+        yield _END + marks
+
+
+def _chunk(token: str, last: bool, quoted: str = "") -> Iterator[str]:
+    """A run without spaces: brackets and marks around it, and a word, a number, or something that is kept as it is.
+
+    `quoted` is what it stands right behind.
+    """
     edges = _EDGES.match(token)
     before, core, after = edges.groups() if edges else ("", token, "")
+    if not core and not quoted:
+        bracketed = last and len(token) > 1 and token[-1] in _STOPS and token[-2] in _BRACKETS
+        yield _EXACT + (token[:-1] if bracketed else token)  # an operator, or brackets with nothing inside
+        return
     yield from (_EXACT + mark for mark in before)
     if core:
         yield from _core(core)
-    yield from (_EXACT + mark for mark in after if mark in ")]}")
-    if not last and any(mark in ".!?" for mark in after):
-        yield f"{_EXACT}."
+    inner = after.rstrip(_MARKS)
+    yield from (_EXACT + mark for mark in inner if mark in _BRACKETS)
+    yield from _behind(inner[-1:] or core or quoted, after[len(inner) :], last)
+
+
+def _behind(core: str, marks: str, last: bool) -> Iterator[str]:
+    """Marks behind a word: those of a sentence, and those that may belong to the word, as in `n!`, `std::` and `save!?`."""
+    if "::" in marks or ";;" in marks:
+        yield _EXACT + marks
+        return
+    stops = "".join(mark for mark in marks if mark in _STOPS)
+    if last and stops.startswith("!") and _may_be_multiplied(core):
+        yield _EXACT + (stops.rstrip(".?") or stops)
+    elif last and len(stops) > 1 and not (core.islower() and _EMPHASIS.fullmatch(stops)):
+        yield _EXACT + stops[:-1]
+    else:
+        yield from _end(stops, last)
 
 
 def _core(core: str) -> Iterator[str]:
@@ -311,7 +365,7 @@ def _cases(words: list[str]) -> dict[str, frozenset[str]]:
     begins = True
     for word in words:
         if word.startswith(_EXACT):
-            begins = word == f"{_EXACT}."
+            begins = word.startswith(_END)
             continue
         written = word.removesuffix("'s")
         if begins and len(written) > 1 and written[1:].islower():

@@ -34,6 +34,14 @@ Who wrote Hamlet?|Who is the author of Hamlet?
 Does caffeine raise blood pressure?|I'd like to know if caffeine raises blood pressure.
 What is 1,000 kilometers in miles?|What is 1000 km in miles?
 Hi! How do I close an account? Thanks!|How do I close an account?
+Hi !! How do I close an account ?|How do I close an account?
+How do I close an account??|How do I close an account?
+What is the value of x ?|What is the value of x?
+What does the ?? operator do in Perl ?|what does the ?? operator do in Perl
+In Rust, what does ! mean?|What does ! mean in Rust?
+Is it "big", or is it "small"?|Is it "big" or is it "small"?
+I have a list . How do I sort it ?|I have a list. How do I sort it?
+What are the pros and cons of tea?|What are the advantages and drawbacks of tea?
 """.strip().splitlines()
 OTHER = """
 Convert 5 km to miles|Convert 6 km to miles|numbers
@@ -60,6 +68,25 @@ What is the meaning of life?|What is life?|act
 What color is the sky?|What is the sky?|act
 How do I spell colour?|How do I spell color?|words
 How do I enable SSH?|How do I disable SSH?|words
+What does the ?? operator do in JavaScript?|What does the ?. operator do in JavaScript?|identifiers
+What does the .. operator do in Ruby?|What does the ... operator do in Ruby?|identifiers
+What does : mean in Python?|What does ; mean in Python?|identifiers
+What does ! mean in Rust?|What does ? mean in Rust?|identifiers
+In Rust, what is ! ?|In Rust, what is ? ?|identifiers
+In Rust, what is !|In Rust, what is ?|identifiers
+What is the meaning of !|What is the meaning of ?|identifiers
+What is the meaning of ! in C|What is the meaning of in C|identifiers
+What is 5!?|What is 5?|identifiers
+How do I compute `n`!|How do I compute `n`|identifiers
+How do I compute (n + 1)!|How do I compute (n + 1)|identifiers
+What does the save! method do?|What does the save? method do?|identifiers
+What is the difference between sort and sort!?|What is the difference between sort and sort?|identifiers
+What does std:: mean?|What does std mean?|identifiers
+What is String??|What is String?|identifiers
+What does the delete operator do in JavaScript?|What does the remove operator do in JavaScript?|words
+What does the GET method do in HTTP?|What does the OBTAIN method do in HTTP?|words
+What does cons do in Lisp?|What does drawbacks do in Lisp?|words
+How do I open Google docs?|How do I open Google documentation?|words
 """.strip().splitlines()
 
 
@@ -76,7 +103,9 @@ def test_differences_that_count(row: str) -> None:
     assert disagreement(other, one)
 
 
-@pytest.mark.parametrize("row", [row for row in OTHER if row.split("|")[2] in ("numbers", "quoted", "negation", "case", "order")])
+@pytest.mark.parametrize(
+    "row", [row for row in OTHER if row.split("|")[2] in ("numbers", "quoted", "identifiers", "negation", "case", "order")]
+)
 def test_the_reason_says_what_differs(row: str) -> None:
     one, other, reason = row.split("|")
     assert disagreement(one, other) == reason
