@@ -11,12 +11,12 @@ what came back is fed to a `Reader`. What must hold:
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+from headroom.backends.paths import uses_a_model
 from headroom.errors import HeadroomError, InvalidRequest, SettingsError
 from headroom.settings import BackendSpec, variable
 
@@ -26,10 +26,6 @@ MESSAGES, CHAT, RESPONSES = "anthropic", "openai", "openai_responses"  # dialect
 COUNT = "count_tokens"  # of Anthropic Messages
 SPOKEN = {MESSAGES: "Anthropic Messages", CHAT: "OpenAI Chat Completions", RESPONSES: "OpenAI Responses", COUNT: "token counts"}
 _APIS = {"messages": (MESSAGES, COUNT), "chat": (CHAT,), "responses": (RESPONSES,)}  # as settings name them
-# What a caller may use with the server's credential, besides the dialects; not, say, the keys, files and bills of its account.
-_LISTS = re.compile(rb"/v1/models(/[\w.:@%-]+){0,3}")
-_INFERENCE = re.compile(rb"/v1/(embeddings|completions|moderations|rerank|images/\w+|audio/\w+)")
-_USES = {"GET": _LISTS, "HEAD": _LISTS, "POST": _INFERENCE}
 CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key", b"cookie", b"x-goog-api-key", b"x-goog-user-project"))
 
 
@@ -185,7 +181,7 @@ class Plain:
     def check(self, ask: Ask) -> None:
         """Raises InvalidRequest for a dialect that is not spoken here, and for a method and path that use no model."""
         spoken = self.spoken(ask.model) if ask.dialect else self._spoken
-        if ask.dialect not in spoken or not (ask.method == "POST" if ask.dialect else _uses_a_model(ask)):
+        if ask.dialect not in spoken or not uses_a_model(ask.dialect, ask.method, ask.path):
             what = SPOKEN.get(ask.dialect) or f"{ask.method} {ask.path.decode('latin-1')[:200]}"
             raise InvalidRequest(unspoken(self, what, spoken))
 
@@ -194,16 +190,6 @@ class Plain:
         if not ask.dialect or not isinstance(ask.body, bytes) or (name := self.model(ask.model)) == ask.model:
             return ask.body
         return changed(ask.text, put={"model": name}).encode()
-
-
-def leads_elsewhere(path: str) -> bool:
-    """Whether a path, as it came or decoded, may mean another one to a server, because a part of it is `.` or `..`."""
-    return not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
-
-
-def _uses_a_model(ask: Ask) -> bool:
-    known = _USES.get(ask.method)
-    return known is not None and known.fullmatch(ask.path) is not None and not leads_elsewhere(ask.path.decode("latin-1"))
 
 
 def unspoken(backend: Backend | Plain, what: str, spoken: frozenset[str]) -> str:

@@ -17,10 +17,13 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 
-from headroom.backends.base import HeaderList, leads_elsewhere
+from headroom.backends import Ask
+from headroom.backends.base import HeaderList
+from headroom.backends.paths import leads_elsewhere, names_more, uses_a_model
 from headroom.dialects import wire
 from headroom.errors import Forbidden, HeadroomError, StoreUnavailable, Unauthorized
 from headroom.grants import Allowance, Grant
@@ -215,14 +218,19 @@ class Admission:
             except StoreUnavailable as failure:
                 _log.warning("tokens of request %s stay estimated: %s", ticket.reservation.request_id, failure.message)
 
-    def credentials(self, caller: Caller, provider: str, headers: HeaderList) -> HeaderList:
-        """The headers to forward: a key of ours in them gives way to the credential that it stands for. Raises Forbidden."""
+    def credentials(self, caller: Caller, provider: str, ask: Ask) -> HeaderList:
+        """The headers to forward: a key of ours in them gives way to the credential that it stands for. Raises Forbidden.
+
+        With that, which is the server's, callers use models and what the routes of their key name.
+        """
+        headers = ask.headers
         if caller.grant is None:
             return headers
         kept = [(name, value) for name, value in headers if name not in credentials.CARRIERS or not self._is_ours(value)]
         name = _variable(caller.grant, provider, self._settings)
         secret = variable(name)
         if secret:
+            _permitted(ask, caller.grant)
             kept = [(name, value) for name, value in kept if name not in credentials.CARRIERS]
             kept.append((b"x-api-key", secret.encode()) if provider == "anthropic" else (b"authorization", b"Bearer " + secret.encode()))
         elif len(kept) < len(headers) and not any(name in credentials.CARRIERS for name, _ in kept):
@@ -297,6 +305,17 @@ def _variable(grant: Grant, provider: str, settings: Settings) -> str:
     if provider == "anthropic":
         return grant.anthropic_key or settings.limits.anthropic_key
     return grant.openai_key or settings.limits.openai_key if provider == "openai" else ""
+
+
+def _permitted(ask: Ask, grant: Grant) -> None:
+    """Raises Forbidden for a request that reaches more of the server's account than models, and is not named by the key's routes."""
+    path = unquote(ask.path.decode("latin-1"))
+    if uses_a_model(ask.dialect, ask.method, ask.path) or _allowed(path, tuple(filter(names_more, grant.routes))):
+        return
+    told = f"With the server's credential a key uses models; {ask.method} {path[:200]} is not passed on."
+    if names_more(path):
+        raise Forbidden(f"{told} An operator may open it by naming it in the key's `routes` (not by a wildcard alone).")
+    raise Forbidden(f"{told} Ask the provider itself, with a credential of your own.")
 
 
 def _allowed(name: str, patterns: tuple[str, ...]) -> bool:

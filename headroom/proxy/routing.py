@@ -103,7 +103,7 @@ async def _sent(
     backend: Backend, ask: Ask, caller: Caller, admission: Admission, upstream: Upstream
 ) -> tuple[httpx.Response, Translated | None]:
     if not backend.own:
-        headers = admission.credentials(caller, backend.kind, ask.headers)
+        headers = admission.credentials(caller, backend.kind, ask)
         ask = ask if headers is ask.headers else dataclasses.replace(ask, headers=headers)
     out, translation = await asyncio.to_thread(_signed, backend, ask) if backend.own else _signed(backend, ask)
     return await upstream.send(out), translation

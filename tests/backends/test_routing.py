@@ -219,6 +219,7 @@ def test_of_a_servers_credential_callers_get_models_only(
     models = ("/v1/models", "/v1/models/ft:gpt-4o:org::abc", "/v1/models/a%2Fb..c")
     listed = [(method, path) for method in ("GET", "HEAD") for path in models]
     used = [("POST", path) for path in ("/v1/embeddings", "/v1/moderations", "/v1/images/edits", "/v1/audio/speech")]
+    used += [("GET", "/v1/responses/resp_1"), ("DELETE", "/v1/responses/resp_1"), ("POST", "/v1/responses/resp_1/cancel")]
     refused = [("DELETE", "/v1/models/ft:gpt-4o:org::abc"), ("GET", "/v1/models/../files"), ("DELETE", "/v1/models/%2e%2e/files/file-1")]
     with serving(settings_for("http://127.0.0.1:9", tmp_path, backends={"named": named, "use": "a"})) as url:
         for method, path in (*listed, *used):

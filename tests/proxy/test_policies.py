@@ -75,7 +75,8 @@ def test_a_rule_decides_by_team_and_model(provider: Provider, settings: Settings
     )
     access = {"callers": "keys", "admin_key": "admin-secret"}
     with serving(Settings.model_validate({**settings.model_dump(), "access": access})) as url:
-        made = [HTTP.post(f"{url}/admin/keys", headers=ADMIN, json={"team": team}).json()["key"] for team in ("data", "other")]
+        wanted: list[dict[str, object]] = [{"team": "data"}, {"team": "other", "routes": ["/v1/messages", "/v1/messages/batches"]}]
+        made = [HTTP.post(f"{url}/admin/keys", headers=ADMIN, json=one).json()["key"] for one in wanted]
         data, other = ({"x-api-key": key} for key in made)
         body = asking(anthropic_turns(1))
         fine, small, large = ({**body, "model": f"{name}-1"} for name in ("fine", "small", "large"))
