@@ -23,7 +23,7 @@ from starlette.datastructures import Headers
 
 from headroom.backends import Ask
 from headroom.backends.base import HeaderList
-from headroom.backends.paths import leads_elsewhere, names_more, uses_a_model
+from headroom.backends.paths import COUNT_PATH, leads_elsewhere, names_more, uses_a_model
 from headroom.dialects import wire
 from headroom.errors import Forbidden, HeadroomError, StoreUnavailable, Unauthorized
 from headroom.grants import Allowance, Grant
@@ -45,7 +45,7 @@ _SALT = "caller-scope"
 _PAUSE_S = 5.0  # the store is not asked for the salt again before
 _CHARS_PER_TOKEN = 3  # fewer than texts have, so that a reservation is rather too large
 _ORGANISATION = "all"
-_READING = ("GET", "HEAD", "OPTIONS")
+READING = ("GET", "HEAD", "OPTIONS")
 _log = logging.getLogger(__name__)
 
 
@@ -165,9 +165,9 @@ class Admission:
         """The same for a request whose body nobody reads: what it costs is not counted, but a budget that is spent refuses it."""
         caller = await self.enter(headers, path)
         grant = caller.grant
-        if grant and grant.models and method not in _READING and not path.endswith("/count_tokens"):
+        if grant and grant.models and method not in READING and path != COUNT_PATH:
             raise Forbidden(f"This key may use certain models only, and which one {path[:200]} would use is not known here.")
-        if method not in _READING:
+        if method not in READING:
             await self._budgets.reserve(request_id, self._budgets_of(caller), 0)
         return caller
 

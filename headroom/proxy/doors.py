@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headroom.backends.base import changed, members
 from headroom.backends.eventstream import EVENT_STREAM, chunk
+from headroom.backends.paths import COUNT_PATH, plain
 from headroom.dialects import ANTHROPIC, DIALECTS, OPENAI_CHAT
 from headroom.encodings import Decoder
 from headroom.errors import HeadroomError, InvalidRequest
@@ -29,7 +30,7 @@ from headroom.proxy.relay import STREAM, UpstreamBroke
 from headroom.proxy.services import Services
 from headroom.sse import FrameReader, data_of
 
-_MESSAGES, _CHAT, _RESPONSES, _COUNT = "/v1/messages", "/v1/chat/completions", "/v1/responses", "/v1/messages/count_tokens"
+_MESSAGES, _CHAT, _RESPONSES, _COUNT = "/v1/messages", "/v1/chat/completions", "/v1/responses", COUNT_PATH
 _CLOUDS_OWN = ("anthropic_version", "anthropic_beta")
 _OF_THE_BYTES = (b"content-type", b"content-encoding", b"content-length")
 _DECODED_BYTES = 200_000_000  # of one answer
@@ -80,6 +81,14 @@ _PATHS: tuple[tuple[str, Callable[[Mapping[str, str]], _Plain]], ...] = (
     ("/openai/v1/responses", lambda _: _Plain(_RESPONSES, {})),
     ("/openai/responses", lambda _: _Plain(_RESPONSES, {})),
 )
+
+_PATTERNS = tuple(compile_path(path.lower())[0] for path, _ in _PATHS)
+
+
+def read_here(path: str) -> str:
+    """The path that a server may take this one for, where requests to that are read, counted and charged here; else an empty string."""
+    meant = plain(path).lower()
+    return meant if meant in DIALECTS or any(pattern.match(meant) for pattern in _PATTERNS) else ""
 
 
 def doors(services: Services) -> list[BaseRoute]:

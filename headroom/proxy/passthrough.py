@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from headroom.backends import Ask
 from headroom.backends.base import COUNT
+from headroom.backends.paths import COUNT_PATH
 from headroom.dialects import ANTHROPIC
-from headroom.errors import HeadroomError
+from headroom.errors import HeadroomError, InvalidRequest
+from headroom.proxy.admission import READING
 from headroom.proxy.body import ClientGone, read_pieces
 from headroom.proxy.refusal import dialect_to, send_error
 from headroom.proxy.relay import closed, disconnected, relay, until_gone
@@ -21,15 +23,18 @@ from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 from headroom.proxy.upstream import ask_of, provider_of, request_headers, response_headers
 
-_COUNT = "/v1/messages/count_tokens"
 _log = logging.getLogger(__name__)
 
 
 class PassThrough:
-    """ASGI endpoint; the provider is the one the request's headers speak to."""
+    """ASGI endpoint; the provider is the one the request's headers speak to.
 
-    def __init__(self, services: Services) -> None:
+    `read_here` tells which path a server may take another for, where requests to that are read: they do not pass unread.
+    """
+
+    def __init__(self, services: Services, read_here: Callable[[str], str] = lambda _: "") -> None:
         self._services = services
+        self._read_here = read_here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         provider = provider_of(Headers(scope=scope))
@@ -46,12 +51,15 @@ class PassThrough:
     async def _pass(self, provider: str, scope: Scope, body: AsyncIterator[bytes], send: Send, answered: asyncio.Event) -> None:
         services = self._services
         caller = await services.admission.pass_on(Headers(scope=scope), scope["method"], scope["path"], scope["headroom.request_id"])
+        if scope["method"] not in READING and (meant := self._read_here(scope["path"])):
+            told = f"{scope['method']} {scope['path'][:200]} may be taken for {meant}, whose requests are read and counted here"
+            raise InvalidRequest(f"{told}: send POST to exactly that path.")
         services.rollout.admit_unread(scope["method"], scope["path"], caller)
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
         if not has_body:
             async for _ in body:
                 pass
-        if services.backends.configured and scope["path"] == _COUNT:
+        if services.backends.configured and scope["path"] == COUNT_PATH:
             ask = await self._counted(scope, body)
         else:
             ask = ask_of(scope, "", request_headers(scope, body_changed=False), body if has_body else None)

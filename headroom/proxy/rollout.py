@@ -20,18 +20,19 @@ from typing import Any
 
 from starlette.datastructures import Headers
 
+from headroom.backends.paths import COUNT_PATH, plain
 from headroom.dialects import Dialect
 from headroom.dialects.outline import Beginning, beginning
 from headroom.errors import SettingsError
 from headroom.model import Call, Caller, Compressed, Segment
 from headroom.policies import Mode, Policies, Table, Treatment, checked, parsed
+from headroom.proxy.admission import READING
 from headroom.proxy.replay import Replay
 from headroom.proxy.threads import offload
 from headroom.settings import Settings
 
 POLL_S = 0.5
 _SMALL = 100  # characters; a shorter text is never compressed
-_READING = ("GET", "HEAD", "OPTIONS")
 _NOT_THERE = (0, 0, 0)
 # What the header x-headroom-mode may ask for: a mode, and a fidelity or None for that of the policy.
 _ASKED: dict[str, tuple[Mode, Any]] = {
@@ -105,10 +106,12 @@ class Rollout:
 
     def admit_unread(self, method: str, path: str, caller: Caller) -> None:
         """Raises Forbidden for a request whose body nobody reads, where policies allow certain models only."""
-        if self._table is None or method in _READING or path.endswith("/count_tokens"):
+        if self._table is None or method in READING or path == COUNT_PATH:
             return
-        for treatment in self._table.unread(_plain(path), _team(caller)):
-            treatment.admit("", readable=False)
+        meant = plain(path)
+        for route in {meant, meant.lower()}:
+            for treatment in self._table.unread(route, _team(caller)):
+                treatment.admit("", readable=False)
 
     async def in_force(
         self, treatment: Treatment, call: Call, dialect: Dialect, caller: Caller, route: str, headers: Headers | None = None
@@ -197,8 +200,3 @@ def _began(dialect: Dialect, call: Call, salt: str) -> Beginning:
 
 def _team(caller: Caller) -> str:
     return caller.grant.team if caller.grant else ""
-
-
-def _plain(path: str) -> str:
-    """A path as a provider may understand it, so that no rule is passed by writing it otherwise."""
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))

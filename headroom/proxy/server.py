@@ -27,7 +27,7 @@ from headroom.context import windows
 from headroom.dialects import DIALECTS
 from headroom.errors import HeadroomError
 from headroom.proxy.door import Guarded
-from headroom.proxy.doors import doors
+from headroom.proxy.doors import doors, read_here
 from headroom.proxy.embed_process import embedded_embed
 from headroom.proxy.exchange import ProviderRoute
 from headroom.proxy.heap import one_heap
@@ -95,7 +95,7 @@ def create_app(services: Services) -> Application:
     for path in {route.path for route in own.routes if isinstance(route, Route) and route.path != "/"}:
         app.router.routes.append(Route(path, _WrongMethod()))
     app.router.routes.extend(doors(services))
-    app.router.routes.append(Route("/{path:path}", PassThrough(services)))
+    app.router.routes.append(Route("/{path:path}", PassThrough(services, read_here)))
     return app
 
 

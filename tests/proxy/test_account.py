@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headroom.backends.paths import names_more
+from headroom.backends.paths import leads_elsewhere, names_more
 from headroom.settings import Settings
 from tests.provider import Provider
 from tests.proxy.faces import HTTP, asking, serving, settings_for
@@ -31,7 +31,7 @@ OF_THE_ACCOUNT = (
     ("GET", "/v1/%66iles"),
     ("GET", "//v1/files"),
     ("GET", "/v1/models;/files"),
-    ("POST", "/v1/chat/completions%23/count_tokens"),
+    ("POST", "/v1/embeddings%23/count_tokens"),
     ("GET", "/"),
 )
 OF_ANTHROPICS = (("GET", "/v1/messages/batches"), ("POST", "/v1/messages/batches"), ("GET", "/v1/messages/batches/b1/results"))
@@ -127,3 +127,50 @@ def test_with_a_credential_of_its_own_a_caller_asks_what_it_likes(provider: Prov
 )
 def test_which_patterns_name_more(pattern: str, more: bool) -> None:
     assert names_more(pattern) is more
+
+
+MISSPELT = (
+    *("//v1/chat/completions", "/v1//chat/completions", "/v1/chat/completions/", "/v1/./chat/completions", "/V1/chat/Completions"),
+    *("/v1/x/../chat/completions", "/v1/x/%2e%2e/chat/completions", "/v1/x/..;/chat/completions", "/v1/chat%5ccompletions"),
+    *("/v1/chat/completions%23/count_tokens", "/v1/chat/completions%3F/count_tokens", "/v1/chat;a=b/completions;/", "/v1/responses%20"),
+    *("/v1/chat%252Fcompletions", "/v1/chat/completions%00", "/v1/messages/", "/openai/deployments/d/chat/completions/"),
+    *("/openai//v1/responses", "//model/anthropic.claude/invoke", "/projects/p/locations/l/publishers/anthropic/models/m:rawPredict/"),
+)
+
+
+@pytest.mark.parametrize("callers", ["open", "credential"])
+def test_what_is_counted_does_not_pass_unread_under_another_spelling(provider: Provider, tmp_path: Path, callers: str) -> None:
+    with serving(settings_for(provider, tmp_path, access={"callers": callers})) as url:
+        for path in MISSPELT:
+            status, told = asked(url, "POST", path, {"authorization": "Bearer sk-of-my-own"})
+            assert status == 400, path
+            assert "send POST to exactly that path" in told["error"]["message"]
+        for method in ("PUT", "PATCH", "post"):
+            assert asked(url, method, "/v1/messages", ANTHROPIC)[0] in (400, 405)
+        assert provider.requests == []
+        for method, path in (("GET", "/v1/chat/completions/"), ("POST", "/v1/messages/batches"), ("POST", "/v1/chat/completions/x")):
+            assert asked(url, method, path, {})[0] == 200
+
+
+def test_only_the_count_of_tokens_itself_needs_no_model(provider: Provider, tmp_path: Path) -> None:
+    with serving(settings_for(provider, tmp_path, access={"callers": "keys", "admin_key": "admin-secret"})) as url:
+        own = {"x-headroom-api-key": make(url, models=["claude-*"])["key"], "x-api-key": "sk-of-my-own"}
+        assert asked(url, "POST", "/v1/messages/count_tokens", own)[0] == 200
+        for path in ("/v1/embeddings/count_tokens", "/v1/embeddings%23/count_tokens", "/v1/messages/count_tokens/", "/count_tokens"):
+            assert asked(url, "POST", path, own)[0] == 403
+        assert len(provider.requests) == 1
+
+
+def test_policies_hold_for_an_unread_path_however_it_is_spelt(provider: Provider, tmp_path: Path) -> None:
+    file = tmp_path / "policies.yaml"
+    file.write_text("rules: [{name: small, match: {route: /v1/embeddings*}, set: {models: [small]}}]")
+    with serving(settings_for(provider, tmp_path / "home", policies=file)) as url:
+        for path in ("/v1/embeddings", "//v1/embeddings/", "/V1/embeddings", "/v1/embeddings%23/count_tokens", "/v1/x/..;/embeddings"):
+            assert asked(url, "POST", path, {})[0] == 403, path
+        assert provider.requests == []
+
+
+@pytest.mark.parametrize("path", ["/v1/..;/files", "/v1/%252e%252e/files", "/v1/x/..%5Cfiles", "/v1/.%20/files"])
+def test_dots_are_found_behind_what_hides_them(path: str) -> None:
+    assert leads_elsewhere(path)
+    assert not leads_elsewhere("/v1/models/a..b%3Fx")
