@@ -23,7 +23,7 @@ def learning_routes(router: APIRouter, services: Services) -> None:
     """Add the routes; each caller sees what was learned from its own traffic."""
 
     async def learned(request: Request) -> Learned:
-        caller = known(await services.admission.identify(request.headers))
+        caller = known(await services.admission.enter(request.headers, request.scope["path"]))
         return await asyncio.to_thread(services.learning.learned, caller.scope) if services.learning else Learned()
 
     @router.get("/v1/toin/stats", summary="How much was learned about the outputs of tools")

@@ -51,14 +51,17 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
 
     @router.post("/v1/compress", summary="Compress messages without sending them", openapi_extra=openapi.COMPRESS)
     async def compress(request: Request) -> Response:
-        caller = known(await admission.enter(request.headers, request.url.path))
+        caller = known(await admission.enter(request.headers, request.scope["path"]))
         body = await read_body(request.headers, request.receive, 1_000_000 * settings.max_body_mb)
         bypass = request.headers.get("x-headroom-bypass", "").lower() == "true"
         reply = await compress_body(body.decoded, caller, bypass, services)
         return Response(reply, media_type="application/json")
 
     async def answer(request: Request, digest: str, query: str | None) -> Response:
-        """A plain GET of a whole original redeems a marker and teaches nothing: whoever checks them all must not end compression."""
+        """A plain GET of a whole original redeems a marker and teaches nothing: whoever checks them all must not end compression.
+
+        What a model reads back is its own, so no limit of requests and no `routes` of a key stand in its way.
+        """
         caller = known(await admission.identify(request.headers))
         original = await services.store.get_original(caller.scope, digest)
         if services.learning:
@@ -81,14 +84,14 @@ def _caller_routes(router: APIRouter, services: Services) -> None:
     @router.post("/cache/clear", summary="Forget the caller's cached answers; with the admin key, everybody's")
     async def clear_cache(request: Request) -> Response:
         everybody = is_admin(request.headers, settings)
-        scope = None if everybody else known(await admission.identify(request.headers)).scope
+        scope = None if everybody else known(await admission.enter(request.headers, request.scope["path"])).scope
         cleared = await services.store.drop_answers(scope)
         await services.similar.clear(scope)
         return _json({"status": "cleared", "cleared": cleared, "scope": "all" if everybody else "own"})
 
     @router.get("/v1/retrieve/stats", summary="How much is stored and was asked for again")
     async def retrieve_stats(request: Request) -> Response:
-        caller = known(await admission.identify(request.headers))
+        caller = known(await admission.enter(request.headers, request.scope["path"]))
         stats = await services.store.blob_stats()
         own = [await asyncio.to_thread(services.learning.learned, caller.scope)] if services.learning else []
         figures = {"ccr_entries": stats.entries, "ccr_bytes": stats.bytes, "ccr_retrievals": stats.retrievals}

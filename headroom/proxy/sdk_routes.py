@@ -94,7 +94,7 @@ def _result(id: str, text: str, anthropic: bool, data: Mapping[str, Any] | None)
 
 
 async def _learned(request: Request, services: Services) -> Learned:
-    caller = known(await services.admission.identify(request.headers))
+    caller = known(await services.admission.enter(request.headers, request.scope["path"]))
     return await asyncio.to_thread(services.learning.learned, caller.scope) if services.learning else Learned()
 
 
@@ -125,7 +125,7 @@ def _telemetry(router: APIRouter, services: Services) -> None:
 
     @router.post("/v1/telemetry/import", summary="Add counts that were exported, to the caller's own", openapi_extra=openapi.IMPORT)
     async def add(request: Request) -> dict[str, Any]:
-        caller = known(await services.admission.identify(request.headers))
+        caller = known(await services.admission.enter(request.headers, request.scope["path"]))
         given = json_object((await read_body(request.headers, request.receive, _SMALL_BODY)).decoded)
         patterns = _counts(given.get("patterns"))
         if services.learning:
