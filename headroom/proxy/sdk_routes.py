@@ -32,7 +32,7 @@ from headroom.scoring import toin
 
 _SMALL_BODY = 1_000_000
 _MB = 1024 * 1024
-_IMPORTED = 300  # signatures of one import
+_COUNTED, _NAME_CHARS = 150, 200  # of a signature that is imported
 
 
 def sdk_routes(router: APIRouter, services: Services) -> None:
@@ -147,12 +147,19 @@ def _telemetry(router: APIRouter, services: Services) -> None:
 
 
 def _counts(given: Any) -> toin.Patterns:
-    """Raises InvalidRequest for anything but what `export` gives."""
-    whole = isinstance(given, dict) and len(given) <= _IMPORTED and all(isinstance(counts, dict) for counts in given.values())
-    if not whole or not all(type(count) is int and 0 <= count < 1 << 31 for counts in given.values() for count in counts.values()):
-        raise InvalidRequest("patterns: must be what GET /v1/telemetry/export gives: counts by name, by signature.")
-    patterns: toin.Patterns = given
-    return patterns
+    """Raises InvalidRequest for anything but what `export` gives, and for more than an owner can have learned."""
+    if not isinstance(given, dict) or len(given) > toin.SIGNATURES or not all(map(_pattern, given, given.values())):
+        raise InvalidRequest(
+            f"patterns: must be what GET /v1/telemetry/export gives: counts by name, by signature; at most {toin.SIGNATURES} signatures "
+            f"with {_COUNTED} counts each, and names of {_NAME_CHARS} characters."
+        )
+    return given
+
+
+def _pattern(signature: str, counts: Any) -> bool:
+    if not isinstance(counts, dict) or len(counts) > _COUNTED or any(len(name) > _NAME_CHARS for name in (signature, *counts)):
+        return False
+    return all(type(count) is int and 0 <= count < 1 << 31 for count in counts.values())
 
 
 def _feedback(router: APIRouter, services: Services) -> None:

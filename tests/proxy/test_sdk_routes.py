@@ -66,12 +66,30 @@ def test_recent_retrievals_are_told_to_their_owner(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"patterns": []}, {"patterns": {"a": 1}}, {"patterns": {"a": {"b": -1}}}, {"patterns": {"a": {"b": True}}}]
+    "given",
+    [
+        {},
+        *({"patterns": patterns} for patterns in ([], {"a#b": 1}, {"a#b": {"cut": -1}}, {"a#b": {"cut": True}})),
+        {"patterns": {"n" * 990_000 + "#b": {"cut": 1}}},
+        {"patterns": {"a#b": {"n" * 990_000: 1}}},
+        {"patterns": {"a#b": {f"x{number}": 1 for number in range(50_000)}}},
+        {"patterns": {f"a#{number}": {"cut": 1} for number in range(301)}},
+    ],
 )
 def test_an_import_takes_only_what_an_export_gives(url: str, given: Any) -> None:
     refused = HTTP.post(f"{url}/v1/telemetry/import", json=given, headers={"authorization": "Bearer mine"})
     assert refused.status_code == 400
     assert "patterns" in refused.json()["error"]["message"]
+    assert len(refused.text) < 1000
+
+
+def test_an_import_of_the_most_that_is_learned_is_taken(url: str) -> None:
+    fields = {f"field:{'f' * 30}{number}": 1 for number in range(32)}
+    tenths = {f"{what}:{tenth}": 1 for what in ("at", "cut") for tenth in range(10)}
+    counts = fields | tenths | dict.fromkeys(("seen", "tokens_before", "compressed", "by:smart_crusher", "cut:errors", "redeemed"), 1)
+    patterns = {f"{'t' * 77}{number:03}#0123456789ab": counts for number in range(200)}
+    taken = HTTP.post(f"{url}/v1/telemetry/import", json={"patterns": patterns}, headers={"authorization": "Bearer mine"})
+    assert (taken.status_code, taken.json()["patterns"]) == (200, 200)
 
 
 def test_a_tool_that_was_never_seen_has_no_hints(url: str) -> None:
