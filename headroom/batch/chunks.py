@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headroom.batch.plan import STATE, Chunk, Progress, opened
+from headroom.batch.plan import STATE, Chunk, Progress
 from headroom.batch.rows import ADDED, Asked, BadRow, asked
 from headroom.batch.work import Work
 from headroom.settings import Settings
@@ -66,7 +66,7 @@ def do(chunk: Chunk, out: str, work: Work, model: str = "") -> dict[str, Any]:
         progress.write(f"{chunk.name}.{suffix}", _parquet(chunk, good) if chunk.kind == "parquet" else _lines(good))
     told = {
         "chunk": chunk.name,
-        "file": chunk.file,
+        "file": chunk.shown,
         "rows": len(good),
         "errors": len(bad),
         "tokens_before": before,
@@ -97,8 +97,7 @@ def read(chunk: Chunk) -> Iterator[Row]:
 
 
 def _line_rows(chunk: Chunk) -> Iterator[Row]:
-    system, path = opened(chunk.file)
-    with system.open_input_file(path) as raw:
+    with chunk.open() as raw:
         file = io.BufferedReader(raw, _READ_BYTES)
         position = chunk.start
         if position:  # a line that begins before belongs to the chunk before
@@ -118,8 +117,7 @@ def _line_rows(chunk: Chunk) -> Iterator[Row]:
 
 def _first_place(chunk: Chunk) -> int:
     """How many lines or rows of the file stand before a chunk."""
-    system, path = opened(chunk.file)
-    with system.open_input_file(path) as raw:
+    with chunk.open() as raw:
         if chunk.kind == "parquet":
             told = pq.read_metadata(raw)
             return sum(told.row_group(group).num_rows for group in range(chunk.start))
@@ -132,8 +130,7 @@ def _first_place(chunk: Chunk) -> int:
 
 
 def _table_rows(chunk: Chunk) -> Iterator[Row]:
-    system, path = opened(chunk.file)
-    with system.open_input_file(path) as file:
+    with chunk.open() as file:
         table = pq.ParquetFile(file)
         place = 0
         for batch in table.iter_batches(batch_size=64, row_groups=range(chunk.start, chunk.end)):
@@ -144,8 +141,7 @@ def _table_rows(chunk: Chunk) -> Iterator[Row]:
 
 def _parquet(chunk: Chunk, rows: Sequence[dict[str, Any]]) -> bytes:
     """The columns of the input as they were, and the added ones."""
-    system, path = opened(chunk.file)
-    with system.open_input_file(path) as file:
+    with chunk.open() as file:
         schema = pq.read_schema(file)
     kept = [field for field in schema if field.name not in ADDED]
     added = [pa.field(name, kind) for name, kind in _ADDED_TYPES.items() if name in rows[0]]
@@ -166,7 +162,7 @@ def _id(value: Mapping[str, Any]) -> str:
 
 def _named(chunk: Chunk, row: Row, first: int, why: str) -> dict[str, Any]:
     """A bad row as it goes to `errors`, with everything that it held."""
-    told: dict[str, Any] = {"file": chunk.file, "line": first + row.place, "status": "error", "error": why}
+    told: dict[str, Any] = {"file": chunk.shown, "line": first + row.place, "status": "error", "error": why}
     if not row.raw:
         return told | {"row": json.loads(json.dumps(row.value, default=str))}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -24,13 +26,28 @@ class BatchError(HeadroomError):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The lines of a file that begin in bytes start..end, or its row groups start..end."""
+    """The lines of a file that begin in bytes start..end, or its row groups start..end.
+
+    `file` is its path in the file system that `source` names, a path or URL; only the latter may hold a key.
+    """
 
     name: str
     file: str
     kind: str
     start: int
     end: int
+    source: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The file as people are told of it."""
+        scheme, _, rest = self.source.partition("://")
+        return f"{scheme}://{self.file}" if rest and scheme != "file" else self.file
+
+    def open(self) -> pa.NativeFile:
+        """Raises OSError, BatchError."""
+        system, _ = opened(self.source)
+        return system.open_input_file(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,12 @@ def opened(url: str) -> tuple[pafs.FileSystem, str]:
         except (RuntimeError, UnicodeEncodeError) as failure:  # nobody's home, or a name that Arrow does not take
             raise BatchError(f"{url!r} cannot be used: {failure}") from None
         return pafs.LocalFileSystem(), path
+    return _elsewhere(url)
+
+
+@functools.lru_cache(8)
+def _elsewhere(url: str) -> tuple[pafs.FileSystem, str]:
+    """Kept: an object store is asked where a bucket is before it is used."""
     try:
         system, path = pafs.FileSystem.from_uri(url)
     except (OSError, ValueError) as failure:
@@ -81,7 +104,7 @@ def plan(source: str, chunk_bytes: int, meant: Sequence[str] = ()) -> Plan:
         state.update(json.dumps([info.path, info.size, info.mtime_ns]).encode())
         ranges = _row_groups(system, info, chunk_bytes) if info.path.endswith(_PARQUET) else _bytes(info, chunk_bytes)
         kind = "parquet" if info.path.endswith(_PARQUET) else "jsonl"
-        chunks += [Chunk(f"part-{number:05d}-{place:06d}", info.path, kind, start, end) for place, (start, end) in enumerate(ranges)]
+        chunks += [Chunk(f"part-{number:05d}-{place:06d}", info.path, kind, *range, source) for place, range in enumerate(ranges)]
     return Plan(tuple(chunks), state.hexdigest())
 
 
@@ -104,6 +127,11 @@ def _row_groups(system: pafs.FileSystem, info: pafs.FileInfo, chunk_bytes: int) 
             start, size = group + 1, 0
 
 
+def _kept(chunk: Chunk) -> dict[str, Any]:
+    """A chunk as the output shows it."""
+    return {name: value for name, value in asdict(chunk).items() if name != "source"} | {"file": chunk.shown}
+
+
 class Progress:
     """What is done of a plan, as marks in the output: any process may add one, and a restart finds them."""
 
@@ -116,9 +144,10 @@ class Progress:
             raise BatchError(f"{self.path} is a file: name an empty or new folder.")
         known = self._read(f"{self.path}/{STATE}/plan.json")
         if known is None:
-            if self.system.get_file_info(pafs.FileSelector(self.path, allow_not_found=True)):
+            found = self.system.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
+            if any(one.base_name != STATE for one in found):  # that alone is left by a kill before the plan stood
                 raise BatchError(f"{self.path} is not empty: name an empty or new folder.")
-            self.write(f"{STATE}/plan.json", json.dumps({"digest": plan.digest, "chunks": [asdict(one) for one in plan.chunks]}).encode())
+            self.write(f"{STATE}/plan.json", json.dumps({"digest": plan.digest, "chunks": [_kept(one) for one in plan.chunks]}).encode())
             return list(plan.chunks)
         if not resume:
             raise BatchError(f"{self.path} was begun before: --resume goes on with it, or name a new folder.")
