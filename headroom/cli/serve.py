@@ -20,6 +20,7 @@ _LOOPBACK = "127.0.0.1"  # where HAProxy looks for a replica on its own node; on
 ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports nothing
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a proxy that died is missed after three of them
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "700",  # of `ray start --block` after SIGTERM, for the streams of a node
 }
 # HAProxy takes requests to replicas, and replicas run on one loop: a tenth of the latency.
 FAST = {
