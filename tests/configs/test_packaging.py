@@ -61,6 +61,23 @@ def test_streams_end_before_their_pod_does(service: dict[str, Any]) -> None:
         assert group["template"]["spec"]["terminationGracePeriodSeconds"] > drained
 
 
+def test_another_image_cuts_no_stream_and_finds_the_ledger(service: dict[str, Any]) -> None:
+    """KubeRay starts a second cluster: its head must come to the machine that has the volume, the first one must outlast its streams."""
+    spec = service["spec"]
+    (proxy, _) = yaml.safe_load(spec["serveConfigV2"])["applications"]
+    assert spec["upgradeStrategy"] == {"type": "NewCluster"}
+    assert spec["rayClusterDeletionDelaySeconds"] > proxy["args"]["ingress"]["graceful_shutdown_timeout_s"]
+    head = spec["rayClusterConfig"]["headGroupSpec"]["template"]
+    claims = {document["metadata"]["name"]: document for document in documents("rayservice.yaml")}
+    (claim,) = [volume["persistentVolumeClaim"]["claimName"] for volume in head["spec"]["volumes"]]
+    assert claims[claim]["spec"]["accessModes"] == ["ReadWriteOnce"]
+    (near,) = head["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert near["topologyKey"] == "kubernetes.io/hostname"
+    assert near["labelSelector"]["matchLabels"] == head["metadata"]["labels"]
+    for group in spec["rayClusterConfig"]["workerGroupSpecs"]:
+        assert not set(head["metadata"]["labels"]) & set(group["template"].get("metadata", {}).get("labels", {}))
+
+
 def test_ray_has_the_version_of_the_lock(service: dict[str, Any]) -> None:
     assert service["spec"]["rayClusterConfig"]["rayVersion"] == pins(CONFIGS / "locks" / "serve.txt")["ray"]
 
@@ -68,7 +85,7 @@ def test_ray_has_the_version_of_the_lock(service: dict[str, Any]) -> None:
 def test_what_kubernetes_is_given_has_its_form(service: dict[str, Any]) -> None:
     given = [document for name in ("redis.yaml", "rayservice.yaml") for document in documents(name) if document["kind"] != "RayService"]
     pods = [group["template"] for group in groups(service)]
-    given += [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "node"}, **pod} for pod in pods]
+    given += [{"apiVersion": "v1", "kind": "Pod", **pod, "metadata": {"name": "node", **pod.get("metadata", {})}} for pod in pods]
     for document in given:
         kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
 
