@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from headroom.cli.vocabulary import NAMES, fetch, missing
 from headroom.errors import ModelUnavailable, SettingsError, StoreUnavailable
 from headroom.settings import Settings, environment
 
+_LOOK_S = 0.3  # /health tells of the look before, and has the ledger looked at
 _MARKS = {"ok": ("ok", "green"), "note": ("--", "yellow"), "broken": ("!!", "bold red")}
 # what needs it -> (extra to install, modules it must find)
 _PACKAGES = {
@@ -286,6 +288,7 @@ def routing(settings: Settings) -> Iterator[Finding]:
             yield Finding(target.tool, "note", f"goes to {target.url} ({target.source})", f"`headroom wrap {target.tool}`")
     for url in sorted(asked):
         if answers(url):
+            time.sleep(_LOOK_S)
             stats = ask(url, "/health")["stats"]
             detail = f"{stats['tokens_saved']:,} tokens in {stats['total_requests']:,} requests ({stats['savings_percent']} %) at {url}"
             yield Finding("saved", "ok", detail)

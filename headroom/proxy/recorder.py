@@ -13,9 +13,11 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from headroom.errors import StoreUnavailable
 from headroom.outcome import Outcome
@@ -24,6 +26,7 @@ from headroom.stats.ledger import Buckets, Query
 from headroom.stats.prices import Prices
 from headroom.stats.rows import Row, row_of
 from headroom.stats.series import Series
+from headroom.stats.tally import Tally
 from headroom.stats.usual import Usual
 
 if TYPE_CHECKING:
@@ -34,7 +37,9 @@ _BATCH = 500
 _TICK_S = 1.0
 _RETRY_S = 1.0  # after the disk failed
 _FLUSH_S = 5.0
+_READERS = 2  # threads of their own: those of the loop look up names
 _log = logging.getLogger(__name__)
+P = ParamSpec("P")
 Q = TypeVar("Q")
 T = TypeVar("T")
 
@@ -57,6 +62,10 @@ class Statistics(Protocol):
 
     async def look(self, query: Query | None = None, *, fresh: bool = True) -> View:
         """Totals; if `fresh`, what this process recorded before is in them, else nobody waits for the disk. Raises StoreUnavailable."""
+        ...
+
+    def glance(self) -> View:
+        """Totals as they were found last, of nothing before; asks for newer ones, and nobody waits."""
         ...
 
     async def series(self, query: Query | None = None) -> dict[Series, Buckets]:
@@ -120,6 +129,9 @@ class Recorder:
         self._waiting: queue.Queue[Outcome | threading.Event | None] = queue.Queue(_MAX_WAITING)
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="stats-read")
+        self._seen = View(Tally())
+        self._seeing: Future[None] | None = None
         self.dropped = 0
 
     async def start(self) -> None:
@@ -131,6 +143,7 @@ class Recorder:
     async def close(self) -> None:
         """Write what waits, and compact it."""
         await asyncio.to_thread(self._close)
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     def record(self, outcome: Outcome) -> None:
         try:
@@ -142,15 +155,29 @@ class Recorder:
 
     async def look(self, query: Query | None = None, *, fresh: bool = True) -> View:
         if fresh:
-            await asyncio.to_thread(self._flush)
-        return await asyncio.to_thread(_read, self._book.look, query)
+            await self._in_thread(self._flush)
+        return await self._in_thread(_read, self._book.look, query)
+
+    def glance(self) -> View:
+        if self._seeing is None or self._seeing.done():
+            self._seeing = self._readers.submit(self._see)
+        return self._seen
 
     async def series(self, query: Query | None = None) -> dict[Series, Buckets]:
-        await asyncio.to_thread(self._flush)
-        return await asyncio.to_thread(_read, self._book.series, query)
+        await self._in_thread(self._flush)
+        return await self._in_thread(_read, self._book.series, query)
 
     async def board(self, wish: Wish) -> Board:
-        return await asyncio.to_thread(_read, self._book.board, wish)
+        return await self._in_thread(_read, self._book.board, wish)
+
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, partial(function, *args, **kwargs))
+
+    def _see(self) -> None:
+        try:
+            self._seen = self._book.look()
+        except (OSError, StoreUnavailable) as failure:
+            _log.debug("the ledger cannot be read: %s", failure)
 
     def _flush(self) -> None:
         """Returns when what was recorded before is written, or the disk takes too long."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Method = Literal["look", "series", "board"]
 _SENT = ".sent"
 _BATCH_BYTES = 2_000_000
+_HURRY_S = 1.0  # whoever asks waits so long for a delivery on its way, which may hang
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +81,31 @@ class Outbox:
             with self._writing:
                 self._journal.seal(older_than_s)
 
-    def compact(self) -> bool:
-        """Deliver what is sealed, also what dead processes left behind; whether there was something and all of it was taken."""
+    def compact(self, wait_s: float = -1) -> bool:
+        """Deliver what is sealed, also what dead processes left behind; whether there was something and all of it was taken.
+
+        `wait_s` is for how long a delivery that is on its way is waited for; -1: until it ends.
+        """
+        if not self._delivering.acquire(timeout=wait_s):
+            return False
         done = False
-        with self._delivering:
-            try:
-                for file in files(self._directory):
-                    done |= self._deliver(file)
-            except StoreUnavailable:
-                self._away = True
-                return False
-            self._away = False
-            return done
+        try:
+            for file in files(self._directory):
+                done |= self._deliver(file)
+        except StoreUnavailable:
+            self._away = True
+            return False
+        finally:
+            self._delivering.release()
+        self._away = False
+        return done
 
     def close(self) -> None:
         self.seal()
         self.compact()
 
     def look(self, query: Query | None = None) -> View:
-        """Totals with what this process wrote. Raises StoreUnavailable, as the others do."""
+        """Totals with what this process wrote, unless that is slow to be taken. Raises StoreUnavailable, as the others do."""
         self._hurry()
         view: View = self._remote.ask("look", query)
         return view
@@ -114,7 +121,7 @@ class Outbox:
 
     def _hurry(self) -> None:
         self.seal()
-        self.compact()
+        self.compact(0 if self._away else _HURRY_S)
 
     def _waiting_bytes(self) -> int:
         found = 0

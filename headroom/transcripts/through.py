@@ -24,6 +24,7 @@ from headroom.stats.board import Board, Wish
 from headroom.stats.book import View
 from headroom.stats.ledger import Buckets, Query
 from headroom.stats.series import Series
+from headroom.stats.tally import Tally
 
 _NOWHERE = "http://provider.invalid"
 _ANSWERS: Mapping[str, dict[str, Any]] = {
@@ -81,6 +82,9 @@ class Unkept:
 
     async def look(self, query: Query | None = None, *, fresh: bool = True) -> View:
         raise StoreUnavailable("statistics are not kept")
+
+    def glance(self) -> View:
+        return View(Tally())
 
     async def series(self, query: Query | None = None) -> dict[Series, Buckets]:
         raise StoreUnavailable("statistics are not kept")

@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 
 from headroom.errors import SettingsError, StoreUnavailable
 from headroom.outcome import Outcome, Usage
 from headroom.proxy.processes import WorkerProcesses
 from headroom.proxy.recorder import Recorder
+from headroom.proxy.server import create_app
 from headroom.proxy.services import open_recorder, open_services
 from headroom.settings import Settings
+from headroom.stats.book import View
+from headroom.stats.ledger import Query
+from headroom.stats.prices import Prices
+from headroom.stats.tally import Tally
 from tests.provider import WAIT_S
+from tests.proxy.faces import Inline, settings_for
 
 FIELDS = {
     "request_id",
@@ -154,3 +163,67 @@ def test_a_path_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, log_file=tmp_path / "file" / "requests.jsonl")
     with pytest.raises(SettingsError, match="--log-file"):
         open_services(settings, WorkerProcesses(settings))
+
+
+class Hung:
+    """A ledger that gives no answer until it may; nothing is written."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+        self.asked = 0
+
+    def look(self, query: Query | None = None) -> View:
+        self.asked += 1
+        assert self.may.wait(WAIT_S)
+        return View(Tally({"requests": 7}))
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+def test_names_are_looked_up_while_the_ledger_gives_no_answer() -> None:
+    """Where the loop has one thread for everything else."""
+
+    async def run() -> None:
+        book: Any = Hung()
+        recorder, loop = Recorder(book, Prices()), asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        looks = [asyncio.create_task(recorder.look(Query({"team": "x"}), fresh=False)) for _ in range(20)]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(loop.getaddrinfo("127.0.0.1", 80), WAIT_S / 2)
+        finally:
+            book.may.set()
+        assert {view.total["requests"] for view in await asyncio.gather(*looks)} == {7}
+        await recorder.close()
+
+    asyncio.run(run())
+
+
+def test_a_glance_waits_for_nothing_and_one_of_them_asks() -> None:
+    book: Any = Hung()
+    recorder = Recorder(book, Prices())
+    assert [recorder.glance().total["requests"] for _ in range(50)] == [0] * 50
+    assert book.asked <= 1
+    book.may.set()
+    until = time.monotonic() + WAIT_S
+    while recorder.glance().total["requests"] != 7:
+        assert time.monotonic() < until
+    asyncio.run(recorder.close())
+
+
+def test_health_waits_for_no_ledger(tmp_path: Path) -> None:
+    settings, book = settings_for("http://provider.invalid", tmp_path), Hung()
+    services = open_services(settings, Inline(settings), recorder=Recorder(cast(Any, book), Prices()))
+
+    async def asked() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(create_app(services))
+        async with httpx.AsyncClient(transport=transport, base_url="http://headroom") as client:
+            return await asyncio.wait_for(asyncio.gather(*(client.get("/health") for _ in range(20))), WAIT_S / 2)
+
+    try:
+        answers = asyncio.run(asked())
+    finally:
+        book.may.set()
+    assert {answer.status_code for answer in answers} == {200}
+    assert book.asked == 1

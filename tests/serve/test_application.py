@@ -19,7 +19,8 @@ from tests.provider import WAIT_S, Provider, Script
 from tests.proxy.crowd import Crowd
 from tests.proxy.faces import anthropic_turns, asking, openai_turns, rows
 from tests.proxy.upgrades import shake
-from tests.serve.deployed import Deployed
+from tests.serve.deployed import Deployed, until
+from tests.serve.test_stats import ADMIN
 
 pytestmark = pytest.mark.serve
 ANSWER = "The stand-in read 7 messages."
@@ -100,9 +101,11 @@ def test_a_client_who_goes_away_leaves_nothing_open(client: httpx.Client, provid
 
 
 def counters(client: httpx.Client) -> set[tuple[int, int]]:
-    """Requests and tokens saved as each Ingress replica has counted them."""
-    answers = [client.get("/health").json()["stats"] for _ in range(40)]
-    return {(answer["total_requests"], answer["tokens_saved"]) for answer in answers}
+    """Requests and tokens saved as each Ingress replica tells of them."""
+    with httpx.Client(base_url=client.base_url, headers=ADMIN, timeout=WAIT_S) as operator:
+        until(lambda: operator.get("/stats").status_code == 200)
+        answers = [operator.get("/stats").raise_for_status().json() for _ in range(20)]
+    return {(answer["requests"]["total"], answer["tokens"]["saved"]) for answer in answers}
 
 
 def test_both_ingress_replicas_forward_the_same_bytes(client: httpx.Client, provider: Provider) -> None:

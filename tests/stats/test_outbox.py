@@ -8,18 +8,22 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import headroom.stats.outbox
 from headroom.errors import StoreUnavailable
 from headroom.stats.board import Wish
 from headroom.stats.intake import Intake
 from headroom.stats.journal import files
 from headroom.stats.outbox import Batch, Method, Outbox
 from headroom.stats.rows import COLUMNS, Row
+from tests.provider import WAIT_S
 from tests.stats.made import rows
 from tests.stats.test_ledger import FOREVER, NOW, book_in, expected, outcomes
 
@@ -173,6 +177,7 @@ _INGRESS = """
 import sys, time
 from pathlib import Path
 from headroom.stats.journal import Journal
+from tests.provider import WAIT_S
 from tests.stats.made import rows
 journal = Journal(Path(sys.argv[1]))
 for n in range(100_000):
@@ -228,3 +233,29 @@ def test_writer_and_ledger_killed_in_a_loop(tmp_path: Path) -> None:
     assert acknowledged <= set(kept)
     assert len(acknowledged) > 40
     assert not files(tmp_path / "outbox")
+
+
+def test_whoever_asks_does_not_wait_for_a_delivery_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is then without what waits; it comes with the next."""
+    monkeypatch.setattr(headroom.stats.outbox, "_HURRY_S", 0.01)
+    began, may = threading.Event(), threading.Event()
+
+    class Hung(Link):
+        def put(self, batch: Batch) -> None:
+            began.set()
+            assert may.wait(WAIT_S)
+            super().put(batch)
+
+    outbox = outbox_in(tmp_path, Hung(Intake(book_in(tmp_path), 30)))
+    found = rows(10)
+    outbox.append(found)
+    outbox.seal()
+    with ThreadPoolExecutor(2) as threads:
+        delivery = threads.submit(outbox.compact)
+        assert began.wait(WAIT_S)
+        try:
+            assert threads.submit(outbox.look).result(WAIT_S / 2).total["requests"] == 0
+        finally:
+            may.set()
+        assert delivery.result(WAIT_S)
+    assert outbox.look().total == expected(found)
