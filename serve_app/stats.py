@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from headroom.errors import StoreUnavailable
 from headroom.proxy.compress import Degraded
 from headroom.proxy.recorder import Recorder
-from headroom.proxy.services import open_book, open_log
+from headroom.proxy.services import open_log, open_own_book
 from headroom.settings import Settings
 from headroom.stats.intake import Intake
 from headroom.stats.outbox import Batch, Method, Outbox
@@ -35,7 +35,7 @@ class Stats:
 
     def __init__(self, settings: Settings) -> None:
         join_serve_logs()
-        self._intake = Intake(open_book(settings), settings.stats.compact_s)
+        self._intake = Intake(open_own_book(settings), settings.stats.compact_s)
         self._intake.start()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="stats-write")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="stats-read")

@@ -117,6 +117,13 @@ def open_log(settings: Settings) -> LogFile | None:
         raise SettingsError(f"--log-file: {settings.log_file} cannot be written: {failure.strerror}.") from None
 
 
+def open_own_book(settings: Settings, sync_s: float = 0.0) -> Book:
+    """To be written to. Raises SettingsError when its folder is that of another home."""
+    book = open_book(settings, sync_s)
+    book.check()
+    return book
+
+
 def open_recorder(settings: Settings) -> Recorder:
     """Raises SettingsError."""
-    return Recorder(open_book(settings, SYNC_S), Prices(settings.stats.prices), open_log(settings), settings.stats.compact_s)
+    return Recorder(open_own_book(settings, SYNC_S), Prices(settings.stats.prices), open_log(settings), settings.stats.compact_s)

@@ -100,9 +100,20 @@ class Book:
         self._write_savings()
         return True
 
+    def check(self) -> None:
+        """Raises SettingsError when the Parquet folder is that of another home."""
+        if self._places.elsewhere:
+            from headroom.stats import owner
+
+            owner.check(self._places)
+
     def _compaction(self, now: float | None = None) -> bool:
         from headroom.stats.compaction import Compaction
 
+        if self._places.elsewhere:
+            from headroom.stats import owner
+
+            owner.claim(self._places)
         return Compaction(self._places, self._retention_days).run(now)
 
     def _due(self) -> bool:

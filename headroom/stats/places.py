@@ -23,6 +23,11 @@ class Places:
     url: str
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether the Parquet folder is not the home, so that other homes could be given it too."""
+        return "://" in self.url or Path(self.url).resolve() != self.home.resolve()
+
+    @property
     def journal(self) -> Path:
         return self.home / "journal"
 
@@ -57,6 +62,16 @@ class Places:
             os.fsync(descriptor)
             yield
             os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
+    def doubt(self) -> None:
+        """As if a commit were left unfinished. Raises OSError."""
+        descriptor = os.open(self._commit, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _held(descriptor, LOCK_EX)
+            os.pwrite(descriptor, b"1", 0)
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

@@ -1,15 +1,25 @@
-"""Where the ledger stands: its lock between processes."""
+"""Where the ledger stands: its lock, and whose its folder is."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 import headroom.stats.places
+from headroom.errors import SettingsError
+from headroom.proxy.services import open_recorder
+from headroom.settings import Settings
+from headroom.stats import rollups
+from headroom.stats.book import Book
+from headroom.stats.ledger import Query
 from headroom.stats.places import Places
+from headroom.stats.rows import Row
+from tests.stats.made import rows
+from tests.stats.test_ledger import EVERYTHING, FOREVER, NOW, expected
 
 
 def test_a_lock_that_is_not_let_go_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +36,69 @@ def test_a_lock_that_is_not_let_go_is_an_error(tmp_path: Path, monkeypatch: pyte
     assert not places.dirty
     with places.steady() as whole:
         assert whole
+
+
+def _book(home: Path, url: str) -> Book:
+    book = Book(Places(home, url), FOREVER, home / "savings.json")
+    book.start()
+    return book
+
+
+def _filled(home: Path, url: str, seed: int) -> tuple[Book, list[Row]]:
+    book, found = _book(home, url), rows(10, seed=seed)
+    book.append(found)
+    book.seal()
+    return book, found
+
+
+def test_a_folder_is_written_by_one_home(tmp_path: Path) -> None:
+    url = str(tmp_path / "shared")
+    (one, found), (two, _) = (_filled(tmp_path / name, url, seed) for seed, name in enumerate("ab"))
+    assert one.compact(NOW)
+    with pytest.raises(OSError, match=f"is the ledger of another home .*{tmp_path}/a on .*prefix of its own.*delete .*owner.json"):
+        two.compact(NOW)
+    assert two.look().total["requests"] == 10, "its rows wait in its journal"
+    assert _book(tmp_path / "a", url).look(EVERYTHING).total == expected(found)
+    for _ in range(2):  # the owner again and again
+        one.append(rows(1, seed=9))
+        one.seal()
+        assert one.compact(NOW)
+
+
+def test_another_home_is_refused_at_the_start(tmp_path: Path) -> None:
+    url = str(tmp_path / "shared")
+    one, _ = _filled(tmp_path / "a" / "stats", url, 1)
+    assert one.compact(NOW)
+    settings = Settings(home=tmp_path / "b", stats={"url": url})
+    with pytest.raises(SettingsError, match=r"stats\.url: .* is the ledger of another home"):
+        open_recorder(settings)
+    open_recorder(settings.model_copy(update={"home": tmp_path / "a"}))
+    open_recorder(Settings(home=tmp_path / "b", stats={"url": f"{url}/b"}))
+
+
+def test_a_new_home_takes_over_what_a_lost_one_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where that one was killed between rows and rollups."""
+    url = str(tmp_path / "shared")
+    now = time.time()
+    one, two = (_book(tmp_path / name, url) for name in "ab")
+    found = rows(30, start=now - 7200, step_s=60)
+    one.append(found[:20])
+    one.seal()
+    assert one.compact(now)
+    one.append(found[20:])
+    one.seal()
+    with monkeypatch.context() as patch:
+        patch.setattr(rollups.Update, "write", lambda _: (_ for _ in ()).throw(OSError("the machine is gone")))
+        with pytest.raises(OSError, match="gone"):
+            one.compact(now)
+    (tmp_path / "shared" / "owner.json").unlink()
+    assert two.look().total["requests"] == 0
+    two.append(rows(1, seed=9, start=now - 60))
+    two.seal()
+    assert two.compact(now)
+    every = expected([*found, *rows(1, seed=9, start=now - 60)])
+    assert two.look().total == every
+    assert two.look(Query(first=round((now - 86_400) * 1e6), last=round((now + 86_400) * 1e6))).total == every
+    assert two.look(EVERYTHING).total == every
+    with pytest.raises(OSError, match="another home"):
+        one.compact(now)

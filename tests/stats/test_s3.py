@@ -14,6 +14,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
+from headroom.errors import SettingsError
 from headroom.stats import journal
 from headroom.stats.board import Wish
 from headroom.stats.book import Book
@@ -129,3 +130,24 @@ def test_a_store_that_is_away_loses_nothing(store: ThreadedMotoServer, tmp_path:
     finally:
         again.stop()
         store.start()
+
+
+def test_a_bucket_has_one_home(store: ThreadedMotoServer, tmp_path: Path) -> None:
+    """Until its owner is removed; a prefix of its own is another folder."""
+    url = _url(store)
+    one, two = _book(tmp_path / "one", url), _book(tmp_path / "two", url)
+    for seed, book in enumerate((one, two)):
+        book.append(rows(10, seed=seed))
+        book.seal()
+    assert one.compact(NOW)
+    with pytest.raises(SettingsError, match="is the ledger of another home") as refused:
+        two.check()
+    assert "secret" not in str(refused.value)
+    with pytest.raises(OSError, match="is the ledger of another home"):
+        two.compact(NOW)
+    system, path = fs.FileSystem.from_uri(url)
+    system.delete_file(f"{path}/owner.json")
+    assert two.compact(NOW)
+    assert two.look().total == expected([*rows(10, seed=0), *rows(10, seed=1)])
+    two.check()
+    assert _book(tmp_path / "three", url.replace("/stats?", "/stats/three?")).compact(NOW) is False
