@@ -27,6 +27,7 @@ from headroom.stats.prices import Prices
 from headroom.stats.rows import Row, row_of
 from headroom.stats.series import Series
 from headroom.stats.tally import Tally
+from headroom.stats.tending import tend
 from headroom.stats.usual import Usual
 
 if TYPE_CHECKING:
@@ -262,10 +263,7 @@ class Recorder:
         """The compacting thread: at the start, for what others left behind, then now and then, and at the end."""
         ended = False
         while True:
-            try:
-                self._book.compact()
-            except OSError as failure:
-                _log.warning("the ledger could not be compacted, it is tried again: %s", failure)
+            tend(self._book.compact)
             if ended:
                 return
             ended = self._closing.wait(self._compact_s)

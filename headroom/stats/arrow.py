@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from headroom.stats.journal import parsed
-from headroom.stats.rows import COLUMNS, Kind
+from headroom.stats.rows import COLUMNS, Kind, readable
 from headroom.stats.tally import DIMENSIONS, FIGURES, HOUR_US
 
 _COUNTS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.int64())]))
@@ -56,8 +56,8 @@ def _one_by_one(whole: bytes, where: str) -> pa.Table:
     good = []
     for row in parsed(whole.splitlines(), where):
         try:
-            good.append(pa.Table.from_pylist([row], schema=_JOURNAL))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as odd:
+            good.append(pa.Table.from_pylist([readable(row)], schema=_JOURNAL))
+        except (ValueError, pa.ArrowTypeError, OverflowError) as odd:
             _log.warning("%s: event %s is no row, it is passed over: %s", where, row["event_id"], odd)
     return pa.concat_tables([_JOURNAL.empty_table(), *good])
 

@@ -31,6 +31,7 @@ from headroom.stats.summary import RECENT, Summary, brief, labels_of, newest, re
 from headroom.stats.tally import HOUR_US
 
 _REMEMBERED_S = 3600.0  # a reader that listed the journal before is long done
+_STEP_S = 86_400.0  # by which one run may bring rows nearer to their end: a clock that is wrong for some minutes takes none
 _MOST_PARTS = 48  # of an hour that is not over
 _OVER_US = HOUR_US // 6  # behind its end
 _log = logging.getLogger(__name__)
@@ -53,42 +54,44 @@ class Compaction:
             if not free:
                 return False
             now = time.time() if now is None else now
-            self._join(now, self._rows(now))
-            self._retire(now)
+            summary = read_summary(self._places.summary)
+            clock = min(now, summary.clock + _STEP_S) if summary.clock else now
+            self._join(now, self._rows(now, clock, summary))
+            self._retire(clock)
         pa.default_memory_pool().release_unused()  # it may need the rows of an hour, and the allocator would keep the room for them
         return True
 
-    def _rows(self, now: float) -> Collection[int]:
+    def _rows(self, now: float, clock: float, summary: Summary) -> Collection[int]:
         """From the journal to parts, rollups and summary; the hours that changed."""
         places = self._places
-        summary = read_summary(places.summary)
         sealed = [file for file in journal.files(places.journal) if journal.is_sealed(file)]
         fresh = [file for file in sealed if file.name not in summary.applied]
+        there = {file.name for file in sealed}
         recent = list(summary.recent)
         hours: defaultdict[int, list[str]] = defaultdict(list)
         for file in fresh:
-            table = self._within_retention(table_of(file.read_bytes(), file.name), now)
+            table = self._within_retention(table_of(file.read_bytes(), file.name), clock)
             for hour, part in self._parts(table, file.stem).items():
                 hours[hour].append(part)
             recent = newest(recent, brief_rows(table))
-        if fresh or not places.summary.exists() or places.dirty:
+        if fresh or not places.summary.exists() or places.dirty or clock >= summary.clock + _STEP_S:
             update = rollups.Update(self._folder, anew=places.dirty)
             update.hours(hours)
             lifetime = update.lifetime()
             with places.commit():
                 update.write()
-                applied = {name: at for name, at in summary.applied.items() if now - at < _REMEMBERED_S}
+                applied = {name: at for name, at in summary.applied.items() if name in there or now - at < _REMEMBERED_S}
                 applied |= {file.name: now for file in fresh}
-                replace(places.summary, asdict(Summary(dict(lifetime), applied, labels_of(summary.labels, lifetime), recent)))
+                replace(places.summary, asdict(Summary(dict(lifetime), applied, labels_of(summary.labels, lifetime), recent, clock)))
         for file in sealed:
             file.unlink(missing_ok=True)
         if sealed:
             journal.sync_directory(places.journal)
         return hours
 
-    def _within_retention(self, table: pa.Table, now: float) -> pa.Table:
+    def _within_retention(self, table: pa.Table, clock: float) -> pa.Table:
         """Without rows of hours that were counted and whose rows are gone: counted anew the hour would lose them."""
-        begin, oldest = hours_of(table), begins(self._first_day(now))
+        begin, oldest = hours_of(table), begins(self._first_day(clock))
         late = [hour for hour in pc.unique(begin).to_pylist() if hour < oldest]
         gone = [hour for hour in late if any(map(len, rollups.tables(self._folder, "hourly", hour, hour + HOUR_US, {})))]
         if not gone:
@@ -97,8 +100,8 @@ class Compaction:
         _log.warning("%d rows came after %d days, they are let go", len(table) - len(kept), self._retention_days)
         return kept
 
-    def _first_day(self, now: float) -> date:
-        return datetime.fromtimestamp(now, UTC).date() - timedelta(days=self._retention_days)
+    def _first_day(self, clock: float) -> date:
+        return datetime.fromtimestamp(clock, UTC).date() - timedelta(days=self._retention_days)
 
     def _parts(self, table: pa.Table, name: str) -> dict[int, str]:
         """Write the rows of each hour; where."""
@@ -134,8 +137,8 @@ class Compaction:
         for part in tables:
             self._folder.delete(part)
 
-    def _retire(self, now: float) -> None:
-        first = self._first_day(now)
+    def _retire(self, clock: float) -> None:
+        first = self._first_day(clock)
         for path in self._folder.directories("outcomes"):
             if (day := rollups.day_of_partition(path)) and day < first:
                 self._folder.delete_directory(path)

@@ -6,7 +6,6 @@ to one that was killed, is compared with the ledger event by event, so that noth
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import OrderedDict
@@ -15,9 +14,9 @@ from typing import Any
 from headroom.stats.book import Book
 from headroom.stats.journal import parsed
 from headroom.stats.outbox import Batch, Method
+from headroom.stats.tending import tend
 
 _REMEMBERED = 10_000  # names of batches, for those that are late and then come twice
-_log = logging.getLogger(__name__)
 
 
 class Intake:
@@ -61,10 +60,7 @@ class Intake:
 
     def _compact(self) -> None:
         while True:
-            try:
-                with self._writing:
-                    self._book.seal(self._compact_s)
-                self._book.compact()
-            except OSError as failure:
-                _log.warning("the ledger could not be compacted, it is tried again: %s", failure)
+            with self._writing:
+                self._book.seal(self._compact_s)
+            tend(self._book.compact)
             time.sleep(self._compact_s)

@@ -39,7 +39,7 @@ class Journal:
     def append(self, rows: Sequence[Row]) -> None:
         """Rows outlive this process when this returns, and the machine `sync_s` later, if more rows come or `seal` is called then.
 
-        After an error none, some or all of them may be there.
+        After an error none of them is there, or, where not even that can be had of the disk, some or all may be.
         """
         if not rows:
             return
@@ -50,10 +50,17 @@ class Journal:
             self._waiting_since = self._waiting_since or time.monotonic()
             self._sync(self._sync_s)
         except OSError:
-            self.seal()  # what follows must not stand behind half a line
+            self._undo(descriptor)
             raise
         self._size += len(data)
         if self._size >= _MAX_BYTES:
+            self.seal()
+
+    def _undo(self, descriptor: int) -> None:
+        """Back to the last whole rows: what follows must not stand behind half a line."""
+        try:
+            os.ftruncate(descriptor, self._size)
+        except OSError:
             self.seal()
 
     def seal(self, older_than_s: float = 0.0) -> None:

@@ -1,7 +1,7 @@
 """The folder of Parquet files, on this machine or in an object store; the only place in `stats` that writes them.
 
 A file appears whole or not at all: written beside its name, flushed, renamed; an object store does that by itself. A file that
-cannot be read is passed over and named.
+is no Parquet is passed over and named; one that is out of reach is an OSError.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,10 +23,14 @@ from headroom.stats.journal import sync_directory
 
 _REPLACES = b"headroom.replaces"
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Folder:
-    """`url` is a path, or what pyarrow.fs understands (s3://bucket/prefix). Raises SettingsError for one that it does not."""
+    """`url` is a path, or what pyarrow.fs understands (s3://bucket/prefix).
+
+    Raises SettingsError for one that it does not, and OSError where the store does not answer. So do all methods.
+    """
 
     def __init__(self, url: str) -> None:
         self._local: Path | None = None
@@ -37,12 +42,12 @@ class Folder:
         try:
             system, path = fs.FileSystem.from_uri(url)
         except (pa.ArrowInvalid, OSError) as failure:
-            said = str(failure).replace(url, shown_url(url))
-            raise SettingsError(f"stats.url: {shown_url(url)} cannot be opened: {said}") from None
+            kind = OSError if isinstance(failure, OSError) else SettingsError
+            raise kind(f"stats.url: {shown_url(url)} cannot be opened: {str(failure).replace(url, shown_url(url))}") from None
         self._files = fs.SubTreeFileSystem(path, system)
 
     def write(self, path: str, table: pa.Table, replaces: Sequence[str] = ()) -> None:
-        """Raises OSError. `replaces` names files in the same directory whose rows the table holds."""
+        """`replaces` names files in the same directory whose rows the table holds."""
         if replaces:
             table = table.replace_schema_metadata({_REPLACES: "\n".join(replaces)})
         if self._local is None:
@@ -65,24 +70,34 @@ class Folder:
         sync_directory(target.parent)
 
     def read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table | None:
-        """None for a file that is not there or cannot be read."""
-        try:
-            with self._files.open_input_file(path) as stream:
-                return pq.read_table(stream, columns=list(columns) if columns else None)
-        except FileNotFoundError:
-            return None
-        except (pa.ArrowException, OSError) as failure:
-            _log.warning("%s cannot be read, it is passed over: %s", path, str(failure).partition("\n")[0])
-            return None
+        """None for a file that is not there or is no Parquet."""
+        return self._parsed(path, lambda stream: pq.read_table(stream, columns=list(columns) if columns else None))
 
     def replaced_by(self, path: str) -> list[str]:
         """The files whose rows this one holds, by its own word."""
+        schema = self._parsed(path, pq.read_schema)
+        metadata = (schema.metadata if schema is not None else None) or {}
+        return [name.decode() for name in metadata.get(_REPLACES, b"").split(b"\n") if name]
+
+    def _parsed(self, path: str, read: Callable[[Any], T]) -> T | None:
+        """What `read` finds in a file; None for one that is not there or is no Parquet."""
         try:
             with self._files.open_input_file(path) as stream:
-                metadata = pq.read_schema(stream).metadata or {}
-        except (pa.ArrowException, OSError):
-            return []
-        return [name.decode() for name in metadata.get(_REPLACES, b"").split(b"\n") if name]
+                return read(stream)
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowException, OSError):  # Arrow says the same of a file that is broken and of one that is out of reach
+            pass
+        try:
+            with self._files.open_input_file(path) as stream:
+                whole = stream.read()
+        except FileNotFoundError:
+            return None
+        try:
+            return read(pa.BufferReader(whole))
+        except (pa.ArrowException, OSError) as failure:
+            _log.warning("%s cannot be read, it is passed over: %s", path, str(failure).partition("\n")[0])
+            return None
 
     def files(self, directory: str) -> list[str]:
         """Paths of the Parquet files right in a directory, in order."""

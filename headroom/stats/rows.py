@@ -136,7 +136,18 @@ def row_of(outcome: Outcome, prices: Prices, usual: Usual | None = None) -> Row:
         "total_us": round(1000 * outcome.total_ms),
         "tags": [f"{name}={value}" for name, value in outcome.tags],
     }
-    return {name: values[name] if name in values else getattr(outcome, name) for name in COLUMNS}
+    return {name: readable(values[name] if name in values else getattr(outcome, name)) for name in COLUMNS}
+
+
+def readable(value: Any) -> Any:
+    """A value of a column without half characters (lone surrogates), which no file takes."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [readable(item) for item in value]
+    if isinstance(value, dict):
+        return {name: readable(item) for name, item in value.items()}
+    return value
 
 
 def complete(row: Row) -> Row:

@@ -20,12 +20,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The totals of everything in Parquet. `applied` are the journal files in them and when; `labels` models in the order they came."""
+    """The totals of everything in Parquet.
+
+    `applied` are the journal files in them and when; `labels` models in the order they came; `clock` is the time by which rows outlive
+    their time, 0 where none is known.
+    """
 
     lifetime: Mapping[str, int] = field(default_factory=dict)
     applied: Mapping[str, float] = field(default_factory=dict)
     labels: Sequence[str] = ()
     recent: Sequence[Mapping[str, Any]] = ()
+    clock: float = 0.0
     schema_version: int = SCHEMA_VERSION
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headroom.stats.journal import Journal, files
+from headroom.stats.journal import Journal, files, parsed
 from tests.stats.made import rows
 
 
@@ -72,3 +72,23 @@ def test_a_disk_that_fails_at_the_end_of_a_file_is_told(
     monkeypatch.undo()
     journal.append(rows(2, seed=2))
     assert len(list(files(tmp_path))) == 2
+
+
+def test_a_full_disk_leaves_one_file_and_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, write = Journal(tmp_path), os.write
+    journal.append(rows(1))
+
+    def full(descriptor: int, data: bytes) -> int:
+        if len(data) > 100:
+            return write(descriptor, data[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    for _ in range(5):
+        with pytest.raises(OSError, match="No space"):
+            journal.append(rows(2, seed=1))
+    monkeypatch.undo()
+    journal.append(rows(2, seed=1))
+    journal.seal()
+    (file,) = files(tmp_path)
+    assert len(list(parsed(file.read_bytes().splitlines(), ""))) == 3

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -21,6 +22,7 @@ import pytest
 from headroom.errors import SettingsError
 from headroom.stats import compaction, journal, report, rollups
 from headroom.stats.book import Book
+from headroom.stats.compaction import Compaction
 from headroom.stats.ledger import OVER_TIME, Buckets, Query
 from headroom.stats.memo import ByFile
 from headroom.stats.parquet import Folder
@@ -224,10 +226,99 @@ def test_rows_go_when_their_time_is_over_and_what_they_counted_stays(tmp_path: P
     book.compact(START + 2 * 86_400)
     book.append(rows(1, seed=1, start=START + 400 * 3600))
     book.close()
-    book.compact(START + 400 * 3600)
+    there = 81
+    for _ in range(400 // 24):  # a day each, of five rows
+        Compaction(Places(tmp_path / "stats", str(tmp_path / "stats")), 3).run(START + 400 * 3600)
+        before, there = there, len(outcomes(tmp_path))
+        assert before - there <= 5
     assert 15 <= len(outcomes(tmp_path)) <= 21
     assert book.look().total["requests"] == 81
     assert summed(book.series()["hourly"])["requests"] == 81
+
+
+def test_a_clock_that_is_ahead_for_a_while_takes_no_row(tmp_path: Path) -> None:
+    book = book_in(tmp_path, retention_days=90)
+    found = rows(40, step_s=3600)
+    book.append(found[:20])
+    book.seal()
+    book.compact(START + 86_400)
+    book.append(found[20:])
+    book.seal()
+    book.compact(START + 120 * 86_400)
+    book.close()
+    book.compact(START + 2 * 86_400)
+    assert len(outcomes(tmp_path)) == 40
+    assert book.look().total["requests"] == 40
+
+
+def test_rows_of_files_that_were_not_deleted_count_once_however_late(tmp_path: Path) -> None:
+    """A kill between the summary and the end of the files, and another one more than an hour later."""
+    places, book = Places(tmp_path / "stats", str(tmp_path / "stats")), book_in(tmp_path)
+    for number, at in enumerate((NOW, NOW + 4000, NOW + 8000)):
+        book.append(rows(10, seed=number, start=START + number))
+        book.seal()
+        kept = {file: file.read_bytes() for file in places.journal.glob("*.jsonl")}
+        book.compact(at)
+        for file, content in kept.items() if number < 2 else ():
+            file.write_bytes(content)
+    assert book.look().total["requests"] == len(outcomes(tmp_path)) == 30
+    assert summed(book.series()["hourly"])["requests"] == 30
+    book.close()
+
+
+class Failing:
+    """A file system of which reading fails once, after so many files."""
+
+    def __init__(self, system: Any, after: int) -> None:
+        self.left, self._system = after, system
+
+    def open_input_file(self, path: str) -> Any:
+        self.left -= 1
+        if self.left in (0, -1):  # the reading, and the look at what was wrong with it
+            raise OSError("SLOW_DOWN")
+        return self._system.open_input_file(path)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._system, name)
+
+
+def test_a_file_out_of_reach_takes_nothing_from_the_totals(tmp_path: Path) -> None:
+    """At each reading of a run, until there is none left."""
+    failed = 0
+    for after in range(1, 100):
+        home = tmp_path / str(after)
+        places, book = Places(home / "stats", str(home / "stats")), book_in(home)
+        for number in range(2):
+            book.append(rows(10, seed=number, start=START + number))
+            book.seal()
+            if not number:
+                book.compact(NOW)
+        folder = Folder(places.url)
+        failing = Failing(folder._files, after)
+        folder._files = failing
+        try:
+            Compaction(places, 90, folder).run(NOW)
+        except OSError:
+            failed += 1
+        if failing.left > 0:
+            break
+        assert book.look().total["requests"] == 20
+        book.compact(NOW)
+        assert book.look().total["requests"] == len(outcomes(home)) == 20
+        assert summed(book.series()["monthly"])["requests"] == 20
+        book.close()
+    assert failed >= 3
+
+
+def test_half_a_character_stops_nothing(tmp_path: Path) -> None:
+    book = book_in(tmp_path)
+    good, odd = rows(2)
+    book.append([good, odd | {"error": "call \ud800 is no JSON", "tags": ["a=\udfff"]}])  # as a version before wrote it
+    book.seal()
+    assert book.compact(NOW)
+    assert len(outcomes(tmp_path)) == 2
+    assert book.look().total["requests"] == 2
+    book.close()
 
 
 class Killed(BaseException):
