@@ -37,7 +37,7 @@ class Folder:
         if "://" not in url:
             self._local = Path(url)
             self._local.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._files: fs.FileSystem = fs.SubTreeFileSystem(str(self._local), fs.LocalFileSystem())
+            self._files = fs.SubTreeFileSystem(str(self._local), fs.LocalFileSystem())
             return
         try:
             system, path = fs.FileSystem.from_uri(url)
@@ -51,6 +51,8 @@ class Folder:
         if replaces:
             table = table.replace_schema_metadata({_REPLACES: "\n".join(replaces)})
         if self._local is None:
+            if isinstance(self._files.base_fs, fs.LocalFileSystem):  # file:// has folders, which must be there
+                self._files.create_dir(path.rpartition("/")[0])
             whole = pa.BufferOutputStream()  # an upload ends with what was written so far, whatever goes wrong meanwhile
             pq.write_table(table, whole, compression="zstd")
             with self._files.open_output_stream(path) as stream:
