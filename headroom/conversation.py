@@ -17,10 +17,10 @@ from headroom.compressors import json_delta
 from headroom.dialects import documents
 from headroom.dialects.base import Dialect, Walk
 from headroom.model import Call, Compressed, Job, JobResult, Policy, Recall, Repeat, Segment, SourceRef, Turn
+from headroom.naming import Names, short
 from headroom.repeats import repeats
 
 NOTHING = Compressed(None)
-_NAME_CHARS = 60
 _WORTH_CHARS = 10_000  # shorter texts are hashed faster than found
 
 
@@ -56,8 +56,7 @@ class Conversation:
     def job(self, known: Mapping[str, Compressed], model: str, count: tuple[str, ...] = ()) -> Job:
         """What is still to be done."""
         fresh = [number for number, key in enumerate(self.keys) if key and key not in known]
-        found = self._repeats(fresh)
-        states = self._states(fresh)
+        found, states, names = self._references(fresh)
         told = {number for number in states if number is not None}
         referred = {repeat.source for runs in found for repeat in runs} | told
         segments = tuple(self.segments[number] for number in fresh)
@@ -72,12 +71,31 @@ class Conversation:
             lineage=self.lineage,
             repeats=found,
             states=states,
+            names=names,
             sources=tuple(
-                SourceRef(number, key, known.get(key), _name(self.segments[number]), self.segments[number].text if number in told else "")
+                SourceRef(number, key, known.get(key), short(self.segments[number]), self.segments[number].text if number in told else "")
                 for number, key in enumerate(self.keys)
                 if number in referred or (key and (key not in known or known[key].cut))
             ),
             recalls=tuple(Recall(key, turn.query, turn.before, turn.spoken, known.get(key)) for key, turn in self.recalling(known).items()),
+        )
+
+    def _references(
+        self, fresh: Sequence[int]
+    ) -> tuple[tuple[tuple[Repeat, ...], ...], tuple[int | None, ...], tuple[Mapping[int, str], ...]]:
+        """For each fresh segment what of it stands earlier, an earlier state of it, and what it calls them; nothing without a name."""
+        found, states = self._repeats(fresh), self._states(fresh)
+        if not any(found) and not any(state is not None for state in states):
+            return found, states, tuple({} for _ in fresh)
+        named = Names(self.segments)
+        names: list[dict[int, str]] = []
+        for number, runs, state in zip(fresh, found, states, strict=True):
+            sources = {run.source for run in runs} | ({state} if state is not None else set())
+            names.append({source: name for source in sources if (name := named.of(source, number))})
+        return (
+            tuple(tuple(run for run in runs if run.source in own) for runs, own in zip(found, names, strict=True)),
+            tuple(state if state in own else None for state, own in zip(states, names, strict=True)),
+            tuple(names),
         )
 
     def _repeats(self, fresh: Sequence[int]) -> tuple[tuple[Repeat, ...], ...]:
@@ -182,14 +200,6 @@ def read_conversation(dialect: Dialect, call: Call, policy: Policy, scope: str) 
     documents.note(call.document, rows, name, (known, memo_keys.found))
     keys, turn_keys = tuple(reading.keys), tuple(reading.turn_keys)
     return Conversation(tuple(reading.segments), tuple(reading.turns), policy, scope, tuple(reading.reasons), keys, turn_keys)
-
-
-def _name(segment: Segment) -> str:
-    """How a reference calls the text."""
-    arguments = segment.arguments
-    if len(arguments) > _NAME_CHARS:  # what tells two calls apart stands rather at the end
-        arguments = f"{arguments[: _NAME_CHARS // 3]}...{arguments[-2 * _NAME_CHARS // 3 :]}"
-    return f"{segment.tool}({arguments})" if segment.tool else "the data above"
 
 
 def by_key(job: Job, done: JobResult) -> dict[str, Compressed]:

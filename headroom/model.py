@@ -7,6 +7,7 @@ A `Call` came in; a `Caller` sent it; its `Segment`s are the texts that may beco
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Literal, TypeVar
@@ -148,6 +149,7 @@ class Segment:
     is the range inside the decoded string that this segment covers, or None for all of it.
     `question` is the user's own words of the segment's turn, `intent` the assistant's words that
     led to the tool call. Nothing here may come from later in the conversation.
+    `nth` counts the results of the same call up to the one this text is of, from 1; 0 for pasted data.
     `protected` says why this text must stay as it is, or is empty. `advice` was learned from earlier traffic and is no part
     of the key: what it led to first is remembered, and a conversation keeps the version it began with.
     """
@@ -161,6 +163,7 @@ class Segment:
     intent: str = ""
     protected: str = ""
     advice: Advice = NO_ADVICE
+    nth: int = 0
 
     def memo_key(self, scope: str, policy: Policy) -> str:
         """SHA-256 over everything the result may depend on, and the owner."""
@@ -169,6 +172,8 @@ class Segment:
             data = value.encode("utf-8", "surrogatepass")
             state.update(len(data).to_bytes(8, "big"))
             state.update(data)
+        if self.nth > 1:
+            state.update(self.nth.to_bytes(8, "big"))
         return state.hexdigest()
 
 
@@ -248,7 +253,7 @@ class Repeat:
 class SourceRef:
     """A segment of the conversation that later ones refer to: its number in it, its memo key, its result if it is known.
 
-    `name` is how a reference calls it: `read({"path": "a.py"})`. `text` is given where a later one may be told by how it differs.
+    `name` is the call that printed it: `read({"path": "a.py"})`. `text` is given where a later one may be told by how it differs.
     """
 
     number: int
@@ -292,7 +297,8 @@ class Job:
     """What crosses the hop to a compressor: segments, never a whole body.
 
     `keys` are the segments' memo keys, `repeats` what of each stands earlier in the conversation,
-    `states` the number of the earlier segment that is another state of the same object, or None.
+    `states` the number of the earlier segment that is another state of the same object, or None,
+    `names` what each calls the earlier segments that these two name, by number.
     `lineage` is the key of the conversation's first segment, empty when there is none.
     `count` are further texts whose tokens the caller wants counted exactly. `sources` are the
     texts that `recalls` search and the others refer to, those of earlier jobs by their known result. `learn` says whether a
@@ -310,6 +316,7 @@ class Job:
     lineage: str = ""
     repeats: tuple[tuple[Repeat, ...], ...] = ()
     states: tuple[int | None, ...] = ()
+    names: tuple[Mapping[int, str], ...] = ()
     sources: tuple[SourceRef, ...] = ()
     recalls: tuple[Recall, ...] = ()
     learn: bool = True

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A text that stands earlier in the conversation: what it is called, and what became of it."""
+    """A text that stands earlier in the conversation: what it is called so that no other is meant, and what became of it."""
 
     name: str
     result: Compressed

@@ -171,15 +171,17 @@ def _refer(job: Job, keys: Sequence[str], results: list[Compressed], counter: to
     places = {key: place for place, key in enumerate(keys)}
     sources = {source.number: source for source in job.sources}
 
-    def earlier(number: int) -> pipeline.Earlier:
+    def earlier(number: int, names: Mapping[int, str]) -> pipeline.Earlier:
         source = sources[number]
-        return pipeline.Earlier(source.name, source.known or results[places[source.key]] if source.key else NOTHING)
+        return pipeline.Earlier(names[number], source.known or results[places[source.key]] if source.key else NOTHING)
 
-    for place, (segment, runs, state) in enumerate(zip(job.segments, job.repeats, job.states, strict=False)):
+    for place, (segment, runs, state, names) in enumerate(zip(job.segments, job.repeats, job.states, job.names, strict=False)):
         if runs:
-            results[place] = pipeline.refer(segment, results[place], runs, {run.source: earlier(run.source) for run in runs}, counter)
+            results[place] = pipeline.refer(
+                segment, results[place], runs, {run.source: earlier(run.source, names) for run in runs}, counter
+            )
         if state is not None:
-            results[place] = pipeline.revise(segment, results[place], sources[state].text, earlier(state), counter)
+            results[place] = pipeline.revise(segment, results[place], sources[state].text, earlier(state, names), counter)
 
 
 def units_of(text: str, transform: str, plan: Plan | None = None) -> list[recall.Unit]:

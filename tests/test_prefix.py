@@ -15,6 +15,7 @@ from headroom.store import Store, open_store
 from tests.proxy.faces import rows
 
 _SETTINGS = Settings(home=Path("never-used"))
+PATHS = ("a.txt", "b.txt")  # what is read is read again, and may have become something else
 
 
 def log(draw: random.Random) -> str:
@@ -58,12 +59,12 @@ def _tool_anthropic(call: str, text: str, draw: random.Random) -> list[dict[str,
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": call, "content": text}
     if draw.random() < 0.2:
         result["is_error"] = True
-    asked = {"type": "tool_use", "id": call, "name": "read", "input": {"path": f"{call}.txt"}}
+    asked = {"type": "tool_use", "id": call, "name": "read", "input": {"path": PATHS[int(call[1]) % 2]}}
     return [{"role": "assistant", "content": [asked]}, {"role": "user", "content": [result]}]
 
 
 def _tool_openai(call: str, text: str) -> list[dict[str, Any]]:
-    asked = {"id": call, "type": "function", "function": {"name": "read", "arguments": json.dumps({"path": f"{call}.txt"})}}
+    asked = {"id": call, "type": "function", "function": {"name": "read", "arguments": json.dumps({"path": PATHS[int(call[1]) % 2]})}}
     return [{"role": "assistant", "content": None, "tool_calls": [asked]}, {"role": "tool", "tool_call_id": call, "content": text}]
 
 

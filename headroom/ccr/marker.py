@@ -13,8 +13,13 @@ from collections.abc import Iterator
 
 TOOL_NAME = "headroom_retrieve"  # the tool that redeems a hash; MCP clients put a prefix before it
 HASH = re.compile(r"\bhash=([0-9a-f]{16})\b")
-_REPEATED = re.compile(r"^\[lines (\d{1,9})-(\d{1,9}) are the same as lines \d{1,9}-\d{1,9} of .{2,300}\]$", re.MULTILINE)
-_REVISED = re.compile(r"\[the JSON of .{1,300} above, complete, with these differences; original hash=[0-9a-f]{16}\]")
+_REPEATED = re.compile(r"^\[lines (\d{1,9})-(\d{1,9}) are the same as lines \d{1,9}-\d{1,9} of .{2,500}\]$", re.MULTILINE)
+_REVISED = re.compile(r"\[the JSON of .{1,500}, complete, with these differences; original hash=[0-9a-f]{16}\]")
+_COUNTED = re.compile(
+    r"^\[(?:lines \d{1,9}-\d{1,9} are the same as lines \d{1,9}-\d{1,9} of|the JSON of) (?:text \d{1,9} of )?"
+    r"the (?:latest|\d{1,9}[a-z]{2}) result of ",
+    re.MULTILINE,
+)
 
 
 def hashes(text: str) -> Iterator[str]:
@@ -41,10 +46,10 @@ def re_encoded(what: str, hash: str) -> str:
 def repeated(own: tuple[int, int], other: tuple[int, int], name: str, hash: str) -> str:
     """A run of lines (first and last, from 1) that stands earlier in the same request.
 
-    `name` says in what, empty for the one named last; `hash` is empty in all but the first of a text.
+    `name` says in what (`read() above`), empty for the one named last; `hash` is empty in all but the first of a text.
     """
-    source = f" of {name} above" if name else " of it"
-    return f"[lines {own[0]}-{own[1]} are the same as lines {other[0]}-{other[1]}{source}{f'; original hash={hash}' if hash else ''}]"
+    where = f"lines {own[0]}-{own[1]} are the same as lines {other[0]}-{other[1]} of {name or 'it'}"
+    return f"[{where}{f'; original hash={hash}' if hash else ''}]"
 
 
 def repeated_lines(text: str) -> list[tuple[int, int]]:
@@ -57,14 +62,19 @@ def refers_to_object(text: str) -> bool:
     return _REVISED.match(text) is not None
 
 
+def counts_back(text: str) -> bool:
+    """Whether a text refers to one by counting the results of a call back from where it stands."""
+    return _COUNTED.search(text) is not None
+
+
 def refers(text: str) -> bool:
     """Whether a text is not complete without one that stands earlier in the same request."""
     return refers_to_object(text) or _REPEATED.search(text) is not None
 
 
 def revised(name: str, hash: str) -> str:
-    """The head of an object that is told by how it differs from one that stands earlier in the same request."""
-    return f"[the JSON of {name} above, complete, with these differences; original hash={hash}]"
+    """The head of an object that is told by how it differs from one that stands earlier in the same request: `name` (`state() above`)."""
+    return f"[the JSON of {name}, complete, with these differences; original hash={hash}]"
 
 
 def messages_left_out(count: int, about: str, hash: str) -> str:

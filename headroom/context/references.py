@@ -22,14 +22,16 @@ def restored(seen: View, cut: Cut) -> Iterator[Smaller]:
     done = {(item.message, item.slot): item.text for item in cut.smaller}
     shown: list[str] = []
     signatures: set[str] = set()
+    torn = False  # something has left from between results that stay, so that they cannot be counted
     for number, message in enumerate(seen.messages):
         if number in gone:
+            torn = torn or bool(signatures)
             continue
         now = {id(text): text for text in message.texts}
         for slot, text in enumerate(seen.slots(number)):
             original = seen.slot(number, slot)
             refers = marker.refers(text) and (number, slot) not in done
-            if refers and _dangles(text, original, "\n".join(shown), signatures):
+            if refers and ((torn and marker.counts_back(text)) or _dangles(text, original, "\n".join(shown), signatures)):
                 yield Smaller(number, slot, content_hash(original), original)
             now[id(text)] = original if refers else done.get((number, slot), text)
             signatures.add(json_delta.signature(original))

@@ -83,6 +83,7 @@ def _heard(content: Any, walk: Walk) -> Iterator[Segment | Turn]:
     results = [block for block in _blocks(content) if block.get("type") == "tool_result"]
     for block in results:
         failed = block.get("is_error") is True
+        walk.answered(word(block.get("tool_use_id")))
         for text in text_parts(block.get("content")):
             yield walk.result(text, word(block.get("tool_use_id")), failed)
     if not results or len(results) < len(content):

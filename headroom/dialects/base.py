@@ -210,6 +210,7 @@ class Walk:
     question: str = ""
     intent: str = ""
     calls: dict[str, tuple[str, str]] = field(default_factory=dict)  # call id -> tool name, arguments
+    results: dict[tuple[str, str], int] = field(default_factory=dict)  # tool name and arguments -> results so far
     programs: set[str] = field(default_factory=set)  # ids of calls whose result is read by a program, not by the model
     segments: int = 0  # so far
     before: int = 0  # segments before the turn that is being read
@@ -218,7 +219,7 @@ class Walk:
 
     def copy(self) -> Walk:
         """The same at this point, whatever is walked on."""
-        return replace(self, calls=dict(self.calls), programs=set(self.programs), asked=list(self.asked))
+        return replace(self, calls=dict(self.calls), results=dict(self.results), programs=set(self.programs), asked=list(self.asked))
 
     def end_turn(self, slot: tuple[int, int], form: Literal["append", "wrap", "block"], block: str = "text") -> Turn:
         """The turn that ends here; a user's words, if there are any, are what it is about."""
@@ -258,6 +259,12 @@ class Walk:
         if isinstance(caller, dict) and caller.get("type") != "direct":
             self.programs.add(call_id)
 
+    def answered(self, call_id: str) -> None:
+        """Note that a result of this call begins, which may have several texts, or none."""
+        call = self.calls.get(call_id)
+        if call is not None:
+            self.results[call] = self.results.get(call, 0) + 1
+
     def result(self, text: wire.Str, call_id: str, failed: bool = False) -> Segment:
         """The segment of a tool result's text, without the head that the agent has put above it."""
         tool, arguments = self.calls.get(call_id, ("", ""))
@@ -273,6 +280,7 @@ class Walk:
             question=self.question,
             intent=self.intent,
             protected="for_a_program" if call_id in self.programs else protection(text, tool, failed),
+            nth=self.results.get((tool, arguments), 0),
         )
 
 

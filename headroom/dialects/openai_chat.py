@@ -33,6 +33,7 @@ class OpenAIChat(Dialect):
             yield from end_of_content(content, walk)
         elif role in RESULTS:
             texts = list(text_parts(content))
+            walk.answered(call_id(row))
             for text in texts:
                 yield walk.result(text, call_id(row))
             if texts and following.get("role") not in RESULTS:

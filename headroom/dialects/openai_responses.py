@@ -142,6 +142,7 @@ def _output(item: dict[str, Any], walk: Walk, *, last: bool) -> Iterator[Segment
     walk.calls.setdefault(call_id, (word(item.get("name")), ""))  # the call itself may stand in an earlier request
     walk.called_by(item.get("caller"), call_id)
     failed = what == "apply_patch_call_output" and item.get("status") == "failed"
+    walk.answered(call_id)
     for text in texts:
         yield walk.result(text, call_id, failed)
     if last:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from headroom.ccr import marker
-from headroom.context.cut import Cut, decode, encode, ranges
+from headroom.context.cut import Cut, Run, decode, encode, ranges
 from headroom.context.fit import TOO_MUCH_PROTECTED, Choice, Fitted, State, next_cut
+from headroom.context.references import restored
 from headroom.context.rolling_window import OldestFirst
 from headroom.context.view import apply, fits_view, size, view
 from headroom.context.windows import Room
@@ -161,9 +162,9 @@ def test_a_reference_to_what_left_gives_way_to_what_it_stands_for(dialect: str) 
         *user("And?"),
     ]
     references = {
-        "c": marker.repeated((1, 60), (1, 60), "read()", content_hash(rows)),
-        "d": marker.revised("state()", content_hash(state)),
-        "e": marker.repeated((1, 60), (1, 60), "read()", content_hash(rows)),
+        "c": marker.repeated((1, 60), (1, 60), "read() above", content_hash(rows)),
+        "d": marker.revised("state() above", content_hash(state)),
+        "e": marker.repeated((1, 60), (1, 60), "read() above", content_hash(rows)),
     }
     forwarded = json.loads(json.dumps(talk))
     for message in forwarded:
@@ -184,3 +185,18 @@ def test_a_reference_to_what_left_gives_way_to_what_it_stands_for(dialect: str) 
     assert len(json.loads(apply(read, made.cut, {}))["messages"]) < len(forwarded)
     assert references["e"] in json.dumps(json.loads(apply(read, made.cut, {})))
     assert {original.text for original in made.originals} >= {rows, state}
+
+
+@pytest.mark.parametrize(("start", "end", "given_way"), [(5, 7, True), (1, 3, False)])
+def test_results_are_counted_back_only_while_none_between_them_left(start: int, end: int, given_way: bool) -> None:
+    rows = "\n".join(f"row {n}: value {n * n}" for n in range(60))
+    read = {"path": "a"}
+    talk = [*user("Go."), *calls("openai", ("x", "look", {}, "nothing")), *calls("openai", ("a", "read", read, rows))]
+    talk += [*calls("openai", ("b", "read", read, "gone")), *calls("openai", ("c", "read", read, rows))]
+    forwarded = json.loads(json.dumps(talk))
+    name = "the 2nd result of read() above, counting back from here"
+    forwarded[-1]["content"] = marker.repeated((1, 60), (1, 60), name, content_hash(rows))
+    read_again = view(call_of("openai", forwarded), call_of("openai", talk), (), count)
+    assert read_again is not None
+    found = list(restored(read_again, Cut(len(talk), (Run(start, end, "0" * 16, ""),))))
+    assert [item.text for item in found] == ([rows] if given_way else [])
