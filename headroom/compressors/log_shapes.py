@@ -32,7 +32,24 @@ _LETTER_LEVEL = re.compile(r"^(?:([IWEF])<\*> |(?:<\*> +){2,4}([VDIWEF]) [\w.]+ 
 _LETTERS = {"V": "TRACE", "D": "DEBUG", "I": "INFO", "W": "WARN", "E": "ERROR", "F": "FATAL"}
 _ALIASES = {"WARNING": "WARN", "ERR": "ERROR", "CRIT": "CRITICAL"}
 _SEVERE = frozenset(("ERROR", "FATAL", "CRITICAL", "SEVERE", "PANIC", "ALERT", "EMERG"))
-_PASSED = re.compile(r"\b(?:PASS(?:ED)?|ok|OK)\b|^=== RUN|^collecting ")
+# Where a masked line of a test run says what became of a test, whatever words are in the test's name:
+_FAILED = re.compile(
+    r"^\W*not ok\b(?!.*# *(?:TODO|SKIP)\b)|(?:^|\s)[✕✗✘✖❌]|^\s*\u00d7"
+    r"|\bFAIL(?:ED|URE)?\b(?!\W{1,4}<\*>)|\*\*\*(?:Failed|Timeout|Exception)"
+)
+_PASSED = re.compile(
+    r"^\s*(?:not )?ok(?: <\*>|:|\s*\t|  )|^\W*PASS(?:ED)?\b|^\W*\[ *(?:OK|ok|PASS|PASSED) *\]|(?:^|\s)[✓√✔✅]|^test result: ok\b"
+    r"|(?:\.\.|…) *(?:(?:ok|OK)\b|Passed +<\*>)|\bPASS(?:ED)?(?: *[(\[]? *<\*>[ %]*\w{0,4}[)\]]?)?\s*$|HTTP/<\*>\"? <\*> OK\b"
+    r"|^=== (?:RUN|PAUSE|CONT|NAME)|^collecting "
+)
+_SUMMARY = re.compile(r"\b(?:passed|passing|tests? run|examples?|succeeded|ok=<\*>)(?!\w)", re.IGNORECASE)
+_COUNTS = re.compile(
+    r"<\*> (?:tests? )?(?:failed|failing|failures?|errors?)\b|\b(?:failed|failures?|errors?|unreachable)(?::|=) *<\*>", re.IGNORECASE
+)
+_COUNTED = re.compile(
+    r"(?<![\w.])[1-9]\d* (?:tests? )?(?:failed|failing|failures?|errors?)\b|\b(?:failed|failures?|errors?|unreachable)(?::|=) *[1-9]",
+    re.IGNORECASE,
+)
 _BAD = re.compile(
     r"(?:error|exception)s?\b|\b(?:fatal|traceback|panic(?:ked)?|fail(?:ed|ures?|ing|s)?|crash(?:ed)?|abort(?:ed|ing)?|core dumped"
     r"|seg(?:mentation )?fault|out of memory|killed|denied|refused|unreachable|timed out|could ?n[o']t|can ?not|can't|unable to"
@@ -51,7 +68,7 @@ class Mined:
     `shape` and `template` are ids in order of first appearance, `event` is the line that starts the
     event (an entry with its continuation lines, a stack trace) which the line belongs to.
     `name` is the text of a template, `level` and `severity` belong to a shape; `bad` are single
-    lines that are errors whatever their shape.
+    lines that are errors whatever their shape: failed exits, and summaries that count a failure.
     """
 
     lines: list[str]
@@ -85,7 +102,7 @@ def mine(text: str) -> Mined:
         name,
         level,
         severity,
-        _failed_exits(text),
+        _failed_exits(text) | _counted_failures(lines, shape, shapes),
     )
 
 
@@ -110,6 +127,14 @@ def _failed_exits(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
+def _counted_failures(lines: Sequence[str], shape: Sequence[int], shapes: Sequence[str]) -> frozenset[int]:
+    """The summaries of test runs that count at least one failure: they look like those that count none."""
+    summaries = {number for number, form in enumerate(shapes) if _SUMMARY.search(form) and _COUNTS.search(form)}
+    if not summaries:
+        return frozenset()
+    return frozenset(line for line, number in enumerate(shape) if number in summaries and _COUNTED.search(lines[line][:_LOOKED_AT]))
+
+
 def _level(form: str) -> str:
     match = _LEVEL.search(form[:300])
     if match:
@@ -122,10 +147,16 @@ def _level(form: str) -> str:
 def _severity(form: str, level: str) -> int:
     if level in _SEVERE:
         return ERROR
-    bad = bool(_BAD.search(form)) and not _DENIED.search(form) and not _PASSED.search(form)
+    bad = bool(_FAILED.search(form)) or (_is_bad(form) and not _DENIED.search(form) and not _PASSED.search(form))
     if level:
         return WARNING if bad or level == "WARN" else PLAIN
     return ERROR if bad else WARNING if _WARNING.search(form) else PLAIN
+
+
+def _is_bad(form: str) -> bool:
+    """Whether a line speaks of an error; how many failures a summary counts is seen in the line itself."""
+    found = bool(_BAD.search(form))
+    return bool(_BAD.search(_COUNTS.sub("", form))) if found and _SUMMARY.search(form) else found
 
 
 def _templates(shapes: Sequence[str]) -> tuple[list[int], list[str]]:

@@ -12,6 +12,7 @@ from headroom.ccr import marker
 from headroom.compressors import log_fold
 from headroom.compressors.base import Draft
 from headroom.compressors.log import Log, budget_of
+from headroom.compressors.log_shapes import ERROR, mine
 from headroom.model import Fidelity, Segment
 
 HASH = "0123456789abcdef"
@@ -207,3 +208,85 @@ def test_a_huge_single_line_is_survived(sign: str) -> None:
     text = "\n" * 20 + sign * (400_000 // len(sign))
     render(text, "what about `a1.a1`?")
     render(text, fidelity="lossless")
+
+
+FAILED = [
+    "not ok 447 - load store",
+    "    not ok 3 - nested",
+    "health probe of web-3 failed, expected 200 OK got 503",
+    "--- FAIL: TestOk (0.00s)",
+    "    --- FAIL: TestOk/sub_1 (0.00s)",
+    "FAIL\tgithub.com/x/ok\t0.012s",
+    "FAIL src/mod14.test.js",
+    "    ✕ parses ok values (5 ms)",
+    "  ✗ ok",
+    "test parse::ok ... FAILED",
+    "test result: FAILED. 4 passed; 1 failed; 0 ignored",
+    "tests/test_a.py::test_ok FAILED                 [ 33%]",
+    "FAILED tests/test_a.py::test_ok - assert 1 == 2",
+    "[gw0] [ 10%] FAILED tests/test_a.py::test_ok",
+    "Tests run: 5, Failures: 1, Errors: 0, Skipped: 0",
+    "Tests run: 5, Failures: 0, Errors: 2, Skipped: 0",
+    "MyTest > testOk() FAILED",
+    " 3/10 Test  #3: parse_ok .................***Failed    0.01 sec",
+    "90% tests passed, 1 tests failed out of 10",
+    "  returns ok (FAILED - 1)",
+    "5 examples, 1 failure",
+    "  1 failing",
+    "[  FAILED  ] Foo.ok (0 ms)",
+    "test_ok (tests.T) ... FAIL",
+    "test_ok (tests.T) ... ERROR",
+    "t/ok.t .. Failed 1/3 subtests",
+    '{"ok":false,"error":"connection refused"}',
+    "host1 : ok=5 changed=0 unreachable=0 failed=1",
+    "=== 1 failed, 4 passed in 0.12s ===",
+    "Tests:       1 failed, 749 passed, 750 total",
+    "job 0 failed after ok from node",
+]
+PASSED = [
+    "ok 446 - handles errors",
+    "ok 446 - error is refused",
+    "not ok 5 - error path # TODO later",
+    "ok  \tgithub.com/x/errors\t0.012s",
+    "--- PASS: TestError (0.00s)",
+    "=== RUN   TestError",
+    "PASS src/error.test.js",
+    "    ✓ reports an error (5 ms)",
+    "  √ failed login is refused",
+    "test errors::failed ... ok",
+    "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured",
+    "tests/test_error.py::test_failed PASSED                 [ 33%]",
+    "PASSED tests/test_error.py::test_failed",
+    "[gw0] [ 10%] PASSED tests/test_error.py::test_failed",
+    "Tests run: 5, Failures: 0, Errors: 0, Skipped: 0",
+    "MyTest > testError() PASSED",
+    " 3/10 Test  #3: parse error .................   Passed    0.01 sec",
+    "100% tests passed, 0 tests failed out of 10",
+    "5 examples, 0 failures",
+    "[       OK ] Foo.error failed (0 ms)",
+    "test_error (tests.T) ... ok",
+    "test error failed ... ok (0.123s)",
+    "t/error.t ... ok",
+    "host1 : ok=5 changed=0 unreachable=0 failed=0",
+    "[ 10%] PASSED error path",
+    '10.0.0.1 - "GET /errors HTTP/1.1" 200 OK',
+]
+
+
+@pytest.mark.parametrize(("line", "failed"), [*((line, True) for line in FAILED), *((line, False) for line in PASSED)])
+def test_what_became_of_a_test_is_told_from_its_outcome_and_not_from_its_name(line: str, failed: bool) -> None:
+    assert (mine(line).severity_of(0) == ERROR) is failed
+
+
+def test_a_failed_test_stays_among_hundreds_that_passed() -> None:
+    words = ["parse", "load", "store", "token", "merge", "index", "query", "flush"]
+    names = [f"{words[n % 8]} {words[n // 8 % 8]} {words[n // 64 % 8]}s" for n in range(1, 901)]
+    tap = [f"ok {n} - {name}" for n, name in enumerate(names, 1)]
+    tap[446] = f"not {tap[446]}"
+    draft = render("\n".join(["TAP version 13", "1..900", *tap]))
+    assert draft is not None
+    assert tap[446] in kept_lines(draft)
+    maven = [f"Tests run: {n % 7 + 1}, Failures: {int(n == 200)}, Errors: 0, Skipped: 0 - in com.acme.Suite{n}" for n in range(400)]
+    draft = render("\n".join(maven))
+    assert draft is not None
+    assert maven[200] in kept_lines(draft)
