@@ -217,9 +217,10 @@ def _describe(mined: Mined, line: int, end: int, said: str) -> tuple[str, str]:
     levels = Counter(mined.level[mined.shape[number]] for number in range(line, end))
     levels.pop("", 0)
     if levels and (size > 2 or any(name not in ("INFO", "DEBUG", "TRACE") for name in levels)):
-        facts.append(", ".join(f"{number} {name}" for name, number in levels.most_common(4)))
-    elif errors := sum(1 for number in range(line, end) if mined.severity_of(number) == ERROR):
+        facts += [f"{number} {name}" for name, number in levels.most_common()]
+    if errors := sum(1 for number in range(line, end) if mined.is_unnamed_error(number)):
         facts.append(f"{errors} with errors")
+    facts = [", ".join(facts)] if facts else []
     if size >= 8:
         common = Counter(mined.template[number] for number in range(line, end)).most_common(1)[0]
         shown = _short(mined.name[common[0]])

@@ -83,6 +83,10 @@ class Mined:
     def severity_of(self, line: int) -> int:
         return ERROR if line in self.bad else self.severity[self.shape[line]]
 
+    def is_unnamed_error(self, line: int) -> bool:
+        """Whether a line speaks of an error that its level, if it has one, does not tell."""
+        return self.severity_of(line) == ERROR and self.level[self.shape[line]] not in _SEVERE
+
 
 def mine(text: str) -> Mined:
     """Shapes, templates, levels and events of a text of any kind; linear."""

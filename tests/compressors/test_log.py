@@ -290,3 +290,28 @@ def test_a_failed_test_stays_among_hundreds_that_passed() -> None:
     draft = render("\n".join(maven))
     assert draft is not None
     assert maven[200] in kept_lines(draft)
+
+
+def test_a_gap_counts_the_errors_that_no_level_tells() -> None:
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "theta", "kappa"]
+    lines = []
+    for number in range(600):
+        lines.append(f"2024-05-01 10:{number // 60:02}:{number % 60:02} INFO request {number} served")
+        if number % 3 == 1:
+            some = [words[number // part % 8] for part in (3, 24, 192, 5)]
+            lines.append(f"connection to db-{some[0]} refused while {some[1]} {some[2]} {some[3]}")
+    draft = render("\n".join(lines))
+    assert draft is not None
+    gaps = [line for line in kept_lines(draft) if line.startswith("[line")]
+    shown = sum("refused" in line and not line.startswith("[") for line in kept_lines(draft))
+    assert sum(int(found[1]) for gap in gaps if (found := re.search(r"(\d+) with errors", gap))) == 200 - shown > 50
+    assert any(re.search(r": \d+ lines, \d+ INFO, \d+ with errors; mostly `", gap) for gap in gaps)
+
+
+def test_a_gap_names_every_level() -> None:
+    levels = ("INFO", "DEBUG", "TRACE", "NOTICE", "WARN", "ALERT")
+    lines = [f"2024-05-01 10:00:{n % 60:02} {levels[n % 6]} step {n} is done" for n in range(600)]
+    draft = render("\n".join(lines))
+    assert draft is not None
+    gap = next(line for line in kept_lines(draft) if line.startswith("[lines 13-594"))
+    assert re.findall("[A-Z]+", gap) == list(levels)
