@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tree_sitter import Node
+from tree_sitter import Node, Parser
 
 from headroom.compressors.code_grammar import BLOCKS, CLASSES, DATA, ENCLOSED, FUNCTIONS, LISTS, TYPES, parser
 
@@ -22,10 +22,18 @@ _DATA_LEAST = 8  # rows of a literal that may fold
 _TYPE_LEAST = 150  # rows of an enumeration or a list of fields
 _DEEPEST = 12  # regions inside each other
 _LARGE = 1_000_000  # characters of a file that is taken apart by indentation
+_CHUNK = 4096  # bytes a parser reads at once
+_READ_AGAIN = 24  # times its length that a file is read, ordinary code once to four times; looking for an end that never comes reads all
+_STEPS = 0.06  # steps of a parser for each byte, ordinary code takes at most 0.03
+_ENDLESS = 1000  # words without an end of a statement, a list or a block; a parser recovers from them in time that grows with the square
 _BROKEN = 0.3  # share of the rows inside errors from which a tree says nothing
 
 _OPENERS = frozenset("{([`")
 _OUTER = r"(?:public |private |internal |open |abstract |sealed |data |export )*(?:class|interface|object|struct|enum|impl|namespace|module|trait|extension|protocol|package)\b"  # noqa: E501
+_ASIDE = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'", re.DOTALL)
+_END = re.compile(r"[;,{}]|\n[ \t]*#")  # or a line for the preprocessor
+_WORD = re.compile(r"(?<![\w\\])\w+")  # not what stands behind a backslash: a regular expression is one word
+_BY_LINES = frozenset(("python", "ruby", "bash"))  # where a statement ends with its line
 _HEADER = re.compile(rf"[ \t]*(?!{_OUTER})[^#/\s].*\(.*(?:[{{:(]|=>|->|\bdo|\bthen|\))\s*$")
 
 
@@ -51,10 +59,41 @@ def regions(code: Sequence[str], language: str) -> list[Region]:
     if grammar is None or len(text) > _LARGE:
         return _by_indentation(code)
     source = text.encode("utf-8", "replace")
-    root = grammar.parse(source).root_node
+    root = None if language not in _BY_LINES and _is_endless(text) else _parse(grammar, source)
+    if root is None:
+        return _by_indentation(code)
     if root.has_error and _broken(root) > _BROKEN * len(code):
         return _by_indentation(code)
     return _Walk(code, source, language).run(root)
+
+
+def _is_endless(text: str) -> bool:
+    """Whether one statement goes on for longer than any that somebody wrote."""
+    pieces = _END.split(_ASIDE.sub("", text))
+    return any(len(piece) > _ENDLESS and len(_WORD.findall(piece)) > _ENDLESS for piece in pieces)
+
+
+def _parse(grammar: Parser, source: bytes) -> Node | None:
+    """The tree, or None where it takes work out of proportion: counted in bytes read and steps, so that it is the same on every machine."""
+    left = _READ_AGAIN * (len(source) + _CHUNK)
+    steps = _STEPS * (len(source) + _CHUNK)
+
+    def read(start: int, _: object) -> bytes:
+        nonlocal left
+        chunk = source[start : start + _CHUNK] if left > 0 else b""
+        left -= len(chunk)
+        return chunk
+
+    def stops(_: int, __: bool) -> bool:
+        nonlocal steps
+        steps -= 1
+        return left <= 0 or steps <= 0
+
+    try:
+        root = grammar.parse(read, progress_callback=stops).root_node
+    except ValueError:  # it was stopped
+        return None
+    return root if left > 0 else None
 
 
 def _broken(root: Node) -> int:
@@ -169,6 +208,8 @@ def _add_text(code: Sequence[str], start: int, end: int, into: list[Region], own
 def _text(code: Sequence[str], start: int, end: int, owner: int) -> Region | None:
     """The rows of a comment or docstring behind its first line of words and before the one that closes it."""
     first = start + 1
+    if end - start < _LEAST:
+        return None
     if not re.search(r"\w{2}", code[start]) and first < end:
         first += 1
     last = end if re.match(r"\s*(?://|#)", code[end]) else end - 1

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tree_sitter import Tree
 
 from headroom.ccr.marker import hashes
+from headroom.compressors import code_tree
 from headroom.compressors.base import Draft
 from headroom.compressors.code import Code
 from headroom.compressors.code_grammar import LANGUAGE_OF, parser
@@ -274,3 +277,45 @@ def test_odd_text_costs_no_more_than_other_text(text: str) -> None:
     for path in ("a.py", "a.ts", "a.kt", ""):
         draft = compress(text, path, "what of b.py and " + "a." * 2000 + text[:3000])
         assert draft is None or len(draft.text) < len(text)
+
+
+class Counting:
+    """A parser that counts what it reads."""
+
+    def __init__(self, language: str) -> None:
+        self._parser = parser(language)
+        self.read = 0
+
+    def parse(self, read: Callable[[int, object], bytes], progress_callback: Callable[[int, bool], bool]) -> Tree:
+        def counted(start: int, point: object) -> bytes:
+            chunk = read(start, point)
+            self.read += len(chunk)
+            return chunk
+
+        assert self._parser is not None
+        return self._parser.parse(counted, progress_callback=progress_callback)
+
+
+@pytest.mark.parametrize("language", ["c", "java", "javascript", "go", "php"])
+def test_comments_that_never_end_are_not_looked_for_again_and_again(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    grammar = Counting(language)
+    monkeypatch.setattr(code_tree, "parser", lambda _: grammar)
+    code = "<?php\n" * (language == "php") + "/* a\n" * 12_000
+    assert code_tree.regions(code.split("\n"), language) == []
+    assert grammar.read < 30 * len(code)
+
+
+def test_work_out_of_proportion_ends_in_a_look_at_the_indentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(code_tree, "_by_indentation", lambda code: seen.append(len(code)) or [])
+    for language, code in (("go", "[" + "[]," * 4000), ("ruby", "a\n=" * 1000), ("c", "a => " * 4000), ("c_sharp", "<p" * 4000)):
+        code_tree.regions([code], language)
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("size", [50_000, 900_000])
+def test_ordinary_code_goes_through_the_tree_however_long(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_tree, "_by_indentation", lambda _: pytest.fail("not ordinary"))
+    one = '/* Adds; it\'s\n * simple. */\nint add_%d(int a, int b)\n{\n    int sum = a + b;\n    log("%%d", sum);\n    return sum;\n}\n\n'
+    text = "".join(f"#define SIZE_{n} {n}\n" for n in range(2000)) + "".join(one % n for n in range(size // len(one)))
+    assert len(code_tree.regions(text.split("\n"), "c")) >= size // len(one)
