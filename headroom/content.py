@@ -87,6 +87,7 @@ _SENTENCE = re.compile(r"[A-Za-z\u00c0-\uffff][^\s]*(?:\s+\S+){4,}|[#*>-]+ \S+(?
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
 
 # (what the call says, the kind it promises)
+_CODE_FILE = r"\.(?:py|pyi|js|jsx|ts|tsx|mjs|go|rs|java|kt|c|h|cc|cpp|hpp|cs|rb|php|swift|scala|sh|sql|lua)\b"
 _CALLS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"\bgit (?:-\S+ )*(?:diff|show|format-patch)\b|\bgit log\b.*\s-p\b|\bdiff -", re.IGNORECASE), "diff"),
     (
@@ -95,13 +96,14 @@ _CALLS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     ),
     (
         re.compile(
-            r"\bjournalctl\b|\bdmesg\b|\blogs?\b|\.log\b|_logs?\b|\bpytest\b|\btail\b|\bmake\b|\bnpm\b|\bcargo (?:test|build)|\bgo test\b",
+            r"\bjournalctl\b|\bdmesg\b|\blogs?\b|\.log\b|_logs?\b|\bpytest\b|\bmake\b|\bnpm\b|\bcargo (?:test|build)|\bgo test\b"
+            rf"|\btail\b(?!.*{_CODE_FILE})",
             re.IGNORECASE,
         ),
         "log",
     ),
     (re.compile(r"\.(?:csv|tsv)\b", re.IGNORECASE), "table"),
-    (re.compile(r"\.(?:py|pyi|js|jsx|ts|tsx|mjs|go|rs|java|kt|c|h|cc|cpp|hpp|cs|rb|php|swift|scala|sh|sql|lua)\b", re.IGNORECASE), "code"),
+    (re.compile(_CODE_FILE, re.IGNORECASE), "code"),
     (re.compile(r"https?://|\bfetch\b|\.html?\b", re.IGNORECASE), "html"),
     (re.compile(r"\.(?:md|rst|txt|adoc)\b", re.IGNORECASE), "prose"),
 )

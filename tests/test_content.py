@@ -187,6 +187,10 @@ def test_the_content_outweighs_the_call() -> None:
     log = repeat(LOGS["iso"])
     assert detect(log, "read_file", '{"path": "app.py"}') == "log"
     assert detect(log, "bash", '{"command": "cat app.log | grep request"}') == "log"
+    plain = "\n\n".join(
+        "\n".join([f"def pay{k}(order):", *(f"    total += fee_{n}(order)" for n in range(40)), "    return total"]) for k in range(12)
+    )
+    assert detect(plain, "bash", '{"command": "tail -n 520 src/pay.py"}') == "code"
     assert detect(CODE, "bash", '{"command": "tail -50 depot.py"}') == "code"
 
 

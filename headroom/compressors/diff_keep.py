@@ -239,17 +239,17 @@ def _runs(patch: Patch) -> list[tuple[int, int, int]]:
 
 
 def _window(patch: Patch, row: int) -> str:
-    return "\n".join([line[1:].strip() for line in patch.lines[row : row + _MOVED]])
+    return "\n".join([line[1:].rstrip() for line in patch.lines[row : row + _MOVED]])
 
 
 def _same(patch: Patch, source: int, row: int, end: int) -> int:
-    """How many lines from `row` on say what the removed lines from `source` on said; at least one of them in words."""
+    """How many lines from `row` on say, indented alike, what the removed lines from `source` on said; at least one of them in words."""
     length = 0
     while (
         row + length < end
         and source + length < len(patch.lines)
         and patch.kinds[source + length] == REMOVED
-        and patch.lines[source + length][1:].strip() == patch.lines[row + length][1:].strip()
+        and patch.lines[source + length][1:].rstrip() == patch.lines[row + length][1:].rstrip()
     ):
         length += 1
     return length if sum(map(len, patch.lines[row : row + length])) > 20 * _MOVED else 0

@@ -67,8 +67,9 @@ def _prefixed(lines: Sequence[str], numbered: Sequence[re.Match[str] | None]) ->
         if match:
             hits.append(Hit(match[1], match[2], ":", line[match.end() :]))
             continue
-        context = next((found for found in _CONTEXT.finditer(line[:_LOOKED_AT]) if line[: found.start()] in paths), None)
-        if context:
+        places = [found for found in _CONTEXT.finditer(line[:_LOOKED_AT]) if line[: found.start()] in paths]
+        if places:
+            context = places[-1]  # the longest path: a shorter one may begin it
             hits.append(Hit(line[: context.start()], context[1], "-", line[context.end() :]))
         else:
             hits.append(Hit("", "", "", line))

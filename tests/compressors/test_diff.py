@@ -137,6 +137,14 @@ def test_a_moved_block_is_shown_once() -> None:
     assert "+def moved():" in short
 
 
+def test_a_block_that_left_its_guard_is_not_unchanged() -> None:
+    body = [f"record.step_{number}(gauge, width={number})" for number in range(22)]
+    change = ["-    if record.allowed:", *(f"-        {line}" for line in body), *(f"+    {line}" for line in body)]
+    short = smaller("\n".join(file(f"src/part{number}.py", hunk(1, "\n".join(change))) for number in range(8)))
+    assert "moved unchanged" not in short
+    assert "+    record.step_0(gauge, width=0)" in short
+
+
 def test_minified_lines_and_binary_patches_fold() -> None:
     minified = "+" + "function(){return 1};" * 200
     binary = "diff --git a/logo.png b/logo.png\nGIT binary patch\nliteral 9000\n" + "\n".join("z" + "Ab9%" * 16 for _ in range(99))

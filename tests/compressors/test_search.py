@@ -192,3 +192,12 @@ def test_a_huge_single_line_is_survived(sign: str) -> None:
     huge = sign * (400_000 // len(sign))
     render("\n".join(["a.py:1:x"] * 20 + [huge]), "line 3 of a.py")
     render(huge + "\n" * 20)
+
+
+def test_a_path_that_begins_another_does_not_take_its_lines() -> None:
+    lines = [f"docs/report:{number}:see appendix {number}" for number in range(1, 40)]
+    lines += [f"docs/report-2024-summary.txt:{number}:appendix {number}" for number in range(1, 40, 2)]
+    lines += [f"docs/report-2024-summary.txt-{number}-see appendix 7" for number in range(2, 40, 2)]
+    listing = search_lines.read("\n".join(lines))
+    assert listing is not None
+    assert {(hit.path, hit.number) for hit in listing.hits[-19:]} == {("docs/report-2024-summary.txt", str(n)) for n in range(2, 40, 2)}
