@@ -151,9 +151,11 @@ def test_redis_takes_connections_and_answers_nothing(on_redis: Deployed, provide
 
 
 def assert_nothing_lost(report: Report) -> None:
-    """Replicas find out at different moments that it is back, so of the conversations under way a few may be begun anew in the cache."""
+    """Replicas find out at different moments that it is away, and that it is back: the conversation that a client holds at either may be
+    begun anew in the cache.
+    """
     assert (report.failed, report.cut, report.uncounted) == (0, 0, 0), report
-    assert report.broken_prefixes <= report.talkers, report
+    assert report.broken_prefixes <= 2 * report.talkers, report
 
 
 def test_a_rolling_upgrade_with_200_streams(deployed: Deployed, provider: Provider) -> None:
