@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,7 @@ class ModelProcess:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, load, arguments), name=name, daemon=True)
+        self._ending = threading.Lock()
         self._process.start()
         theirs.close()
 
@@ -63,10 +65,11 @@ class ModelProcess:
         return self._answer()
 
     def end(self) -> None:
-        """It holds nothing worth waiting for."""
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
+        """It holds nothing worth waiting for. Any thread may end it, also several at once: the one that closes, and the one that waits."""
+        with self._ending:
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
 
     def _answer(self) -> Any:
         if not self._pipe.poll(HARD_LIMIT_S):

@@ -6,6 +6,8 @@ import asyncio
 import multiprocessing
 import shutil
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from headroom.model import ModelSpec
 from headroom.proxy.compress import Degraded
 from headroom.proxy.embed import NoEmbed
 from headroom.proxy.embed_process import ProcessEmbed, embedded_embed
+from headroom.proxy.model_process import ModelProcess
 from headroom.scoring import onnx
 from headroom.scoring.embedding import Embedder
 from tests.provider import WAIT_S, Provider
@@ -184,3 +187,12 @@ def test_a_model_that_is_not_there_is_told_to_whom_asked_for_it(wanted: bool, ca
 
     asyncio.run(story())
     assert ("no/such-model" in caplog.text) is wanted
+
+
+def test_threads_that_end_a_process_at_once_close_it_once() -> None:
+    for _ in range(5):
+        process = ModelProcess("once", partial, str)
+        process.loaded()
+        with ThreadPoolExecutor(8) as threads:
+            for ending in [threads.submit(process.end) for _ in range(8)]:
+                ending.result()
