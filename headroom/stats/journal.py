@@ -39,7 +39,7 @@ class Journal:
     def append(self, rows: Sequence[Row]) -> None:
         """Rows outlive this process when this returns, and the machine `sync_s` later, if more rows come or `seal` is called then.
 
-        After an error none of them is there, or, where not even that can be had of the disk, some or all may be.
+        After an error none, some or all of them may be there, each whole.
         """
         if not rows:
             return
@@ -50,18 +50,22 @@ class Journal:
             self._waiting_since = self._waiting_since or time.monotonic()
             self._sync(self._sync_s)
         except OSError:
-            self._undo(descriptor)
+            self._cut(descriptor, data)
             raise
         self._size += len(data)
         if self._size >= _MAX_BYTES:
             self.seal()
 
-    def _undo(self, descriptor: int) -> None:
-        """Back to the last whole rows: what follows must not stand behind half a line."""
+    def _cut(self, descriptor: int, data: bytes) -> None:
+        """Take away the half line that a write left: what follows must not stand behind it. Whole ones a reader may have read already."""
         try:
-            os.ftruncate(descriptor, self._size)
+            written = os.fstat(descriptor).st_size - self._size
+            whole = data.rfind(b"\n", 0, written) + 1
+            os.ftruncate(descriptor, self._size + whole)
         except OSError:
             self.seal()
+        else:
+            self._size += whole
 
     def seal(self, older_than_s: float = 0.0) -> None:
         """End the file that is written, if it has been for so long; the next row opens another."""
