@@ -60,7 +60,10 @@ class Intake:
 
     def _compact(self) -> None:
         while True:
-            with self._writing:
-                self._book.seal(self._compact_s)
-            tend(self._book.compact)
+            tend(self._sealed_and_compacted)
             time.sleep(self._compact_s)
+
+    def _sealed_and_compacted(self) -> None:
+        with self._writing:
+            self._book.seal(self._compact_s)
+        self._book.compact()

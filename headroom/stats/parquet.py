@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Folder:
     """`url` is a path, or what pyarrow.fs understands (s3://bucket/prefix).
 
-    Raises SettingsError for one that it does not, and OSError where the store does not answer. So do all methods.
+    Raises SettingsError for one that it does not. This and every method raise OSError where the store does not answer.
     """
 
     def __init__(self, url: str) -> None:

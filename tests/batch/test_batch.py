@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,7 @@ from click.testing import CliRunner, Result
 from headroom.batch.chunks import read
 from headroom.batch.plan import plan
 from headroom.cli.main import main
-from tests.provider import WAIT_S
+from tests.batch.kills import killed_until_whole
 from tests.proxy.faces import anthropic_turns, openai_turns, rows
 from tests.transcripts.samples import written
 
@@ -169,21 +166,7 @@ def many(tmp_path: Path) -> Path:
 def test_killed_again_and_again_every_row_is_there_once(many: Path, tmp_path: Path) -> None:
     """And the output is the same, byte for byte, as that of a run which nobody disturbed."""
     assert batch(many, tmp_path / "whole", "--chunk-mb", "0.02").exit_code == 0
-    program = "from headroom.cli.main import main; main(prog_name='headroom')"
-    words = [sys.executable, "-c", program, "batch", str(many), str(tmp_path / "out"), "--workers", "0", "--chunk-mb", "0.02"]
-    kills = 0
-    for attempt in range(30):
-        before = len(_outputs(tmp_path / "out")) if attempt else 0
-        process = subprocess.Popen([*words, *(["--resume"] if (tmp_path / "out" / "_state").exists() else [])], stdout=subprocess.DEVNULL)
-        until = time.monotonic() + WAIT_S
-        while process.poll() is None and len(_outputs(tmp_path / "out")) <= before + 5:
-            assert time.monotonic() < until
-            time.sleep(0.002)
-        if process.poll() is not None:
-            assert process.returncode == 0
-            break
-        process.kill()
-        process.wait(WAIT_S)
-        kills += 1
+    out = tmp_path / "out"
+    kills = killed_until_whole(str(many), str(out), (out / "_state").exists, lambda: len(_outputs(out)), 5)
     assert kills >= 3
     assert _outputs(tmp_path / "out") == _outputs(tmp_path / "whole")

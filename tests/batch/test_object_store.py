@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +15,8 @@ from pyarrow import fs
 
 from headroom.batch.plan import Chunk
 from headroom.cli.main import main
+from tests.batch.kills import killed_until_whole
 from tests.batch.test_batch import talk
-from tests.provider import WAIT_S
 from tests.transcripts.samples import written
 
 _KEY = "secret-of-the-bucket"
@@ -98,22 +95,7 @@ def test_killed_again_and_again_every_row_is_there_once(query: str, tmp_path: Pa
     source, out = _url("talks/many.jsonl", query), _url("smaller/out", query)
     _copied(many, source)
     assert _batch(many, tmp_path / "whole", "--chunk-mb", "0.02").exit_code == 0
-    program = "from headroom.cli.main import main; main(prog_name='headroom')"
-    words = [sys.executable, "-c", program, "batch", source, out, "--workers", "0", "--chunk-mb", "0.02"]
-    kills = 0
-    for _ in range(30):
-        before = _parts(out)
-        process = subprocess.Popen([*words, *(["--resume"] if "_state/plan.json" in _names(out) else [])], stdout=subprocess.DEVNULL)
-        until = time.monotonic() + WAIT_S
-        while process.poll() is None and len(_parts(out)) <= len(before) + 2:
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        if process.poll() is not None:
-            assert process.returncode == 0
-            break
-        process.kill()
-        process.wait(WAIT_S)
-        kills += 1
+    kills = killed_until_whole(source, out, lambda: "_state/plan.json" in _names(out), lambda: len(_parts(out)), 2)
     assert kills >= 2
     found = {name: content for name, content in _held(out).items() if name.endswith(".jsonl")}
     assert found == {file.name: file.read_bytes() for file in (tmp_path / "whole").glob("part-*.jsonl")}

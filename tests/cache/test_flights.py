@@ -67,35 +67,21 @@ def test_whoever_waits_goes_on_when_the_leader_is_over(failure: Failed | None) -
     asyncio.run(run())
 
 
-def test_of_those_who_waited_long_enough_one_asks_and_the_others_have_its_answer() -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["its answer", "the first one's"])
+def test_of_those_who_waited_long_enough_one_asks_and_the_others_have_the_answer_that_comes(late: bool) -> None:
     async def run() -> None:
         flights = Flights((0, WAIT_S))
-        stuck = Leader(flights)
+        slow = Leader(flights)
         await steps()
         first, *others = waiting(flights, 100)
         assert not await first
         instead = Leader(flights)
         await steps()
         assert not any(each.done() for each in others)
-        await instead.end()
+        before, after = (slow, instead) if late else (instead, slow)
+        await before.end()
         assert await asyncio.gather(*others) == [True] * 99
-        await stuck.end()
-
-    asyncio.run(run())
-
-
-def test_the_others_have_the_first_answer_too() -> None:
-    async def run() -> None:
-        flights = Flights((0, WAIT_S))
-        slow = Leader(flights)
-        await steps()
-        first, *others = waiting(flights, 5)
-        assert not await first
-        instead = Leader(flights)
-        await steps()
-        await slow.end()
-        assert await asyncio.gather(*others) == [True] * 4
-        await instead.end()
+        await after.end()
 
     asyncio.run(run())
 
