@@ -12,11 +12,10 @@ from headroom.backends import Backend, Broken, Reader
 from headroom.backends.base import said as read
 from headroom.backends.translation import Translated
 from headroom.dialects import Dialect
-from headroom.encodings import Decoder
 from headroom.errors import HeadroomError, UpstreamUnreachable
+from headroom.proxy.relay import readable
 
 _ERROR_BYTES = 1_000_000  # of an error; a longer one is told without its words
-_DECODED_BYTES = 200_000_000
 _BODY_HEADERS = ("content-type", "content-length", "content-encoding", "transfer-encoding", "connection")
 _OVERLOADED = (503, 529)
 
@@ -29,11 +28,9 @@ class _Adapted(httpx.AsyncByteStream):
         self._response, self._reader = response, reader
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        encoding = self._response.headers.get("content-encoding", "")
         try:
-            decoder = Decoder(encoding, _DECODED_BYTES) if encoding else None
-            async for chunk in self._response.aiter_raw():
-                if data := self._reader.feed(decoder.feed(chunk) if decoder else chunk):
+            async for piece in readable(self._response):
+                if data := self._reader.feed(piece):
                     yield data
             if data := self._reader.end():
                 yield data
@@ -56,7 +53,7 @@ class _Turned(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for data in self._translation.stream(self._response.aiter_bytes()):
+            async for data in self._translation.stream(readable(self._response)):
                 yield data
         except HeadroomError as failure:
             raise httpx.RemoteProtocolError(failure.message) from failure
@@ -72,8 +69,8 @@ async def turned(response: httpx.Response, translation: Translated) -> httpx.Res
         return httpx.Response(response.status_code, headers=headers, stream=_Turned(response, translation))
     body = bytearray()
     try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
+        async for piece in readable(response):
+            body += piece
             if len(body) > _MOST:
                 raise UpstreamUnreachable(f"The answer is longer than {_MOST // 1_000_000} MB; it is not translated.")
         told = await asyncio.to_thread(translation.whole, bytes(body))

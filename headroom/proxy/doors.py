@@ -157,8 +157,9 @@ class _Framed:
         if message["type"] == "http.response.start":
             message = self._begun(message)
         elif self._frames is not None:
-            told = [data_of(frame) for frame in self._frames.feed(self._decoded(message.get("body", b"")))]
-            told += [] if message.get("more_body") else [data_of(self._frames.rest())]
+            ends = not message.get("more_body")
+            told = [data_of(frame) for frame in self._frames.feed(self._decoded(message.get("body", b""), ends=ends))]
+            told += [data_of(self._frames.rest())] if ends else []
             message = {**message, "body": b"".join(chunk(data) for data in told if data)}
         await self._send(message)
 
@@ -176,9 +177,14 @@ class _Framed:
         others = [(name, value) for name, value in message["headers"] if name not in _OF_THE_BYTES]
         return {**message, "headers": [*others, (b"content-type", EVENT_STREAM.encode())]}
 
-    def _decoded(self, data: bytes) -> bytes:
-        """Raises UpstreamBroke for what its encoding does not fit."""
+    def _decoded(self, data: bytes, *, ends: bool) -> bytes:
+        """Raises UpstreamBroke for what its encoding does not fit, and where the answer `ends` before that does."""
+        if not self._decoder:
+            return data
         try:
-            return self._decoder.feed(data) if self._decoder and data else data
+            found = self._decoder.feed(data) if data else data
+            if ends:
+                self._decoder.finish()
+            return found
         except HeadroomError as failure:
             raise UpstreamBroke(failure.message) from failure

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 import httpx
@@ -28,6 +28,7 @@ from headroom.sse import EventReader
 STREAM, JSON = "text/event-stream", "application/json"
 _METER_BYTES = 16_000_000  # of a whole answer; usage beyond that is not read
 _STREAM_BYTES = 200_000_000  # the same of a stream, decoded
+DECODED_BYTES = 200_000_000  # of one answer that is read to act on it
 _SAID = re.compile(rb'"(?:text|thinking|partial_json|content|arguments|delta)": ?"((?:[^"\\]|\\.)*)"')
 _log = logging.getLogger(__name__)
 
@@ -124,6 +125,26 @@ async def relay(response: httpx.Response, headers: HeaderList, send: Send, meter
         raise UpstreamBroke(str(failure) or type(failure).__name__) from failure
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     return first or time.perf_counter()
+
+
+async def readable(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The decoded bytes as they come; those of an unknown encoding as they are.
+
+    Raises httpx.HTTPError also where they do not fit their encoding, or end before it does: the client is told of no encoding, so it
+    cannot notice.
+    """
+    encoding = response.headers.get("content-encoding", "")
+    try:
+        decoder = Decoder(encoding, DECODED_BYTES) if encoding else None
+    except HeadroomError:
+        decoder = None
+    try:
+        async for chunk in response.aiter_raw():
+            yield decoder.feed(chunk) if decoder else chunk
+        if decoder:
+            decoder.finish()
+    except HeadroomError as failure:
+        raise httpx.RemoteProtocolError(failure.message) from failure
 
 
 async def closed(response: httpx.Response) -> None:

@@ -29,14 +29,12 @@ from headroom.encodings import Decoder
 from headroom.errors import HeadroomError
 from headroom.model import Compressed
 from headroom.proxy.offer import Offer
-from headroom.proxy.relay import JSON, STREAM, Meter, UpstreamBroke, closed, kind_of, relay
+from headroom.proxy.relay import DECODED_BYTES, JSON, STREAM, Meter, UpstreamBroke, closed, kind_of, readable, relay
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 from headroom.proxy.trace import Trace
 from headroom.proxy.upstream import response_headers
 from headroom.sse import FrameReader
-
-_DECODED_BYTES = 200_000_000  # of one answer
 
 
 @dataclass
@@ -55,16 +53,14 @@ class Rounds:
 
     async def read(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         """The decoded bytes as they come; their usage is added up. Raises UpstreamBroke."""
-        encoding = response.headers.get("content-encoding", "")
-        decoder = Decoder(encoding, _DECODED_BYTES) if encoding else None
         meter, cut = Meter(self.trace.dialect, kind_of(response, self.trace.stream), ""), True
         try:
-            async for chunk in response.aiter_raw():
-                data = decoder.feed(chunk) if decoder else chunk
-                meter.feed(data)
-                yield data
+            async with aclosing(readable(response)) as pieces:
+                async for data in pieces:
+                    meter.feed(data)
+                    yield data
             cut = False
-        except (httpx.HTTPError, HeadroomError) as failure:
+        except httpx.HTTPError as failure:
             raise UpstreamBroke(str(failure) or type(failure).__name__) from failure
         finally:
             self.trace.ended(meter, cut=cut)
@@ -121,7 +117,7 @@ async def follow(response: httpx.Response, headers: HeaderList, send: Send, roun
     """
     content_type = kind_of(response, rounds.trace.stream)
     try:
-        Decoder(response.headers.get("content-encoding", ""), _DECODED_BYTES)
+        Decoder(response.headers.get("content-encoding", ""), DECODED_BYTES)
         followed = response.status_code == 200 and content_type.startswith((STREAM, JSON))
     except HeadroomError:
         followed = False

@@ -8,10 +8,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 
@@ -25,6 +27,7 @@ from tests.backends.clouds import ChatOnly, Cloud, MessagesOnly
 from tests.provider import Provider, Script
 from tests.proxy.clients import CLIENTS, Claude, Client, Codex, Gpt
 from tests.proxy.faces import HTTP, serving, settings_for, stats_of
+from tests.proxy.test_streams import ENCODERS
 from tests.scripted import INPUT, Anthropic, Chat, Say, Think, Use
 
 PNG = "iVBORw0KGgo="
@@ -270,6 +273,23 @@ def test_an_end_before_the_end_is_no_end(gateway: str, cloud: Cloud, provider: P
     provider.script(Script(events=(Chat().script(Say("Half an answer")).events or ())[:3]))
     with pytest.raises(Exception, match=r"incomplete chunked read|peer closed"):
         HTTP.post(f"{gateway}/v1/messages", json=CLAUDE.body("x"))
+
+
+WAYS: list[Any] = [(ChatOnly, CLAUDE), (ChatOnly, CODEX), (MessagesOnly, GPT), (MessagesOnly, CODEX)]
+
+
+@pytest.mark.parametrize(("behind", "client"), WAYS, indirect=["behind"], scope="module", ids=lambda one: getattr(one, "__name__", ""))
+def test_an_end_before_that_of_its_encoding_is_no_end(gateway: str, cloud: Cloud, provider: Provider, client: Client) -> None:
+    """Whatever was said before; the whole stream of an API stands in what came."""
+    api = Anthropic() if isinstance(cloud, MessagesOnly) else Chat()
+    pieces = ENCODERS["gzip"](api.script(Say("It is long. " * 50)).events or ())
+    for events, whole in ((pieces, True), (pieces[:-1], False)):
+        provider.script(Script(events=tuple(events), headers=(("content-encoding", "gzip"),)))
+        before = stats_of(gateway, 0)["requests"]["total"]
+        with nullcontext() if whole else pytest.raises(httpx.RemoteProtocolError):
+            HTTP.post(f"{gateway}{PATHS[client.api.name].decode()}", json=client.body("x"))
+        row = stats_of(gateway, before + 1)["recent_requests"][0]
+        assert (not row["error"]) == whole, row["error"]
 
 
 @chat_only
