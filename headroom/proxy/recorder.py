@@ -1,7 +1,7 @@
 """Records outcomes: rows of the ledger, and one JSON line per request in the log file. Nobody waits.
 
 A row never holds a prompt, an answer or a credential. What waits for the disk is bounded: when the disk cannot keep up, or cannot
-be written, rows are dropped, counted and logged; requests go on.
+be written, rows are dropped, counted and logged; requests go on. So is an outcome that nobody expected; those behind it are kept.
 """
 
 from __future__ import annotations
@@ -204,10 +204,7 @@ class Recorder:
 
     def _write(self) -> None:
         """The writing thread."""
-        try:
-            self._book.start()
-        except OSError as failure:
-            _log.warning("the ledger cannot be opened: %s", failure)
+        tend(self._book.start, "the ledger cannot be opened")
         ended = False
         while not ended:
             batch, flushed, ended = self._batch()
@@ -215,8 +212,8 @@ class Recorder:
                 self._keep(batch)
             for event in flushed:
                 event.set()
-            self._book.seal(older_than_s=self._compact_s)
-        self._book.close()
+            tend(partial(self._book.seal, self._compact_s), "the journal could not be sealed, it is tried again")
+        tend(self._book.close, "the ledger could not be closed")
         if self._log_file:
             self._log_file.close()
 
@@ -241,10 +238,23 @@ class Recorder:
         return batch, flushed, False
 
     def _keep(self, batch: Sequence[Outcome]) -> None:
-        """Tried until it succeeds; a server that ends meanwhile gives up."""
-        if self._log_file:
-            self._log_file.write(batch)
-        rows = [row_of(outcome, self._prices, self._usual) for outcome in batch]
+        """An outcome or row that nobody expected is dropped alone, said and counted; the others are kept."""
+        rows: list[Row] = []
+        for outcome in batch:
+            if self._log_file:
+                tend(partial(self._log_file.write, [outcome]), f"request {outcome.request_id} has no line in the log file")
+            if not tend(partial(self._add, rows, outcome), f"request {outcome.request_id} has no row"):
+                self._lose(1, "it is none that can be read")
+        if rows and not tend(partial(self._append, rows), "rows could not be written, each is tried by itself"):
+            for row in rows:  # one that is there already counts once
+                if not tend(partial(self._append, [row]), f"the row of request {row['event_id']} could not be written"):
+                    self._lose(1, "it cannot be written")
+
+    def _add(self, rows: list[Row], outcome: Outcome) -> None:
+        rows.append(row_of(outcome, self._prices, self._usual))
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        """Tried until the disk takes it; a server that ends meanwhile gives up."""
         failed = False
         while True:
             try:
@@ -255,9 +265,12 @@ class Recorder:
                     _log.warning("the ledger cannot be written, outcomes wait: %s", failure)
                 failed = True
             if self._closing.wait(_RETRY_S):
-                self.dropped += len(rows)
-                _log.warning("%d outcomes are in no ledger: the disk could not be written", len(rows))
+                self._lose(len(rows), "the disk could not be written")
                 return
+
+    def _lose(self, count: int, why: str) -> None:
+        self.dropped += count
+        _log.warning("%d outcomes are in no ledger: %s", count, why)
 
     def _compact(self) -> None:
         """The compacting thread: at the start, for what others left behind, then now and then, and at the end."""

@@ -1,4 +1,4 @@
-"""How a thread that lives as long as its process compacts."""
+"""How a thread that lives as long as its process does one thing of many."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import logging
 from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
+NOT_COMPACTED = "the ledger could not be compacted, it is tried again"
 
 
-def tend(compact: Callable[[], object]) -> None:
-    """One run. What it fails over is logged, and must not be the last of the thread's: the next run tries again."""
+def tend(work: Callable[[], object], failing: str = NOT_COMPACTED) -> bool:
+    """Whether it was done. What it fails over is logged, as `failing`, and must not end the thread: what comes next is done."""
     try:
-        compact()
+        work()
     except OSError as failure:
-        _log.warning("the ledger could not be compacted, it is tried again: %s", failure)
+        _log.warning("%s: %s", failing, failure)
     except Exception:  # fence: rows that no version of ours wrote, a library's own errors
-        _log.exception("the ledger could not be compacted, it is tried again")
+        _log.exception(failing)
+    else:
+        return True
+    return False

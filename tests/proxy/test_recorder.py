@@ -7,7 +7,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +26,7 @@ from headroom.settings import Settings
 from headroom.stats.book import View
 from headroom.stats.ledger import Query
 from headroom.stats.prices import Prices
+from headroom.stats.rows import Row
 from headroom.stats.tally import Tally
 from tests.provider import WAIT_S
 from tests.proxy.faces import Inline, settings_for
@@ -156,6 +157,67 @@ def test_outcomes_wait_for_a_disk_that_comes_back(tmp_path: Path) -> None:
             assert time.monotonic() < until
             time.sleep(0.05)
         assert recorder.dropped == 0
+
+
+def test_an_outcome_that_nobody_expected_takes_no_other_along(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, odd = tmp_path / "requests.jsonl", dataclasses.replace(outcome(1), usage=cast(Any, None))
+    with recording(tmp_path, file) as recorder:
+        for each in (outcome(0), odd, outcome(2)):
+            recorder.record(each)
+        assert asyncio.run(recorder.look()).total["requests"] == 2
+        recorder.record(outcome(3))
+        assert asyncio.run(recorder.look()).total["requests"] == 3
+        assert recorder.dropped == 1
+    assert [json.loads(text)["request_id"] for text in file.read_text().splitlines()] == ["r0", "r2", "r3"]
+    assert "request r1 has no row" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+class Odd:
+    """A ledger in which everything fails that can, and not as disks do; of rows, the batches, and the third."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+        self.calls: list[str] = []
+
+    def append(self, rows: Sequence[Row]) -> None:
+        named = [row["event_id"] for row in rows]
+        if "r3" in named:
+            raise ValueError("odd")
+        self.rows += named
+
+    def look(self, query: Query | None = None) -> View:
+        return View(Tally({"requests": len(self.rows)}))
+
+    def __getattr__(self, name: str) -> Any:
+        def fails(*_: Any, **__: Any) -> None:
+            self.calls.append(name)
+            raise ValueError("odd")
+
+        return fails
+
+
+def test_a_ledger_that_fails_as_nobody_expected_is_written_on(caplog: pytest.LogCaptureFixture) -> None:
+    """The thread lives on, and ends in order; each row is written once, or counted as in no ledger."""
+
+    async def run() -> None:
+        for number in range(6):
+            recorder.record(outcome(number))
+        await recorder.start()
+        assert (await recorder.look()).total["requests"] == 5
+        for number in range(6, 9):
+            recorder.record(outcome(number))
+            assert (await recorder.look()).total["requests"] == number
+        await recorder.close()
+
+    book: Any = Odd()
+    recorder = Recorder(book, Prices())
+    asyncio.run(run())
+    assert book.rows == [f"r{number}" for number in range(9) if number != 3]
+    assert recorder.dropped == 1
+    assert {"start", "seal", "compact", "close"} <= set(book.calls)
+    assert "the row of request r3 could not be written" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_a_path_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
