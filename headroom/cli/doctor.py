@@ -27,6 +27,7 @@ from headroom.cli.terminal import console
 from headroom.cli.vocabulary import NAMES, fetch, missing
 from headroom.errors import ModelUnavailable, SettingsError, StoreUnavailable
 from headroom.settings import Settings, environment
+from headroom.settings.parts import shown_url
 
 _LOOK_S = 0.3  # /health tells of the look before, and has the ledger looked at
 _MARKS = {"ok": ("ok", "green"), "note": ("--", "yellow"), "broken": ("!!", "bold red")}
@@ -92,6 +93,7 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
     yield embeddings(settings)
     yield llmlingua(settings)
     yield store(settings)
+    yield from statistics(settings)
     yield from backends(settings, offline)
     yield port(settings)
     yield from routing(settings)
@@ -222,6 +224,27 @@ def store(settings: Settings) -> Finding:
         return Finding("store", "broken", f"{name}: read back something else", "move the file away; a new one is made")
     detail = f"{name} written and read back; originals: {entries}"
     return Finding("store", "note" if warnings else "ok", "; ".join((detail, *warnings)), "redis.conf" if warnings else "")
+
+
+def statistics(settings: Settings) -> Iterator[Finding]:
+    """Whether the folder of the ledger can be written, where it is not at home."""
+    if not settings.stats.url or not _installed("pyarrow"):
+        return
+    from headroom.proxy.services import ROWS_WAIT, places_of
+    from headroom.stats import owner
+
+    places = places_of(settings)
+    if not places.elsewhere:
+        return
+    try:
+        trouble = owner.check(places)
+    except SettingsError as failure:
+        yield Finding("statistics", "broken", failure.message, "`headroom proxy` does not start until then")
+        return
+    if trouble:
+        yield Finding("statistics", "broken", f"{trouble}. {ROWS_WAIT}", "the network, its credentials, and HEADROOM_STATS_URL")
+    else:
+        yield Finding("statistics", "ok", f"{shown_url(settings.stats.url)} can be written")
 
 
 def backends(settings: Settings, offline: bool) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from headroom.cache.exact import ExactCache
@@ -31,6 +32,9 @@ from headroom.stats.places import Places
 from headroom.stats.prices import Prices
 from headroom.store import open_store
 from headroom.store.threaded import ThreadedStore
+
+ROWS_WAIT = "Until it can, rows wait in the journal on this machine."
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,10 @@ def open_log(settings: Settings) -> LogFile | None:
 
 
 def open_own_book(settings: Settings, sync_s: float = 0.0) -> Book:
-    """To be written to. Raises SettingsError when its folder is that of another home."""
+    """To be written to. Raises SettingsError when its folder is that of another home, or one that cannot be written."""
     book = open_book(settings, sync_s)
-    book.check()
+    if trouble := book.check():
+        _log.warning("stats.url: %s. %s", trouble, ROWS_WAIT)
     return book
 
 

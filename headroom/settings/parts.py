@@ -33,7 +33,10 @@ def shown_url(url: str) -> str:
     """A URL as people and logs may see it: without credentials and parameters; a path as it is."""
     if "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # it is none
+        return url.partition("://")[0] + "://..."
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 

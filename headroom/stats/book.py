@@ -100,12 +100,13 @@ class Book:
         self._write_savings()
         return True
 
-    def check(self) -> None:
-        """Raises SettingsError when the Parquet folder is that of another home."""
-        if self._places.elsewhere:
-            from headroom.stats import owner
+    def check(self) -> str:
+        """Why the Parquet folder cannot be written now; empty where it can, or is at home. Raises SettingsError as `owner.check` does."""
+        if not self._places.elsewhere:
+            return ""
+        from headroom.stats import owner
 
-            owner.check(self._places)
+        return owner.check(self._places)
 
     def _compaction(self, now: float | None = None) -> bool:
         from headroom.stats.compaction import Compaction

@@ -6,7 +6,9 @@ counted anew before, because a home that is gone may have written rows of which 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import threading
 import time
@@ -28,29 +30,48 @@ from headroom.stats.summary import read_json, replace
 OWNER = "owner.json"
 _DAYS = 2  # that a run may have been at; older rows may be gone
 _WAIT_S = 5.0  # at a start, for a store that gives no answer
+# of a folder on a disk, which no later try mends; a full disk may have room again
+_LASTING = frozenset((errno.EACCES, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS))
 
 
 class NotOurs(OSError):
     """The folder is that of another home."""
 
 
-def check(places: Places) -> None:
-    """Raises SettingsError when the folder is that of another home; a store that gives no answer now is asked again by `claim`."""
-    found: list[NotOurs] = []
+def check(places: Places) -> str:
+    """Why the folder cannot be written now, in words, for it to be tried again later; an empty string where it can.
 
-    def look() -> None:
-        try:
-            _ours(places)
-        except NotOurs as failure:
-            found.append(failure)
-        except (OSError, ArrowException, SettingsError):
-            return
-
-    thread = threading.Thread(target=look, name="stats-owner", daemon=True)
+    Raises SettingsError for one that is another home's, or that no later try would write: a URL that is none, a path that nobody may write.
+    """
+    found: list[SettingsError | str] = []
+    thread = threading.Thread(target=lambda: found.append(_trouble(places)), name="stats-owner", daemon=True)
     thread.start()
     thread.join(_WAIT_S)
-    if found:
-        raise SettingsError(f"stats.url: {found[0]}")
+    trouble = found[0] if found else f"{shown_url(places.url)} gives no answer within {_WAIT_S:.0f} seconds"
+    if isinstance(trouble, SettingsError):
+        raise trouble
+    return trouble
+
+
+def _trouble(places: Places) -> SettingsError | str:
+    url = shown_url(places.url)
+    try:
+        _ours(places)
+        _try(places)
+    except SettingsError as failure:
+        return failure
+    except NotOurs as failure:
+        return SettingsError(f"stats.url: {failure}")
+    except (OSError, ArrowException) as failure:
+        number = getattr(failure, "errno", None)
+        why = os.strerror(number) if number else str(failure).partition("\n")[0].rstrip(".")
+        told = why.removeprefix("stats.url: ") if url in why else f"{url} cannot be written: {why}"
+        on_disk = "://" not in places.url or places.url.startswith("file://")
+        if not on_disk or number not in _LASTING:
+            return told
+        mend = f"Set HEADROOM_STATS_URL to a folder that can be, or leave it out: the ledger is then in {places.home}."
+        return SettingsError(f"stats.url: {url} cannot be written: {why}. {mend}")
+    return ""
 
 
 def claim(places: Places) -> None:
@@ -81,6 +102,17 @@ def _ours(places: Places) -> bool:
             f"or, if that home is gone and writes no more, delete {url}/{OWNER}."
         )
     return True
+
+
+def _try(places: Places) -> None:
+    """Write a file and remove it. Raises OSError."""
+    system, path = _opened(places)
+    if isinstance(system, fs.LocalFileSystem):
+        system.create_dir(path)
+    file = f"{path}/.trial-{uuid.uuid4().hex[:8]}"
+    with system.open_output_stream(file) as stream:
+        stream.write(b"headroom")
+    system.delete_file(file)
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,8 +23,17 @@ from headroom.settings.parts import shown_url
 from headroom.stats.journal import sync_directory
 
 _REPLACES = b"headroom.replaces"
+_ALMOST = re.compile(r"[a-z][a-z0-9+.-]*:/(?!/)", re.IGNORECASE)
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+def _told(url: str, failure: Exception) -> str:
+    return str(failure).replace(url, shown_url(url)).rstrip(".")
+
+
+def _no_url(url: str, why: str) -> SettingsError:
+    return SettingsError(f"stats.url: {shown_url(url)} cannot be opened: {why}. HEADROOM_STATS_URL is a path, or like s3://BUCKET/PREFIX.")
 
 
 class Folder:
@@ -34,6 +44,8 @@ class Folder:
 
     def __init__(self, url: str) -> None:
         self._local: Path | None = None
+        if _ALMOST.match(url):
+            raise _no_url(url.partition("/")[0] + "/...", "behind its scheme a URL has two slashes")
         if "://" not in url:
             self._local = Path(url)
             self._local.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -41,9 +53,12 @@ class Folder:
             return
         try:
             system, path = fs.FileSystem.from_uri(url)
-        except (pa.ArrowInvalid, OSError) as failure:
-            kind = OSError if isinstance(failure, OSError) else SettingsError
-            raise kind(f"stats.url: {shown_url(url)} cannot be opened: {str(failure).replace(url, shown_url(url))}") from None
+        except OSError as failure:
+            raise OSError(f"stats.url: {shown_url(url)} cannot be opened: {_told(url, failure)}") from None
+        except (pa.ArrowException, ImportError, ValueError) as failure:
+            raise _no_url(url, _told(url, failure)) from None
+        if not path:
+            raise _no_url(url, "it names no bucket")
         self._files = fs.SubTreeFileSystem(path, system)
 
     def write(self, path: str, table: pa.Table, replaces: Sequence[str] = ()) -> None:

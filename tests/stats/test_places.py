@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
+import headroom.stats.owner
 import headroom.stats.places
+from headroom.cli.doctor import statistics
 from headroom.errors import SettingsError
 from headroom.proxy.services import open_recorder
 from headroom.settings import Settings
@@ -74,6 +78,75 @@ def test_another_home_is_refused_at_the_start(tmp_path: Path) -> None:
         open_recorder(settings)
     open_recorder(settings.model_copy(update={"home": tmp_path / "a"}))
     open_recorder(Settings(home=tmp_path / "b", stats={"url": f"{url}/b"}))
+
+
+WRONG = {
+    "s4://bucket/x": "Unrecognized filesystem type",
+    "s3://": "names no bucket",
+    "s3:///x": "Missing bucket name",
+    "s3://key:secret@bucket/x?regoin=eu-west-1": "Unexpected query parameter",
+    "s3://key:secret@bucket x/y": "Cannot parse URI",
+    "s3://key:secret@[bucket/x": "Cannot parse URI",
+    "s3:/key:secret@bucket/x": "two slashes",
+    "fsspec+s4://key:secret@bucket/x": "cannot be opened",
+    "{}/file/x": "Not a directory",
+    "{}/file": "File exists",
+    "{}/gone": "File exists",
+    "file://{}/file": "Not a directory",
+    "file://{}/file/x": "Not a directory",
+    "/proc/self/x": "No such file or directory",
+    "/sys/kernel": "cannot be written",
+}
+
+
+@pytest.mark.parametrize("url", WRONG)
+def test_a_folder_that_never_can_be_written_stops_the_start(tmp_path: Path, url: str) -> None:
+    """And says so to the doctor."""
+    (tmp_path / "file").touch()
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "x" / "y")
+    settings = Settings(home=tmp_path / "home", stats={"url": url.format(tmp_path)})
+    with pytest.raises(SettingsError, match=r"^stats\.url: .*HEADROOM_STATS_URL") as refused:
+        open_recorder(settings)
+    assert WRONG[url] in refused.value.message
+    assert "secret" not in refused.value.message
+    (finding,) = statistics(settings)
+    assert (finding.state, finding.detail) == ("broken", refused.value.message)
+
+
+def test_a_store_that_is_away_stops_no_start_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = "s3://key:secret@bucket/x?scheme=http&endpoint_override=127.0.0.1:1&region=us-east-1"
+    settings = Settings(home=tmp_path, stats={"url": url})
+    open_recorder(settings)
+    assert re.search(r"stats\.url: s3://bucket/x (gives no answer|cannot be written).* wait in the journal", caplog.text)
+    (finding,) = statistics(settings)
+    assert finding.state == "broken"
+    assert "wait in the journal" in finding.detail
+    assert "secret" not in caplog.text + finding.detail + finding.mend
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk here")
+def test_a_full_disk_stops_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def full(self: object, path: str) -> object:
+        return fs.LocalFileSystem().open_append_stream("/dev/full")
+
+    class Full(fs.LocalFileSystem):
+        open_output_stream = full
+
+    settings = Settings(home=tmp_path, stats={"url": str(tmp_path / "folder")})
+    monkeypatch.setattr(headroom.stats.owner, "_opened", lambda _: (Full(), str(tmp_path / "folder")))
+    open_recorder(settings)
+    assert "No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize("url", ["{}/new/folder", "file://{}/new/folder"])
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path, url: str) -> None:
+    settings = Settings(home=tmp_path / "home", stats={"url": url.format(tmp_path)})
+    open_recorder(settings)
+    (finding,) = statistics(settings)
+    assert finding.state == "ok"
+    assert not list((tmp_path / "new" / "folder").iterdir())
+    for at_home in ({}, {"stats": {"url": str(tmp_path / "stats")}}):
+        assert list(statistics(Settings.model_validate({"home": tmp_path, **at_home}))) == []
 
 
 def test_a_new_home_takes_over_what_a_lost_one_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,3 +151,16 @@ def test_a_bucket_has_one_home(store: ThreadedMotoServer, tmp_path: Path) -> Non
     assert two.look().total == expected([*rows(10, seed=0), *rows(10, seed=1)])
     two.check()
     assert _book(tmp_path / "three", url.replace("/stats?", "/stats/three?")).compact(NOW) is False
+
+
+def test_a_bucket_that_is_not_there_is_told(store: ThreadedMotoServer, tmp_path: Path) -> None:
+    """It may be made yet; one that is there is left as it was."""
+    book = _book(tmp_path, _url(store).replace("@ledger/", "@another/"))
+    told = book.check()
+    assert "s3://another/stats cannot be written" in told
+    assert "bucket" in told.lower()
+    assert "secret" not in told
+    httpx.put(f"{_address(store)}/another").raise_for_status()
+    assert book.check() == ""
+    system, path = fs.FileSystem.from_uri(_url(store).replace("@ledger/", "@another/"))
+    assert not [file for file in system.get_file_info(fs.FileSelector(path, recursive=True)) if file.is_file]
