@@ -119,8 +119,8 @@ class Learning:
         return _read(self._store.get_record(_COUNTS, scope))
 
     def everybody(self) -> list[Learned]:
-        """The same for all owners. Raises StoreUnavailable."""
-        return [_read(record) for record in self._store.list_records(_COUNTS).values()]
+        """The same for all owners; what cannot be decrypted is left out. Raises StoreUnavailable."""
+        return [_read(record) for record in self._store.list_records(_COUNTS).values() if record is not None]
 
     def flush(self) -> None:
         """Write what was noted, and the advice that follows from it. What cannot be written waits."""

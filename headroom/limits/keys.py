@@ -177,7 +177,9 @@ def _written(grant: Grant) -> bytes:
     return json.dumps(asdict(grant), separators=(",", ":")).encode()
 
 
-def _read(data: bytes) -> Grant:
+def _read(data: bytes | None) -> Grant:
+    if data is None:
+        raise StoreUnavailable("it was encrypted with another key (store.encryption_key), or was changed")
     try:
         return _GRANTS.validate_json(data)
     except ValidationError as failure:

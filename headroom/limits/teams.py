@@ -78,7 +78,9 @@ def _swap(store: Records, name: str, new: bytes | None) -> None:
         raise StoreUnavailable("The team was changed by somebody else at the same moment; try again.")
 
 
-def _read(data: bytes) -> Allowance:
+def _read(data: bytes | None) -> Allowance:
+    if data is None:
+        raise StoreUnavailable("it was encrypted with another key (store.encryption_key), or was changed")
     try:
         return _ALLOWANCES.validate_json(data)
     except ValidationError as failure:

@@ -147,8 +147,8 @@ class Answers(Protocol):
 class Records(Protocol):
     def get_record(self, table: str, key: str) -> bytes | None: ...
 
-    def list_records(self, table: str) -> Mapping[str, bytes]:
-        """The whole table, by key."""
+    def list_records(self, table: str) -> Mapping[str, bytes | None]:
+        """The whole table, by key; None for one that cannot be decrypted, where another can."""
 
     def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:
         """Write `new` where `old` stands (None: nothing stands, or delete); False when something else does.

@@ -240,10 +240,10 @@ class RedisStore:
         found = self._link.run("HGET", self._table_key(table), plain(key))
         return None if found is None else self._vault.open(f"record:{table}:{plain(key)}", found)
 
-    def list_records(self, table: str) -> Mapping[str, bytes]:
-        """The whole table, by key."""
+    def list_records(self, table: str) -> Mapping[str, bytes | None]:
+        """The whole table, by key; None for what cannot be decrypted."""
         rows = {decode(key): value for key, value in self._link.run("HGETALL", self._table_key(table)).items()}
-        return {key: self._vault.open(f"record:{table}:{key}", value) for key, value in rows.items()}
+        return self._vault.open_all(f"record:{table}:", rows)
 
     def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:
         """Write `new` where `old` stands; False when something else does."""

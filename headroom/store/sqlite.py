@@ -208,11 +208,11 @@ class SqliteStore:
             found = sqlite_shared.get_record(db, table, key)
         return None if found is None else self._vault.open(f"record:{table}:{key}", found)
 
-    def list_records(self, table: str) -> Mapping[str, bytes]:
-        """The whole table, by key."""
+    def list_records(self, table: str) -> Mapping[str, bytes | None]:
+        """The whole table, by key; None for what cannot be decrypted."""
         with self._file.read() as db:
             rows = sqlite_shared.list_records(db, table)
-        return {key: self._vault.open(f"record:{table}:{key}", value) for key, value in rows.items()}
+        return self._vault.open_all(f"record:{table}:", rows)
 
     def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:
         """Write `new` where `old` stands; False when something else does."""

@@ -73,7 +73,7 @@ class ThreadedStore:
     async def get_record(self, table: str, key: str) -> bytes | None:
         return await self._run(self._store.get_record, table, key)
 
-    async def list_records(self, table: str) -> Mapping[str, bytes]:
+    async def list_records(self, table: str) -> Mapping[str, bytes | None]:
         return await self._run(self._store.list_records, table)
 
     async def swap_record(self, table: str, key: str, old: bytes | None, new: bytes | None, idle_s: float | None = None) -> bool:

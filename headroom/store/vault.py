@@ -14,7 +14,7 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -139,6 +139,19 @@ class Vault:
     def open(self, place: str, data: bytes) -> bytes:
         """As `Seal.open`."""
         return self._seal.open(place, data)
+
+    def open_all(self, place: str, rows: Mapping[str, bytes]) -> dict[str, bytes | None]:
+        """What was shut for `place` and each key; None where that is not readable. Raises StoreUnavailable when none is."""
+        found: dict[str, bytes | None] = {}
+        failure: StoreUnavailable | None = None
+        for key, data in rows.items():
+            try:
+                found[key] = self.open(place + key, data)
+            except StoreUnavailable as unreadable:
+                found[key], failure = None, unreadable
+        if failure and all(data is None for data in found.values()):
+            raise failure
+        return found
 
     def put(self, scope: str, hash: str, frame: bytes) -> bytes:
         """What stands in the store for the frame of an original: itself, sealed, or the name of where it lies."""

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from headroom.errors import Expired, SettingsError, StoreUnavailable
+from headroom.learning import Learning
+from headroom.limits import keys, teams
 from headroom.model import Compressed, Original, content_hash
 from headroom.settings import Settings
 from headroom.store import open_store
@@ -118,6 +120,23 @@ def test_another_key_or_none_opens_nothing(opened: Open, key: bytes | None) -> N
     ):
         with pytest.raises(StoreUnavailable, match="encrypted"):
             use()
+
+
+def test_a_record_that_cannot_be_opened_hides_no_other(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
+    """Keys and teams are listed without it, and it is named; what was learned of the others is told."""
+    store, other = opened(Vault(Seal(bytes(32)))), opened(Vault(Seal(KEY)))
+    lost = keys.create(store, {"user": "nora"})[1]
+    grants = [keys.create(other, {"user": user})[1] for user in ("ada", "bob")]
+    teams.put(store, "lost", {"rpm": 1})
+    teams.put(other, "data", {"rpm": 2})
+    store.swap_record("toin-counts", "nora", None, b"{}")
+    other.swap_record("toin-counts", "ada", None, b"{}")
+    assert {grant.id for grant in keys.listed(other)} == {grant.id for grant in grants}
+    assert f"{lost.id} is left out: it was encrypted with another key" in caplog.text
+    assert keys.revoke(other, grants[0].id).revoked
+    assert list(teams.listed(other)) == ["data"]
+    assert "team lost is left out: it was encrypted with another key" in caplog.text
+    assert len(Learning(other).everybody()) == 1
 
 
 def test_what_was_written_plainly_stays_readable(opened: Open) -> None:
