@@ -72,7 +72,7 @@ def roll_up(home: Path, count: int, days: int) -> str:
     began = time.process_time()
     for day in range(days):
         update = rollups.Update(folder)
-        update.hours(int(START * 1e6) + (24 * day + hour) * HOUR_US for hour in range(24))
+        update.hours({int(START * 1e6) + (24 * day + hour) * HOUR_US: () for hour in range(24)})
         update.write()
     spent = time.process_time() - began
     size = sum(file.stat().st_size for file in (home / "stats" / "rollups").rglob("*.parquet"))

@@ -75,14 +75,15 @@ class Compaction:
                 hours[hour].append(part)
             recent = newest(recent, brief_rows(table))
         if fresh or not places.summary.exists() or places.dirty or clock >= summary.clock + _STEP_S:
-            update = rollups.Update(self._folder, anew=places.dirty)
+            update = rollups.Update(self._folder, summary.lifetime, summary.months, anew=places.dirty)
             update.hours(hours)
             lifetime = update.lifetime()
             with places.commit():
                 update.write()
                 applied = {name: at for name, at in summary.applied.items() if name in there or now - at < _REMEMBERED_S}
                 applied |= {file.name: now for file in fresh}
-                replace(places.summary, asdict(Summary(dict(lifetime), applied, labels_of(summary.labels, lifetime), recent, clock)))
+                labels, months = labels_of(summary.labels, lifetime), rollups.months_of(self._folder)
+                replace(places.summary, asdict(Summary(dict(lifetime), applied, labels, recent, clock, months)))
         for file in sealed:
             file.unlink(missing_ok=True)
         if sealed:

@@ -3,20 +3,25 @@
     outcomes/date=YYYY-MM-DD/hour=HH/*.parquet   rows
     rollups/hourly/YYYY-MM-DD.parquet            from the rows of each hour
     rollups/daily/YYYY-MM.parquet                from its hours
-    rollups/weekly/YYYY.parquet                  from its days; a week begins on Monday and stands where that day stands
-    rollups/monthly/YYYY.parquet                 from its days
+    rollups/weekly/YYYY-MM.parquet               from its days; a week begins on Monday and stands where that day stands
+    rollups/monthly/YYYY-MM.parquet              from its days
 
 An hour gains what its new rows count, those of events that it has already left out; days, weeks and months lose what the changed buckets
-below them held and gain what those hold now, in whole numbers, so that a long hour or month costs no more than a short one. Where a file
-cannot be read, or a run was cut off while it wrote, all of it is counted anew: that gives the same however often it is done.
+below them held and gain what those hold now, in whole numbers, so that a long hour or month costs no more than a short one. No file holds
+more than a month, so that a late day of the year costs no more than an early one. Where a file cannot be read, or a run was cut off while
+it wrote, all of it is counted anew: that gives the same however often it is done.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,12 +29,14 @@ import pyarrow.compute as pc
 from headroom.stats.arrow import ROLLUP, conform, once
 from headroom.stats.parquet import Folder
 from headroom.stats.series import Series, begins, day_of, monday
-from headroom.stats.sums import aggregate, groups_of, merged, negated
-from headroom.stats.tally import DIMENSIONS, HOUR_US, Tally, total_of
+from headroom.stats.sums import DETAILS, aggregate, groups_of, merged, negated
+from headroom.stats.tally import DIMENSIONS, FIGURES, HOUR_US, Tally, bounded_models, total_of
 
 _MOST_GROUPS = 1000  # of one hour; callers choose names, so what is rare beyond them is counted together
+_MOST_LONG_GROUPS = 3000  # of one day, week or month
 _OTHER = "other"
-_SPANS = {"hourly": timedelta(days=1), "daily": timedelta(days=31), "weekly": timedelta(days=373), "monthly": timedelta(days=366)}
+_READ = 4  # files that an update remembers as they were
+_OF_A_YEAR = re.compile(r"/\d{4}\.parquet$")  # weeks and months stood in such files once; they are counted anew from the days
 _log = logging.getLogger(__name__)
 
 
@@ -48,8 +55,7 @@ def day_of_partition(path: str) -> date | None:
 
 def path_of(series: Series, bucket: date) -> str:
     """The file in which a bucket stands that begins on a day."""
-    name = {"hourly": f"{bucket}", "daily": f"{bucket:%Y-%m}"}.get(series, f"{bucket:%Y}")
-    return f"rollups/{series}/{name}.parquet"
+    return f"rollups/{series}/{bucket if series == 'hourly' else f'{bucket:%Y-%m}'}.parquet"
 
 
 def rows_of(folder: Folder, hour: int) -> pa.Table:
@@ -70,20 +76,35 @@ def events_of(folder: Folder, hour: int) -> set[str]:
 class Update:
     """The files that a change of some hours changes; computed first, written then.
 
+    `lifetime` is everything that was counted and `months` the files that it is the sum of (`months_of`), as far as that is known.
     `anew` says that the files may not fit together.
     """
 
-    def __init__(self, folder: Folder, *, anew: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        lifetime: Mapping[str, int] | None = None,
+        months: Mapping[str, Sequence[int]] | None = None,
+        *,
+        anew: bool = False,
+    ) -> None:
         self._folder = folder
         self._anew = anew
+        self._before = lifetime or {}
         self._changes: dict[tuple[Series, date], pa.Table] = {}  # what each bucket has more than before
         self.tables: dict[str, pa.Table] = {}
-        self._known: dict[str, pa.Table | None] = {}
+        self._known: OrderedDict[str, pa.Table | None] = OrderedDict()
+        self._years = [path for series in ("weekly", "monthly") for path in folder.files(f"rollups/{series}") if _OF_A_YEAR.search(path)]
+        stamps = months_of(folder)
+        self._months = set(stamps) - set(self._years)
+        self._summed = stamps == (months or {})
 
     def write(self) -> None:
         """Raises OSError."""
         for path, table in self.tables.items():
             self._folder.write(path, table)
+        for path in self._years:
+            self._folder.delete(path)
 
     def hours(self, changed: Mapping[int, Collection[str]]) -> None:
         """Count what these hours have more, by the parts that were written for them just now, and everything above them.
@@ -97,7 +118,7 @@ class Update:
         days = {day_of(hour) for hour in hours}
         for day in sorted(days):
             of_day = sorted(hour for hour in hours if day_of(hour) == day)
-            found = [bounded(self._hour(hour, changed.get(hour, ())), hour) for hour in of_day]
+            found = [bounded(self._hour(hour, changed.get(hour, ())), hour, _MOST_GROUPS) for hour in of_day]
             self._replace("hourly", day, of_day, pa.concat_tables(found))
         for month in {day.replace(day=1) for day in days}:
             if self._is_lost(path_of("daily", month)):
@@ -105,7 +126,10 @@ class Update:
         for day in sorted(days):
             self._collect("daily", day, day + timedelta(days=1), "hourly")
         weeks, months = {monday(day) for day in days}, {day.replace(day=1) for day in days}
-        if any(self._is_lost(path_of("weekly", week)) for week in weeks) or any(self._is_lost(path_of("monthly", day)) for day in months):
+        needed = {*(path_of("weekly", week) for week in weeks), *(path_of("monthly", month) for month in months)}
+        lost = [path for path in sorted(needed if self._summed else needed | self._months) if self._is_lost(path)]
+        if lost or self._years:
+            self._anew = True
             first = days_kept(self._folder, "daily")
             months |= set(first)
             weeks |= {monday(month + timedelta(days=n)) for month in first for n in range(0, 37, 6)}
@@ -143,7 +167,8 @@ class Update:
             found = [held, *(self._changes[below, day] for day in days if (below, day) in self._changes)]
         else:
             found = [_between(self._table(path), first, last) for path in dict.fromkeys(path_of(below, day) for day in days)]
-        self._replace(series, start, [first], with_requests(merged(pa.concat_tables([ROLLUP.empty_table(), *found]), first)))
+        whole = merged(pa.concat_tables([ROLLUP.empty_table(), *found]), first)
+        self._replace(series, start, [first], bounded(whole, first, _MOST_LONG_GROUPS))
 
     def _replace(self, series: Series, bucket: date, begin: Sequence[int], found: pa.Table) -> None:
         """The groups of some buckets of one file, which begin at these microseconds, in order; tables are in the order of time."""
@@ -156,7 +181,8 @@ class Update:
         self._changes[series, bucket] = pa.concat_tables([negated(among.filter(replaced)), found])
         among = among.filter(pc.invert(replaced))
         found = pa.concat_tables([among, found]).sort_by("timestamp") if len(among) else found
-        self.tables[path] = pa.concat_tables([old.slice(0, before), found, old.slice(until)])
+        if len(old) or len(found):
+            self.tables[path] = pa.concat_tables([old.slice(0, before), found, old.slice(until)])
 
     def _table(self, path: str) -> pa.Table:
         """As it will be; empty where there is none."""
@@ -166,15 +192,22 @@ class Update:
         return ROLLUP.empty_table() if found is None else as_rollup(found)
 
     def _read(self, path: str) -> pa.Table | None:
-        """Each file once; None for one that is not there or cannot be read."""
-        if path not in self._known:
-            self._known[path] = self._folder.read(path)
-        return self._known[path]
+        """As it was; None for one that is not there or cannot be read."""
+        found = self._known.pop(path) if path in self._known else self._folder.read(path)
+        self._known[path] = found
+        while len(self._known) > _READ:
+            self._known.popitem(last=False)
+        return found
 
     def lifetime(self) -> Tally:
-        """Everything that was ever counted."""
-        paths = {*self._folder.files("rollups/monthly"), *(path for path in self.tables if path.startswith("rollups/monthly/"))}
-        return total(self._table(path) for path in sorted(paths))
+        """Everything that was ever counted, these hours included."""
+        ours = [path for path in self.tables if path.startswith("rollups/monthly/")]
+        if self._anew or not self._summed:
+            return total(self._table(path) for path in sorted({*self._months, *ours}))
+        found = Tally(self._before)
+        found.update(total(self.tables[path] for path in ours))
+        found.subtract(total(ROLLUP.empty_table() if (old := self._read(path)) is None else as_rollup(old) for path in ours))
+        return bounded_models(Tally({name: value for name, value in found.items() if value}))
 
 
 def by_model(table: pa.Table) -> pa.Table:
@@ -197,9 +230,9 @@ def as_rollup(table: pa.Table) -> pa.Table:
     return pa.table(columns, schema=ROLLUP)
 
 
-def with_requests(table: pa.Table) -> pa.Table:
-    """Without groups of which nothing is left."""
-    return table.filter(pc.greater(table.column("requests"), 0))
+def months_of(folder: Folder) -> dict[str, list[int]]:
+    """By which it is known that the months are still those that were counted."""
+    return {path: list(stamp) for path, stamp in folder.stamps("rollups/monthly").items()}
 
 
 def _between(table: pa.Table, first: int, last: int) -> pa.Table:
@@ -207,15 +240,27 @@ def _between(table: pa.Table, first: int, last: int) -> pa.Table:
     return table.filter(pc.and_(pc.greater_equal(micros, first), pc.less(micros, last)))
 
 
-def bounded(table: pa.Table, hour: int) -> pa.Table:
-    """At most so many groups of one hour: the rarest are counted together."""
-    if len(table) <= _MOST_GROUPS:
+def bounded(table: pa.Table, at: int, most: int) -> pa.Table:
+    """At most so many groups of the bucket that begins `at`, and the rarest by provider, counted together.
+
+    A group that has lost more than it held was among the rarest before, and is taken off those.
+    """
+    table = table.filter(_anything(table))
+    few = min(most, pc.sum(pc.greater(table.column("requests"), 0)).as_py() or 0)
+    if few == len(table):
         return table
     ordered = table.sort_by([("requests", "descending"), *((name, "ascending") for name in DIMENSIONS)])
-    rare = merged(ordered.slice(_MOST_GROUPS), hour, ("provider",))
+    rare = merged(ordered.slice(few), at, ("provider",))
     for name in DIMENSIONS[1:]:
         rare = rare.set_column(rare.column_names.index(name), ROLLUP.field(name), pa.repeat(_OTHER, len(rare)))
-    return pa.concat_tables([ordered.slice(0, _MOST_GROUPS), rare])
+    found = merged(pa.concat_tables([ordered.slice(0, few), rare]))
+    return found.filter(_anything(found))
+
+
+def _anything(table: pa.Table) -> Any:
+    """Which groups there is something left of."""
+    found = pc.greater(pc.list_value_length(table.column("details").cast(DETAILS)), 0)
+    return reduce(pc.or_, (pc.not_equal(table.column(name), 0) for name in FIGURES), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +276,8 @@ class Slice:
 def slices(folder: Folder, series: Series, first: int, last: int) -> Iterator[Slice]:
     """Where the buckets of a series stand that begin in a stretch of time."""
     for path, stamp in folder.stamps(f"rollups/{series}").items():
-        if (day := _day_of_file(path)) and (begin := begins(day)) < last and (end := begins(day + _SPANS[series])) > first:
+        span = timedelta(days=1 if series == "hourly" else 31)
+        if (day := _day_of_file(path)) and (begin := begins(day)) < last and (end := begins(day + span)) > first:
             yield Slice(path, stamp, max(first, begin), min(last, end))
 
 
@@ -273,8 +319,10 @@ def _day_of_file(path: str) -> date | None:
     """The first day of a file; one that has another name is passed over and named."""
     name = path.rpartition("/")[2].removesuffix(".parquet")
     try:
-        return date.fromisoformat((name + "-01-01")[:10])
+        return date.fromisoformat((name + "-01")[:10])
     except ValueError:
+        if _OF_A_YEAR.search(path):
+            return None
         _log.warning("%s is none of ours, it is passed over", path)
         return None
 

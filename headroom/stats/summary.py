@@ -23,7 +23,7 @@ class Summary:
     """The totals of everything in Parquet.
 
     `applied` are the journal files in them and when; `labels` models in the order they came; `clock` is the time by which rows outlive
-    their time, 0 where none is known.
+    their time, 0 where none is known; `months` are the files whose sum the totals are, each with what changes when it is written anew.
     """
 
     lifetime: Mapping[str, int] = field(default_factory=dict)
@@ -31,6 +31,7 @@ class Summary:
     labels: Sequence[str] = ()
     recent: Sequence[Mapping[str, Any]] = ()
     clock: float = 0.0
+    months: Mapping[str, Sequence[int]] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 

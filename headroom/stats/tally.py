@@ -130,17 +130,23 @@ def dimensions(row: Row) -> tuple[str, ...]:
 
 
 def total_of(found: Iterable[tuple[tuple[str, ...], Tally]]) -> Tally:
-    """Everything added up; providers and models become details of it, beyond _MOST_MODELS models as "other"."""
+    """Everything added up; providers and models become details of it."""
     total: Tally = Counter()
-    models: Tally = Counter()
     for (provider, model, *_), one in found:
         total.update(one)
         total[f"provider/{provider}"] += one["requests"]
-        models[model or "unknown"] += one["requests"]
+        total[f"model/{model or 'unknown'}"] += one["requests"]
         for name in BY_PROVIDER:
             total[f"{name}/{provider}"] += one[name]
-    for number, (model, count) in enumerate(sorted(models.items(), key=lambda item: (-item[1], item[0]))):
-        total[f"model/{model if number < _MOST_MODELS else 'other'}"] += count
+    return bounded_models(total)
+
+
+def bounded_models(total: Tally) -> Tally:
+    """The same total, what is beyond its _MOST_MODELS models as "other"."""
+    models = sorted(by_name(total, "model").items(), key=lambda item: (-item[1], item[0]))
+    for model, count in models[_MOST_MODELS:]:
+        del total[f"model/{model}"]
+        total["model/other"] += count
     return total
 
 

@@ -116,6 +116,84 @@ def test_what_is_kept_up_is_what_is_counted_anew(tmp_path: Path) -> None:
         assert groups_of(kept) == groups_of(table), path
 
 
+def test_names_beyond_the_bound_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every bucket: also where a name was among the rare ones, or is now, and loses what it had."""
+    monkeypatch.setattr(rollups, "_MOST_GROUPS", 6)
+    monkeypatch.setattr(rollups, "_MOST_LONG_GROUPS", 8)
+    found = [row | {"user": f"user-{n * n % 13}"} for n, row in enumerate(rows(300, step_s=9000))]
+    book = book_in(tmp_path, FOREVER)
+    for part in range(10):
+        book.append(found[part::10])
+        book.seal()
+        assert book.compact(NOW)
+        for name in SERIES:
+            assert summed(book.series()[name])["requests"] == book.look().total["requests"]
+    for name in SERIES:
+        assert summed(book.series()[name]) == {figure: expected(found)[figure] for figure in OVER_TIME}
+    folder = Folder(str(tmp_path / "stats"))
+    for path in folder.files("rollups/monthly"):
+        table = folder.read(path)
+        assert table is not None
+        providers = len(set(table.column("provider").to_pylist()))
+        assert 8 <= len(table) <= 8 + providers
+        assert len(groups_of(table)) == len(table)
+        assert "other" in table.column("user").to_pylist()
+
+
+def _in_two_months(home: Path) -> tuple[Book, Folder]:
+    book = book_in(home, FOREVER)
+    for n in range(2):
+        book.append(rows(40, seed=n, start=1_763_942_400.0 + 20 * 86_400 * n, step_s=60))
+        book.seal()
+        assert book.compact(NOW)
+    folder = Folder(str(home / "stats"))
+    assert folder.files("rollups/monthly") == ["rollups/monthly/2025-11.parquet", "rollups/monthly/2025-12.parquet"]
+    return book, folder
+
+
+def test_only_the_months_that_change_are_read(tmp_path: Path) -> None:
+    book, _ = _in_two_months(tmp_path)
+    november = tmp_path / "stats" / "rollups" / "monthly" / "2025-11.parquet"
+    known, whole = november.stat(), book.look().total
+    november.write_bytes(bytes(known.st_size))
+    os.utime(november, ns=(known.st_atime_ns, known.st_mtime_ns))
+    book.append(rows(10, seed=5, start=1_765_670_400.0))
+    book.seal()
+    assert book.compact(NOW)
+    assert book.look().total["requests"] == whole["requests"] + 10
+    os.utime(november)  # now it is seen: it is counted anew from the days, and the totals from the months
+    book.append(rows(10, seed=6, start=1_765_670_400.0))
+    book.seal()
+    assert book.compact(NOW)
+    assert book.look().total["requests"] == whole["requests"] + 20 == summed(book.series()["monthly"])["requests"]
+
+
+def test_totals_are_those_of_the_months(tmp_path: Path) -> None:
+    book, folder = _in_two_months(tmp_path)
+    read = [table for path in folder.files("rollups/monthly") if (table := folder.read(path)) is not None]
+    assert +book.look().total == +rollups.total(read)
+
+
+def test_weeks_and_months_of_a_whole_year_in_one_file_are_counted_anew(tmp_path: Path) -> None:
+    book, folder = _in_two_months(tmp_path)
+    before, whole = book.series(), book.look().total
+    for series in ("weekly", "monthly"):
+        paths = folder.files(f"rollups/{series}")
+        year = pa.concat_tables([table for path in paths if (table := folder.read(path)) is not None])
+        for path in paths:
+            folder.delete(path)
+        folder.write(f"rollups/{series}/2025.parquet", year)
+    book.append(rows(1, seed=5, start=1_765_670_400.0))
+    book.seal()
+    assert book.compact(NOW)
+    assert folder.files("rollups/monthly") == ["rollups/monthly/2025-11.parquet", "rollups/monthly/2025-12.parquet"]
+    assert folder.files("rollups/weekly") == ["rollups/weekly/2025-11.parquet", "rollups/weekly/2025-12.parquet"]
+    assert book.look().total["requests"] == whole["requests"] + 1
+    for series, buckets in book.series().items():
+        assert set(buckets) >= set(before[series])
+        assert summed(buckets)["requests"] == whole["requests"] + 1
+
+
 def test_only_files_that_changed_are_read_again() -> None:
     asked: list[str] = []
     known = ByFile(most_bytes=20)
@@ -476,4 +554,4 @@ def test_a_writer_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path)
 
 
 def test_weeks_and_months_stand_where_they_begin() -> None:
-    assert rollups.path_of("weekly", rollups.monday(rollups.day_of(1_767_225_600_000_000))) == "rollups/weekly/2025.parquet"
+    assert rollups.path_of("weekly", rollups.monday(rollups.day_of(1_767_225_600_000_000))) == "rollups/weekly/2025-12.parquet"
