@@ -25,6 +25,7 @@ _LARGE = 1_000_000  # characters of a file that is taken apart by indentation
 _CHUNK = 4096  # bytes a parser reads at once
 _READ_AGAIN = 24  # times its length that a file is read, ordinary code once to four times; looking for an end that never comes reads all
 _STEPS = 0.06  # steps of a parser for each byte, ordinary code takes at most 0.03
+_BEHIND = 12  # steps more than that at any place; code takes at most 3 there, also torn
 _ENDLESS = 1000  # words without an end of a statement, a list or a block; a parser recovers from them in time that grows with the square
 _BROKEN = 0.3  # share of the rows inside errors from which a tree says nothing
 
@@ -76,7 +77,7 @@ def _is_endless(text: str) -> bool:
 def _parse(grammar: Parser, source: bytes) -> Node | None:
     """The tree, or None where it takes work out of proportion: counted in bytes read and steps, so that it is the same on every machine."""
     left = _READ_AGAIN * (len(source) + _CHUNK)
-    steps = _STEPS * (len(source) + _CHUNK)
+    pace = _Pace(_STEPS * (len(source) + _CHUNK))
 
     def read(start: int, _: object) -> bytes:
         nonlocal left
@@ -84,16 +85,36 @@ def _parse(grammar: Parser, source: bytes) -> Node | None:
         left -= len(chunk)
         return chunk
 
-    def stops(_: int, __: bool) -> bool:
-        nonlocal steps
-        steps -= 1
-        return left <= 0 or steps <= 0
+    def stops(at: int, _: bool) -> bool:
+        return left <= 0 or not pace.keeps(at)
 
     try:
         root = grammar.parse(read, progress_callback=stops).root_node
     except ValueError:  # it was stopped
         return None
     return root if left > 0 else None
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How a parser gets on: `steps` are left to it in all, `behind` is how many it took more than what it has read since allows.
+
+    Where it weighs many readings of one place a step takes a hundred times as long, so it must not take many there. Those that
+    do not move are not such: at the end it balances the tree.
+    """
+
+    steps: float
+    behind: float = 0.0
+    reached: int = 0
+    last: int = -1
+
+    def keeps(self, at: int) -> bool:
+        """Whether a step that ends at this byte may be followed by another."""
+        self.steps -= 1
+        if at != self.last:
+            self.behind = max(0.0, self.behind - _STEPS * max(0, at - self.reached)) + 1
+            self.reached, self.last = max(self.reached, at), at
+        return self.steps > 0 and self.behind <= _BEHIND
 
 
 def _broken(root: Node) -> int:

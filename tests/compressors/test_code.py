@@ -284,7 +284,7 @@ class Counting:
 
     def __init__(self, language: str) -> None:
         self._parser = parser(language)
-        self.read = 0
+        self.read = self.steps = 0
 
     def parse(self, read: Callable[[int, object], bytes], progress_callback: Callable[[int, bool], bool]) -> Tree:
         def counted(start: int, point: object) -> bytes:
@@ -292,8 +292,12 @@ class Counting:
             self.read += len(chunk)
             return chunk
 
+        def stepped(at: int, has_error: bool) -> bool:
+            self.steps += 1
+            return progress_callback(at, has_error)
+
         assert self._parser is not None
-        return self._parser.parse(counted, progress_callback=progress_callback)
+        return self._parser.parse(counted, progress_callback=stepped)
 
 
 @pytest.mark.parametrize("language", ["c", "java", "javascript", "go", "php"])
@@ -303,6 +307,19 @@ def test_comments_that_never_end_are_not_looked_for_again_and_again(language: st
     code = "<?php\n" * (language == "php") + "/* a\n" * 12_000
     assert code_tree.regions(code.split("\n"), language) == []
     assert grammar.read < 30 * len(code)
+
+
+@pytest.mark.parametrize("before", ["", "def add(a, b)\n  sum = a + b\n  puts sum\n  sum\nend\n\n" * 1500])
+@pytest.mark.parametrize("odd", ["a\n=\n", "a\n="])
+def test_a_place_that_reads_in_many_ways_is_left_soon(odd: str, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step there takes a millisecond."""
+    ordinary, grammar = Counting("ruby"), Counting("ruby")
+    monkeypatch.setattr(code_tree, "parser", lambda _: ordinary)
+    functions = code_tree.regions(before.split("\n"), "ruby")
+    monkeypatch.setattr(code_tree, "parser", lambda _: grammar)
+    code_tree.regions((before + odd * 5000).split("\n"), "ruby")
+    assert grammar.steps <= ordinary.steps + 30
+    assert len(functions) == before.count("def")
 
 
 def test_work_out_of_proportion_ends_in_a_look_at_the_indentation(monkeypatch: pytest.MonkeyPatch) -> None:
