@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from headroom.model import Segment
 
+PASTED = "the data above"  # by users
 _NAME_CHARS = 60
 _WHOLE_CHARS = 300  # of arguments that are named whole because, shortened, they are those of another call
-_PASTED = "the data above"
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
@@ -32,7 +32,7 @@ class Names:
         places = self._places[short(one)]
         before = [self._segments[number] for number in places[: bisect_left(places, target)]]
         if not one.tool:
-            return _PASTED if all(segment.text == one.text for segment in before) else ""
+            return PASTED if all(segment.text == one.text for segment in before) else ""
         mine = [segment for segment in before if segment.arguments == one.arguments]
         same_call = (here.tool, here.arguments) == (one.tool, one.arguments)
         inside = same_call and here.nth == one.nth
@@ -57,7 +57,7 @@ def short(segment: Segment) -> str:
     arguments = segment.arguments
     if len(arguments) > _NAME_CHARS:
         arguments = f"{arguments[: _NAME_CHARS // 3]}...{arguments[-2 * _NAME_CHARS // 3 :]}"
-    return f"{segment.tool}({arguments})" if segment.tool else _PASTED
+    return f"{segment.tool}({arguments})" if segment.tool else PASTED
 
 
 def _place(blocks: Sequence[Segment], one: Segment) -> int:

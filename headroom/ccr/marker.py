@@ -13,8 +13,12 @@ from collections.abc import Iterator
 
 TOOL_NAME = "headroom_retrieve"  # the tool that redeems a hash; MCP clients put a prefix before it
 HASH = re.compile(r"\bhash=([0-9a-f]{16})\b")
-_REPEATED = re.compile(r"^\[lines (\d{1,9})-(\d{1,9}) are the same as lines \d{1,9}-\d{1,9} of .{2,500}\]$", re.MULTILINE)
-_REVISED = re.compile(r"\[the JSON of .{1,500}, complete, with these differences; original hash=[0-9a-f]{16}\]")
+_REPEATED = re.compile(
+    r"^\[lines (\d{1,9})-(\d{1,9}) are the same as lines (\d{1,9})-\d{1,9} of (.{2,500}?)(?:; original hash=[0-9a-f]{16})?\]$",
+    re.MULTILINE | re.DOTALL,
+)
+_REVISED = re.compile(r"(?s)\[the JSON of .{1,500}, complete, with these differences; original hash=[0-9a-f]{16}\]")
+_SAME = "it"  # the one named last
 _COUNTED = re.compile(
     r"^\[(?:lines \d{1,9}-\d{1,9} are the same as lines \d{1,9}-\d{1,9} of|the JSON of) (?:text \d{1,9} of )?"
     r"the (?:latest|\d{1,9}[a-z]{2}) result of ",
@@ -48,13 +52,17 @@ def repeated(own: tuple[int, int], other: tuple[int, int], name: str, hash: str)
 
     `name` says in what (`read() above`), empty for the one named last; `hash` is empty in all but the first of a text.
     """
-    where = f"lines {own[0]}-{own[1]} are the same as lines {other[0]}-{other[1]} of {name or 'it'}"
+    where = f"lines {own[0]}-{own[1]} are the same as lines {other[0]}-{other[1]} of {name or _SAME}"
     return f"[{where}{f'; original hash={hash}' if hash else ''}]"
 
 
-def repeated_lines(text: str) -> list[tuple[int, int]]:
-    """The runs of lines (first and last, from 1) that a text says stand earlier in the same request."""
-    return [(int(match[1]), int(match[2])) for match in _REPEATED.finditer(text)]
+def references(text: str) -> list[tuple[tuple[int, int], int, str]]:
+    """The runs of lines (first and last, from 1) that a text says stand earlier in the same request: from which line on, and of what."""
+    found: list[tuple[tuple[int, int], int, str]] = []
+    for match in _REPEATED.finditer(text):
+        name = found[-1][2] if match[4] == _SAME and found else match[4]
+        found.append(((int(match[1]), int(match[2])), int(match[3]), name))
+    return found
 
 
 def refers_to_object(text: str) -> bool:

@@ -8,13 +8,13 @@ first change keeps its bytes. Sans-I/O.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from headroom.ccr import marker
 from headroom.context.about import about
 from headroom.context.cut import Cut, Run, Smaller, ranges
-from headroom.context.references import restored
+from headroom.context.references import whole
 from headroom.context.units import Protection, Unit, protections, units
 from headroom.context.view import Blocks, Count, View, size, sizes
 from headroom.context.windows import Room
@@ -96,8 +96,7 @@ def _cut(seen: View, before: Cut, found: Sequence[Unit], choice: Choice, by: str
     known = {(run.start, run.end): run for run in before.runs}
     runs = tuple(known.get(place) or _run(seen, *place) for place in ranges(gone))
     smaller = {(item.message, item.slot): item for item in (*before.smaller, *choice.smaller) if item.message not in gone}
-    made = Cut(len(seen.came), runs, tuple(smaller.values()), by)
-    return replace(made, smaller=(*made.smaller, *restored(seen, made)))
+    return whole(seen, Cut(len(seen.came), runs, tuple(smaller.values()), by))
 
 
 def _run(seen: View, start: int, end: int) -> Run:

@@ -18,6 +18,7 @@ from headroom.context.choice import Outgrown
 from headroom.context.cut import VERSION, Cut, decode, encode
 from headroom.context.fit import Fitted, next_cut, originals
 from headroom.context.intelligent import ByImportance, about_now, said, to_embed
+from headroom.context.references import whole
 from headroom.context.rolling_window import OldestFirst
 from headroom.context.units import units
 from headroom.context.view import Blocks, Count, View, apply, fits_view, size, view
@@ -157,14 +158,14 @@ async def _fitted(services: Services, request: Asking, timeout_s: float) -> Fit:
         return Fit(request.body, reasons=[PARTIAL] if seen.total > free.trigger else [])
     keys = await offload(large, chain, request.call, f"context:{request.call.dialect}:{scope}:{request.salt}")
     cuts = _cuts(seen, await services.replay.lookup(scope, _ends(seen, keys), {}))
-    cut, reasons = cuts[-1] if cuts else Cut(0), [free.reason] if free.reason else []
+    cut, reasons = await offload(large, whole, seen, cuts[-1] if cuts else Cut(0)), [free.reason] if free.reason else []
     asked = AskedBack(services, request.call.model, scope, seen, keys, request.turns)
     blocks = await asked.known(cuts[0].messages) if cuts else {}
     if await offload(large, size, seen, cut, blocks, count) > free.trigger and cut.messages < len(keys):
         if services.replay.is_down:
             return Fit(request.body, reasons=[STORE_UNAVAILABLE])
         cut, told = await _next(services, request, seen, cut, blocks, keys[-1], timeout_s, count)
-        reasons += told
+        cut, reasons = await offload(large, whole, seen, cut), [*reasons, *told]
     if not cut.messages:
         return Fit(request.body, reasons=reasons)
     await services.replay.keep(scope, await offload(large, originals, seen, cut, count))

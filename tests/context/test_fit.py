@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from headroom.ccr import marker
-from headroom.context.cut import Cut, Run, decode, encode, ranges
+from headroom.context.cut import Cut, Run, Smaller, decode, encode, ranges
 from headroom.context.fit import TOO_MUCH_PROTECTED, Choice, Fitted, State, next_cut
-from headroom.context.references import restored
+from headroom.context.references import restored, whole
 from headroom.context.rolling_window import OldestFirst
-from headroom.context.view import apply, fits_view, size, view
+from headroom.context.view import View, apply, fits_view, size, view
 from headroom.context.windows import Room
 from headroom.model import Compressed, content_hash
 from tests.context.agents import agent, answer, call_of, calls, count, seen, user
@@ -200,3 +200,91 @@ def test_results_are_counted_back_only_while_none_between_them_left(start: int, 
     assert read_again is not None
     found = list(restored(read_again, Cut(len(talk), (Run(start, end, "0" * 16, ""),))))
     assert [item.text for item in found] == ([rows] if given_way else [])
+
+
+ROWS = "\n".join(f"row {n}: value {n * n}" for n in range(60))
+FIRST, SECOND = (json.dumps({"ticket": "T" * 80, "notes": ["n"] * 30, "open": still}) for still in (True, False))
+
+
+def became(talk: list[dict[str, Any]], texts: dict[str, str]) -> View:
+    """A conversation in OpenAI's words whose results of these ids compression made into these texts."""
+    forwarded = [
+        message | ({"content": texts[message["tool_call_id"]]} if message.get("tool_call_id") in texts else {}) for message in talk
+    ]
+    found = view(call_of("openai", forwarded), call_of("openai", talk), (), count)
+    assert found is not None
+    return found
+
+
+def gap(start: int, end: int) -> Cut:
+    return Cut(end, (Run(start, end, "0" * 16, ""),))
+
+
+def given_way(seen: View, cut: Cut) -> list[int]:
+    return [item.message for item in restored(seen, cut)]
+
+
+def test_a_reference_that_comes_after_a_cut_gives_way_and_so_it_stays() -> None:
+    read = "read", {"path": "a"}, ROWS
+    talk = [*user("Go."), *calls("openai", ("a", *read)), *answer("So."), *user("More."), *answer("More."), *user("Again?")]
+    later = [*calls("openai", ("b", *read)), *answer("So."), *user("Again?"), *calls("openai", ("c", *read)), *user("And?")]
+    refers = marker.repeated((1, 60), (1, 60), 'read({"path": "a"}) above', content_hash(ROWS))
+    told = [became([*talk, *later[:end]], {"b": refers, "c": refers}) for end in (2, 4, 7)]
+    under = [whole(seen, gap(1, 3)) for seen in told]
+    assert [[(item.message, item.text) for item in cut.smaller] for cut in under] == [[(8, ROWS)]] * 3  # the last points at that one
+    sent = [apply(seen, cut, {}).removesuffix(b"]}") for seen, cut in zip(told, under, strict=True)]
+    assert sent[1].startswith(sent[0])
+    assert sent[2].startswith(sent[1])
+    again = next_cut(told[2], under[1], {}, Room(10**6, 10**6, 0, 0), 1, Leaving(), count).cut
+    assert again is not None
+    assert apply(told[2], again, {}) == apply(told[2], under[2], {})
+
+
+def test_an_object_is_told_by_how_it_differs_from_one_that_can_be_read() -> None:
+    """Another state of it is another object."""
+    talk = [*user("Go."), *calls("openai", ("a", "state", {}, FIRST)), *answer("So."), *user("More.")]
+    talk += [*calls("openai", ("b", "state", {}, SECOND)), *calls("openai", ("c", "state", {}, FIRST)), *user("And?")]
+    revised = {id: marker.revised("the latest result of state() above", content_hash(text)) for id, text in (("b", SECOND), ("c", FIRST))}
+    assert given_way(became(talk, revised), gap(1, 3)) == [6, 8]
+    talk[2]["content"] = SECOND
+    assert given_way(became(talk, {"b": marker.revised("state() above", content_hash(SECOND))}), gap(3, 5)) == []
+
+
+def test_the_same_lines_elsewhere_are_not_what_a_reference_names() -> None:
+    other = f"above\n{ROWS}"
+    talk = [*user("Go."), *calls("openai", ("a", "read", {}, ROWS)), *calls("openai", ("b", "look", {}, other))]
+    talk += [*answer("So."), *user("And?"), *calls("openai", ("c", "read", {}, ROWS))]
+    seen = became(talk, {"c": marker.repeated((1, 60), (1, 60), "read() above", content_hash(ROWS))})
+    assert given_way(seen, gap(1, 3)) == [8]
+    assert given_way(seen, gap(3, 5)) == []
+
+
+def test_lines_are_counted_below_an_agents_own_head() -> None:
+    head = "Chunk ID: 1\nWall time: 0.1 seconds\nProcess exited with code 0\nOriginal token count: 9\nOutput:\n"
+    talk = [*user("Go."), *calls("openai", ("x", "look", {}, "nothing")), *calls("openai", ("a", "read", {}, head + ROWS))]
+    talk += calls("openai", ("b", "read", {}, head + ROWS))
+    seen = became(talk, {"b": head + marker.repeated((1, 60), (1, 60), "read() above", content_hash(ROWS))})
+    assert given_way(seen, gap(1, 3)) == []
+    assert given_way(seen, gap(3, 5)) == [6]
+
+
+def test_a_reference_to_what_became_smaller_gives_way_where_nothing_left() -> None:
+    talk = [*user("Go."), *calls("openai", ("a", "read", {}, ROWS)), *calls("openai", ("b", "read", {}, ROWS))]
+    seen = became(talk, {"b": marker.repeated((1, 60), (1, 60), "read() above", content_hash(ROWS))})
+    assert given_way(seen, Cut(5, (), (Smaller(2, 0, content_hash(ROWS), "row 1: value 1"),))) == [4]
+    assert given_way(seen, Cut(5)) == []
+
+
+def test_a_reference_to_a_call_of_several_lines_is_one() -> None:
+    asked = "one\ntwo"
+    talk = [*user("Go."), *calls("openai", ("a", "read", {}, ROWS)), *calls("openai", ("b", "read", {}, ROWS))]
+    seen = became(talk, {"b": marker.repeated((1, 60), (1, 60), f"read({asked}) above", content_hash(ROWS))})
+    assert given_way(seen, gap(1, 3)) == [4]
+
+
+def test_data_that_a_user_pasted_stands_in_what_the_user_said() -> None:
+    talk = [*user("Go."), *answer("Fine."), *user(f"See:\n{ROWS}"), *answer("Seen."), *user("And?"), *answer("I look.")]
+    talk += calls("openai", ("b", "read", {}, ROWS))
+    seen = became(talk, {"b": marker.repeated((1, 60), (1, 60), "the data above", content_hash(ROWS))})
+    assert given_way(seen, gap(0, 2)) == []
+    assert given_way(seen, gap(2, 4)) == [7]

@@ -18,6 +18,7 @@ from headroom.dialects import ANTHROPIC, OPENAI_CHAT
 from headroom.model import content_hash
 from headroom.settings import Settings
 from headroom.tokens import counter
+from tests.context.agents import answer, calls, user
 from tests.provider import Provider
 from tests.proxy.faces import HTTP, anthropic_turns, asking, openai_turns, responses_turns, serving, settings_for, stats_of
 from tests.proxy.test_servers import started
@@ -62,6 +63,34 @@ def test_every_turn_fits_and_the_prefix_moves_only_at_a_cut(provider: Provider, 
             before = first
     assert 2 <= moved <= 12
     assert size(TALKS[dialect](24)) > 5 * WINDOW
+
+
+@pytest.mark.parametrize("intelligent", [True, False])
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_what_is_read_again_after_it_left_can_be_read(provider: Provider, tmp_path: Path, dialect: str, intelligent: bool) -> None:
+    def lines(name: str, count: int) -> str:
+        return "\n".join(f"{name}.{n} {content_hash(f'{name}.{n}')} {content_hash(f'{n}.{name}')}" for n in range(count))
+
+    file, read = lines("file", 80), ("read", {"path": "a.py"}, lines("file", 80))
+    talk = [*user("Read a.py."), *calls(dialect, ("read", *read)), *answer("Read.")]
+    for turn in range(14):
+        talk += [*user(f"And {turn}?"), *calls(dialect, (f"grep{turn}", "grep", {"q": str(turn)}, lines(str(turn), 60))), *answer("So.")]
+        if turn in (10, 11):
+            talk += [*user("Read a.py again."), *calls(dialect, (f"read{turn}", *read)), *answer("Read again.")]
+    moved, before, referred, whole = 0, [], 0, 0
+    with serving(settings_for(provider, tmp_path, context={"windows": "*=16000", "intelligent": intelligent})) as url:
+        for messages in requests(talk[:-1]):
+            HTTP.post(f"{url}{ROUTES[dialect]}", json=asking(messages)).raise_for_status()
+            sent = provider.requests[-1].json["messages"]
+            moved += sent[: len(before)] != before
+            before, shown = sent, json.dumps(sent)
+            if "are the same as lines" in shown:
+                referred += 1
+                assert json.dumps(file)[1:-1] in shown.partition("are the same as lines")[0]
+            whole += "are left out here" in shown and json.dumps(file)[1:-1] in shown
+    assert referred > 0
+    assert whole > 0
+    assert moved <= 4
 
 
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])
