@@ -74,6 +74,8 @@ async def _fitted(
     fit = await fitted(services, request, _TIMEOUT_S)
     failed = [reason for reason in fit.reasons if not reason.startswith(SCORER)]
     figures: dict[str, Any] = {"skip_reason": failed[0]} if failed else {}
+    if fit.degraded:
+        figures["degraded"] = dict(fit.degraded)
     if fit.body is request.body:
         return fit.body, figures
     count = services.counts.counting(tokens.counter(request.call.model, services.settings.vocabulary_dir), request.call.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from headroom.proxy.compress import Degraded
 from headroom.proxy.prune import pruned
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
+from headroom.settings import CompressionSettings
 from headroom.worker import STORE_UNAVAILABLE
 
 
@@ -32,6 +34,11 @@ class Compression:
 
 
 _FOR_MODEL = 0.5  # of the time there is for compression, that a model may take
+
+
+def deadline_s(settings: CompressionSettings, chars: int) -> float:
+    """How long a request of this size may be held up."""
+    return settings.deadline_ms / 1000 * math.ceil(chars / 1_000_000)
 
 
 async def compressed(

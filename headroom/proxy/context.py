@@ -31,6 +31,7 @@ from headroom.errors import StoreUnavailable
 from headroom.model import Call, Caller, Compressed
 from headroom.proxy.asked_back import Asked, AskedBack
 from headroom.proxy.compress import Degraded
+from headroom.proxy.compression import deadline_s
 from headroom.proxy.services import Services
 from headroom.proxy.threads import offload
 from headroom.scoring import importance
@@ -44,6 +45,7 @@ SCORER = "context_scorer_"  # and why it gave no vectors
 RECALL = "context_recall_"  # and why nothing was looked for in what left
 CHOICE = "context_choice_"  # and why the oldest left, not what matters least
 _FOR_CHOICE = 0.75  # of the time there is, that it may take to choose
+_FOR_VECTORS = 0.5  # of what any request may be held up, however long its caller would wait: a scorer may have to be started first
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,8 @@ async def _by_importance(
     until = time.monotonic() + _FOR_CHOICE * timeout_s
     large, near, reasons = len(request.body), None, list[str]()
     if settings.scoring:
-        near, reasons = await _near(services, seen, timeout_s / 2)
+        wait_s = min(timeout_s, deadline_s(services.settings.compression, len(request.call.text)))
+        near, reasons = await _near(services, seen, _FOR_VECTORS * wait_s)
     asked = Outgrown(
         view=await offload(large, seen.bare),
         before=before,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ from headroom.model import Call, Caller, Compressed
 from headroom.proxy.admission import ANONYMOUS
 from headroom.proxy.answers import Capture, Hit, Question, question, tell
 from headroom.proxy.body import Body, ClientGone, Fields, Incoming, read_body
-from headroom.proxy.compression import compressed
+from headroom.proxy.compression import compressed, deadline_s
 from headroom.proxy.context import Asking, asking, fitted
 from headroom.proxy.held_out import HELD_OUT
 from headroom.proxy.offer import Offer, offer
@@ -197,7 +196,7 @@ async def metered(response: httpx.Response, headers: HeaderList, send: Send, tra
 async def smaller(call: Call, body: Body, caller: Caller, trace: Trace, services: Services) -> tuple[bytes, Offer | None]:
     """The bytes to forward: smaller ones, or `body.wire` itself when nothing became smaller; and the tool, where it is offered."""
     policy, least = trace.treatment.policy, None if trace.shadow else trace.offer_from
-    timeout_s = services.settings.compression.deadline_ms / 1000 * math.ceil(len(call.text) / 1_000_000)
+    timeout_s = deadline_s(services.settings.compression, len(call.text))
     try:
         talk = await offload(call.fresh, read_conversation, trace.dialect, call, policy, caller.scope)
         trace.conversation, trace.turns = talk.id, len(talk.turns)

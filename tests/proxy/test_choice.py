@@ -22,8 +22,8 @@ from headroom.scoring import toin
 from headroom.store import open_store
 from headroom.worker import Worker
 from tests.provider import Provider
-from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, serving
-from tests.proxy.test_context import WINDOW, size, skip, small, stats_of
+from tests.proxy.faces import HTTP, Inline, anthropic_turns, asking, openai_turns, serving, settings_for
+from tests.proxy.test_context import ROUTES, WINDOW, size, skip, small, stats_of
 from tests.rules import broken
 
 WORDS = ["lines", "of", "words", "which", "nobody", "will", "ever", "ask", "about"]
@@ -64,6 +64,32 @@ def test_without_a_scorer_words_decide_and_the_reason_is_told(provider: Provider
         assert skip(url, provider, "openai", openai_turns(24)) == "context_scorer_deadline"
         assert stats_of(url, 1)["degraded"] == {"scorer:deadline": 1}
     assert size(provider.requests[-1].json["messages"]) <= WINDOW
+
+
+class Cold(NoEmbed):
+    """A scorer that must be started first: nothing comes in the time that a caller waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    async def __call__(self, texts: Sequence[str], timeout_s: float) -> Any:
+        self.waits.append(timeout_s)
+        raise Degraded("deadline")
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_a_token_budget_waits_no_longer_for_a_scorer_than_a_request(provider: Provider, tmp_path: Path, dialect: str) -> None:
+    cold, talk = Cold(), openai_turns(24) if dialect == "openai" else anthropic_turns(24)
+    settings = settings_for(provider, tmp_path, context={"windows": f"*={WINDOW}"}, compression={"deadline_ms": 20_000})
+    with serving(settings, embed=cold) as url:
+        HTTP.post(f"{url}{ROUTES[dialect]}", json=asking(talk)).raise_for_status()
+        asked = {"model": "gpt-4o", "messages": talk, "token_budget": 5000}
+        reply = HTTP.post(f"{url}/v1/compress", json=asked).raise_for_status().json()
+    assert cold.waits == [10, 10]
+    assert reply["degraded"] == {"scorer": "deadline"}
+    assert "skip_reason" not in reply
+    assert reply["tokens_after"] <= 5000
 
 
 class Undecided(Inline):

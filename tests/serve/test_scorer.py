@@ -197,6 +197,17 @@ def test_from_zero_replicas_the_first_calls_go_on_without(model: str) -> None:
         run(story)
 
 
+def test_one_call_that_did_not_wait_starts_a_replica(model: str) -> None:
+    async def story(embed: RemoteEmbed) -> None:
+        assert replicas(NAME, "Scorer") == set()
+        assert await reason(embed(["one"], 1.5)) == "deadline"
+        await asyncio.to_thread(until, lambda: len(replicas(NAME, "Scorer")) == 1)
+        assert await reason(embed(["one"], WAIT_S)) == ""
+
+    with scorer(model, autoscaling_config={"min_replicas": 0, "initial_replicas": 0, "max_replicas": 1}) as run:
+        run(story)
+
+
 def healthy_all_the_time(deployed: Deployed, status: str) -> dict[str, Any]:
     """Requests pass, the check of the scorer says this at last, also when its replica is killed; that check."""
 
