@@ -285,9 +285,12 @@ class Walk:
 
 
 def end_of_content(content: Any, walk: Walk, block: str = "text") -> Iterator[Turn]:
-    """The turn that ends with a message, where a block of this type can be appended to its content."""
+    """The turn that ends with a message, where a block of this type can be appended to its content.
+
+    A text of blanks is no block: APIs take one as a whole content and refuse it as a block.
+    """
     if isinstance(content, wire.Str):
-        yield walk.end_turn((content.start, content.end), "wrap", block)
+        yield walk.end_turn((content.start, content.end), "wrap" if content.strip() else "append", block)
     elif isinstance(content, wire.Arr) and content and isinstance(content[-1], wire.Obj):
         yield walk.end_turn((content[-1].end, content[-1].end), "block", block)
 

@@ -46,6 +46,8 @@ def test_behind_the_words_of_a_user() -> None:
         ([result("one"), result([REFERENCE])], [result([{"type": "text", "text": "one"}, BLOCK]), result([REFERENCE])]),
         ([result("one"), {"type": "tool_result"}], [result([{"type": "text", "text": "one"}, BLOCK]), {"type": "tool_result"}]),
         ([result([REFERENCE])], [result([REFERENCE])]),
+        ([result("")], [result("\n\nBLOCK")]),
+        ([result(" \n")], [result(" \n\n\nBLOCK")]),
     ],
 )
 def test_a_message_of_results_stays_one(content: list[Any], expected: list[Any]) -> None:
