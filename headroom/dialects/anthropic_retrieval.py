@@ -1,7 +1,8 @@
 """Retrieval inside an answer of Anthropic Messages: blocks by index, a `tool_use` taken out, its result in a user message.
 
 Usage adds up over the rounds, as the API itself does for tools that run on its side. Thinking
-blocks go back with their signatures as they came.
+blocks go back with their signatures as they came. A text of blanks does not go back: the API sends it,
+but does not take it where a message has no other text.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ class _Message:
         return block
 
     def pieces(self) -> list[tuple[dict[str, Any], bool]]:
-        return [(self.block(index), _is_ours(self.blocks[index])) for index in sorted(self.blocks)]
+        """The blocks that go back to the provider, each with whether it is ours."""
+        blocks = ((self.block(index), _is_ours(self.blocks[index])) for index in sorted(self.blocks))
+        return [(block, ours) for block, ours in blocks if not _blank(block)]
 
     def arguments(self, index: int) -> str:
         pieces = self.grown.get((index, "partial_json"))
@@ -201,7 +204,7 @@ class _AnthropicAnswer(Answer):
     def continued(self, body: str, replies: Sequence[Reply]) -> str:
         now = self._now
         now.results, now.on = _results(replies), True
-        blocks = [block for index in sorted(now.blocks) if (block := now.block(index)) and not _empty(block)]
+        blocks = [block for block, _ in now.pieces()]
         self._rounds.append(_Message())
         self._tail.clear()
         turn = [{"role": "assistant", "content": blocks}, {"role": "user", "content": now.results}]
@@ -254,21 +257,20 @@ def _results(replies: Sequence[Reply]) -> list[dict[str, Any]]:
     ]
 
 
-def _empty(block: dict[str, Any]) -> bool:
-    """A text without characters, which the API sends but does not take."""
-    return block.get("type") == "text" and not block.get("text")
+def _blank(block: dict[str, Any]) -> bool:
+    """A text that shows nothing."""
+    return block.get("type") == "text" and not str(block.get("text") or "").strip()
 
 
 def _solid(block: dict[str, Any]) -> bool:
-    """Whether a client that drops thinking and empty texts still sends this block back."""
-    return block.get("type") not in ("thinking", "redacted_thinking") and not _empty(block)
+    """Whether a client that drops thinking still sends this block back."""
+    return block.get("type") not in ("thinking", "redacted_thinking")
 
 
 def _listed(content: Any) -> list[dict[str, Any]]:
-    """The blocks of a content, which is one text block when it is a string."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    """The blocks of a content, which is one text block when it is a string; clients may have dropped those of blanks, so all are."""
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return [block for block in blocks if isinstance(block, dict) and not _blank(block)] if isinstance(blocks, list) else []
 
 
 def _fingerprint(blocks: Iterable[dict[str, Any]]) -> str:

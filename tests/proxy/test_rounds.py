@@ -1,0 +1,40 @@
+"""What goes back to the provider when a model has read something back: its answer so far as it came, if the API takes it so."""
+
+from __future__ import annotations
+
+import pytest
+
+from headroom.ccr.marker import TOOL_NAME
+from headroom.model import content_hash
+from tests.provider import Provider
+from tests.proxy.clients import Claude
+from tests.proxy.faces import rows
+from tests.scripted import Say, Think, Use
+
+DATA = rows(7, 150)
+READ = Use("r1", TOOL_NAME, f'{{"hash": "{content_hash(DATA)}"}}')
+
+
+@pytest.fixture(params=[True, False], ids=["streamed", "whole"])
+def stream(request: pytest.FixtureRequest) -> bool:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_a_text_of_blanks_is_not_said(proxy: str, provider: Provider, stream: bool, dropped: bool) -> None:
+    client = Claude()
+    answers = ((Think("hm"), Say("\n\n"), READ), (Say("Done."),), (Say("End."),))
+    provider.script(*(client.api.script(*parts, id=f"id_{number}", stream=stream) for number, parts in enumerate(answers)))
+    messages = client.opening(DATA, f"What about node-3, {stream} {dropped}?")
+    (answer,) = client.ask(proxy, messages, stream).sent_back
+    assert [block["type"] for block in answer["content"]] == ["thinking", "text", "text"]
+    if dropped:
+        answer["content"] = [block for block in answer["content"] if block.get("text") != "\n\n"]
+    client.ask(proxy, [*messages, answer, {"role": "user", "content": "And now?"}], stream)
+    _, continued, next_turn = (request.json["messages"] for request in provider.requests)
+    assert [block["type"] for block in continued[-2]["content"]] == ["thinking", "tool_use"]
+    assert next_turn[: len(continued)] == continued
+    assert next_turn[len(continued) :] == [
+        {"role": "assistant", "content": [{"type": "text", "text": "Done."}]},
+        {"role": "user", "content": "And now?"},
+    ]
