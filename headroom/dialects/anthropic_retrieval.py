@@ -34,7 +34,14 @@ from headroom.dialects.retrieval import (
 )
 from headroom.model import Call
 
-_GROWS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature", "input_json_delta": "partial_json"}
+# type of a delta -> the texts in it, which grow under the same names in the block
+_GROWS = {
+    "text_delta": ("text",),
+    "thinking_delta": ("thinking",),
+    "signature_delta": ("signature",),
+    "input_json_delta": ("partial_json",),
+    "compaction_delta": ("content", "encrypted_content"),
+}
 
 
 class AnthropicRetrieval(Retrieval):
@@ -157,10 +164,10 @@ class _AnthropicAnswer(Answer):
             case "content_block_start":
                 now.blocks[index] = dict(inner(event, "content_block"))
             case "content_block_delta" if index in now.blocks:
-                key = _GROWS.get(str(delta.get("type")), "")
-                if isinstance(piece := delta.get(key), str):
-                    now.grown.setdefault((index, key), []).append(piece)
-                elif delta.get("type") == "citations_delta":
+                for key in _GROWS.get(str(delta.get("type")), ()):
+                    if isinstance(piece := delta.get(key), str):
+                        now.grown.setdefault((index, key), []).append(piece)
+                if delta.get("type") == "citations_delta":
                     block = now.blocks[index]
                     block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
             case "content_block_stop":

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from headroom.ccr.marker import TOOL_NAME
+from headroom.dialects import ANTHROPIC, RETRIEVALS, Dialect
 from headroom.model import content_hash
 from tests.provider import Provider
 from tests.proxy.clients import Claude
@@ -38,3 +42,36 @@ def test_a_text_of_blanks_is_not_said(proxy: str, provider: Provider, stream: bo
         {"role": "assistant", "content": [{"type": "text", "text": "Done."}]},
         {"role": "user", "content": "And now?"},
     ]
+
+
+def continued(
+    dialect: Dialect, request: dict[str, Any], whole: dict[str, Any] | None = None, events: list[dict[str, Any]] | None = None
+) -> Any:
+    """The request that follows on an answer, whole or in events."""
+    answer = RETRIEVALS[dialect].answer()
+    if whole:
+        answer.whole(whole)
+    for event in events or ():
+        answer.frame(f"data: {json.dumps(event)}\n\n".encode())
+    assert answer.goes_on()
+    return json.loads(answer.continued(json.dumps(request), ()))
+
+
+BLOCK = {"type": "tool_use", "id": "r1", "name": TOOL_NAME, "input": {}}
+
+
+def claude_says(*blocks: tuple[dict[str, Any], list[dict[str, Any]]], **ending: Any) -> list[dict[str, Any]]:
+    """The events of an answer that ends in a call of ours; each block as it starts, and its deltas."""
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m", "usage": {}}}]
+    for index, (start, deltas) in enumerate([*blocks, (BLOCK, [])]):
+        events.append({"type": "content_block_start", "index": index, "content_block": start})
+        events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+        events.append({"type": "content_block_stop", "index": index})
+    return [*events, {"type": "message_delta", "delta": {"stop_reason": "tool_use", **ending}, "usage": {}}, {"type": "message_stop"}]
+
+
+def test_a_compaction_goes_back_whole() -> None:
+    deltas = [{"type": "compaction_delta", "content": "So far.", "encrypted_content": "c2VhbGVk"}]
+    events = claude_says(({"type": "compaction", "content": None}, deltas))
+    said = continued(ANTHROPIC, {"messages": []}, events=events)["messages"][0]["content"]
+    assert said == [{"type": "compaction", "content": "So far.", "encrypted_content": "c2VhbGVk"}, BLOCK]
