@@ -196,7 +196,7 @@ class _AnthropicAnswer(Answer):
         now = self._now
         now.blocks = {index: block for index, block in enumerate(blocks) if isinstance(block, dict)}
         now.closed = set(now.blocks)
-        now.usage, now.ending = inner(body, "usage"), {"stop_reason": body.get("stop_reason")}
+        now.usage, now.ending = inner(body, "usage"), {"stop_reason": body.get("stop_reason"), "container": body.get("container")}
         self.touched |= bool(now.ours())
 
     def asks(self) -> Sequence[Ask]:
@@ -215,7 +215,7 @@ class _AnthropicAnswer(Answer):
         self._rounds.append(_Message())
         self._tail.clear()
         turn = [{"role": "assistant", "content": blocks}, {"role": "user", "content": now.results}]
-        return appended(body, "messages", turn)
+        return _in_container(appended(body, "messages", turn), inner(now.ending, "container").get("id"))
 
     def ended(self, replies: Sequence[Reply]) -> Record:
         self._now.results = _results(replies)
@@ -284,6 +284,18 @@ def _fingerprint(blocks: Iterable[dict[str, Any]]) -> str:
     solid = [block for block in blocks if _solid(block)]
     texts = (str(block.get("text")) for block in solid if block.get("type") == "text")
     return fingerprint("".join(texts), (str(block.get("id")) for block in solid if block.get("type") == "tool_use"))
+
+
+def _in_container(body: str, id: Any) -> str:
+    """The request that goes on in the container where the answer so far ran code, unless it names one itself."""
+    if not id:
+        return body
+    root = wire.parse(body).root
+    given = root.get("container", root)
+    if not isinstance(given, wire.Obj) or (given is not root and "id" in given):
+        return body
+    member = f'"container":{dumped(id)}' if given is root else f'"id":{dumped(id)}'
+    return wire.splice(body, [wire.Edit(given.start + 1, given.start + 1, f"{member}," if given else member)])
 
 
 def _message(role: str, blocks: Iterable[str]) -> str:

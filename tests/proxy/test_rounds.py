@@ -75,3 +75,22 @@ def test_a_compaction_goes_back_whole() -> None:
     events = claude_says(({"type": "compaction", "content": None}, deltas))
     said = continued(ANTHROPIC, {"messages": []}, events=events)["messages"][0]["content"]
     assert said == [{"type": "compaction", "content": "So far.", "encrypted_content": "c2VhbGVk"}, BLOCK]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"container": "c_1"}),
+        ({"container": {"skills": [{"type": "custom"}]}}, {"container": {"id": "c_1", "skills": [{"type": "custom"}]}}),
+        ({"container": {}}, {"container": {"id": "c_1"}}),
+        ({"container": {"id": "c_0"}}, {"container": {"id": "c_0"}}),
+        ({"container": "c_0"}, {"container": "c_0"}),
+        ({"container": None}, {"container": None}),
+    ],
+)
+def test_code_goes_on_in_its_container(stream: bool, given: dict[str, Any], expected: dict[str, Any]) -> None:
+    container = {"id": "c_1", "expires_at": "2030-01-01T00:00:00Z"}
+    whole = {"content": [BLOCK], "stop_reason": "tool_use", "usage": {}, "container": container}
+    told = {"events": claude_says(container=container)} if stream else {"whole": whole}
+    request = continued(ANTHROPIC, {"messages": [], **given}, **told)
+    assert {name: value for name, value in request.items() if name != "messages"} == expected
