@@ -101,11 +101,10 @@ class _Round:
         return [index for index in sorted(self.calls) if not _is_ours(self.calls[index])]
 
     def call(self, index: int) -> dict[str, Any]:
-        """A call as it goes back to the provider."""
-        call = self.calls[index]
-        name = inner(call, "function").get("name")
-        arguments = "".join(self.arguments.get(index, ()))
-        return {"id": call.get("id") or f"call_{index}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        """A call as it goes back to the provider, with what it says beside it: Gemini refuses a call without its signature."""
+        beside = {key: value for key, value in self.calls[index].items() if key != "index" and value is not None}
+        function = inner(beside, "function") | {"arguments": "".join(self.arguments.get(index, ()))}
+        return beside | {"id": beside.get("id") or f"call_{index}", "type": "function", "function": function}
 
     def add(self, delta: dict[str, Any]) -> None:
         if isinstance(delta.get("content"), str):
@@ -115,7 +114,7 @@ class _Round:
             if isinstance(piece, str | list) and isinstance(piece, type(known or piece)):
                 self.carried[key] = known + piece if known else piece
         for index, entry in _numbered(delta):
-            self.calls.setdefault(index, entry)
+            self.calls[index] = entry | {key: value for key, value in self.calls.get(index, {}).items() if value is not None}
             if isinstance(piece := inner(entry, "function").get("arguments"), str):
                 self.arguments.setdefault(index, []).append(piece)
 

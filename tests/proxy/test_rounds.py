@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headroom.ccr.marker import TOOL_NAME
-from headroom.dialects import ANTHROPIC, RETRIEVALS, Dialect
+from headroom.dialects import ANTHROPIC, OPENAI_CHAT, RETRIEVALS, Dialect
 from headroom.model import content_hash
 from tests.provider import Provider
 from tests.proxy.clients import Claude
@@ -94,3 +94,15 @@ def test_code_goes_on_in_its_container(stream: bool, given: dict[str, Any], expe
     told = {"events": claude_says(container=container)} if stream else {"whole": whole}
     request = continued(ANTHROPIC, {"messages": [], **given}, **told)
     assert {name: value for name, value in request.items() if name != "messages"} == expected
+
+
+def test_a_call_of_chat_goes_back_with_what_stands_beside_it(stream: bool) -> None:
+    function = {"name": TOOL_NAME, "arguments": "{}"}
+    call = {"id": "r1", "type": "function", "function": function, "extra_content": {"google": {"thought_signature": "c2ln"}}}
+    first = {**call, "index": 0, "function": {**function, "arguments": ""}}
+    rest = {"index": 0, "function": {"arguments": "{}"}}
+    ends = [{"choices": [{"delta": {"tool_calls": [piece]}}]} for piece in (first, rest)]
+    events = [*ends, {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}]
+    whole = {"choices": [{"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+    request = continued(OPENAI_CHAT, {"messages": []}, **({"events": events} if stream else {"whole": whole}))
+    assert request["messages"] == [{"role": "assistant", "content": None, "tool_calls": [call]}]
