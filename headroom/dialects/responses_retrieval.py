@@ -1,8 +1,9 @@
 """Retrieval inside an answer of OpenAI Responses: items by index, a `function_call` taken out, its output behind it.
 
 The tool is offered only where the client sends the whole conversation every time (`store` is false, as Codex
-does): what a provider keeps by itself could not get back what was taken out. Items go back without
-the ids that such a provider does not know. Usage adds up over the rounds.
+does): what a provider keeps by itself could not get back what was taken out. What the model said goes back
+without the ids that such a provider does not know; what ran at the provider as it came, its API wants all of
+it. Usage adds up over the rounds.
 """
 
 from __future__ import annotations
@@ -216,8 +217,9 @@ def _sent(item: dict[str, Any]) -> dict[str, Any]:
     """An item as it goes back to a provider that keeps nothing; nothing of reasoning that it could not read."""
     if item.get("type") == "reasoning" and not item.get("encrypted_content"):
         return {}
-    dropped = ("id", "status") if item.get("type") in _WITHOUT_ID else ("status",)
-    return {key: value for key, value in item.items() if key not in dropped and value is not None}
+    if item.get("type") not in _WITHOUT_ID:
+        return item
+    return {key: value for key, value in item.items() if key not in ("id", "status") and value is not None}
 
 
 def _solid(item: dict[str, Any]) -> bool:

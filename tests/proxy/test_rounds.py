@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headroom.ccr.marker import TOOL_NAME
-from headroom.dialects import ANTHROPIC, OPENAI_CHAT, RETRIEVALS, Dialect
+from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, RETRIEVALS, Dialect
 from headroom.model import content_hash
 from tests.provider import Provider
 from tests.proxy.clients import Claude
@@ -106,3 +106,20 @@ def test_a_call_of_chat_goes_back_with_what_stands_beside_it(stream: bool) -> No
     whole = {"choices": [{"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}]}
     request = continued(OPENAI_CHAT, {"messages": []}, **({"events": events} if stream else {"whole": whole}))
     assert request["messages"] == [{"role": "assistant", "content": None, "tool_calls": [call]}]
+
+
+def test_what_ran_at_the_provider_goes_back_as_it_came(stream: bool) -> None:
+    search = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "x"}}
+    code = {"id": "ci_1", "type": "code_interpreter_call", "status": "completed", "code": "1", "container_id": "c", "outputs": None}
+    said = {"id": "m_1", "type": "message", "role": "assistant", "status": "completed", "content": []}
+    call = {"id": "fc_1", "type": "function_call", "status": "completed", "call_id": "r1", "name": TOOL_NAME, "arguments": "{}"}
+    whole = {"status": "completed", "output": [search, code, said, call]}
+    events = [{"type": "response.output_item.added", "output_index": 3, "item": call}]
+    events += [{"type": "response.output_item.done", "output_index": place, "item": item} for place, item in enumerate(whole["output"])]
+    events.append({"type": "response.completed", "response": whole})
+    request = continued(OPENAI_RESPONSES, {"input": []}, **({"events": events} if stream else {"whole": whole}))
+    assert request["input"][:2] == [search, code]
+    assert [sorted(item) for item in request["input"][2:]] == [
+        ["content", "role", "type"],
+        ["arguments", "call_id", "name", "type"],
+    ]
