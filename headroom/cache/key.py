@@ -4,8 +4,8 @@ Part of the contract is everything a provider may answer differently for, known 
 whole body in the client's own words, the API, its address, and the headers that switch its
 features. Not part of it is what only says how the answer is sent, billed or counted (`_ASIDE`), and
 the marks that steer a provider's prompt cache, where marks stand; a member of that name inside a
-tool's schema is a word like any other. The order of members counts below the top of the body,
-because a model may be shown it.
+tool's schema is a word like any other. Whether a response can be referred to later is part of it. The order
+of members counts below the top of the body, because a model may be shown it.
 
 `unfit` says which calls have no such contract: their answers depend on more than they say.
 """
@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from headroom.dialects import wire
+from headroom.dialects import OPENAI_RESPONSES, wire
 from headroom.dialects.base import word
 from headroom.model import Call
 
@@ -62,7 +62,13 @@ def exact_key(call: Call, around: Iterable[str]) -> str:
 
     Raises RecursionError for a body nested too deeply to be compared.
     """
-    return _digest([*around, call.dialect, _top(call.body)])
+    kept = ["kept"] if _is_kept(call) else []
+    return _digest([*around, call.dialect, *kept, _top(call.body)])
+
+
+def _is_kept(call: Call) -> bool:
+    """Whether the provider keeps the answer, so that a later request can name its id; Responses does unless it is told not to."""
+    return call.dialect == OPENAI_RESPONSES.name and call.body.get("store") is not False
 
 
 def surroundings(address: str, query: str, headers: Mapping[str, str]) -> tuple[str, ...]:

@@ -59,6 +59,13 @@ def test_how_an_answer_is_sent_billed_and_counted_is_no_part_of_it(dialect: Dial
     assert key(dialect, json.dumps(body, indent=3).replace(" 0,", " 0.0,")) == same
 
 
+def test_a_response_that_the_provider_does_not_keep_is_another() -> None:
+    """A later request may name its id, which is known of a kept one only."""
+    assert key(OPENAI_RESPONSES, RESPONSES | {"store": False}) != key(OPENAI_RESPONSES, RESPONSES)
+    assert key(OPENAI_RESPONSES, RESPONSES | {"store": None}) != key(OPENAI_RESPONSES, RESPONSES | {"store": False})
+    assert key(OPENAI_CHAT, CHAT | {"store": False}) == key(OPENAI_CHAT, CHAT)
+
+
 def test_marks_of_the_prompt_cache_are_no_part_of_it_where_they_are_marks() -> None:
     marked = copy.deepcopy(CLAUDE)
     for block in (marked["system"][0], marked["tools"][0], marked["messages"][0]["content"][0], marked["messages"][2]["content"][0]):
