@@ -170,7 +170,11 @@ class _ResponsesAnswer(Answer):
         return [Ask(str(call.get("call_id")), str(call.get("arguments"))) for call in calls]
 
     def goes_on(self) -> bool:
-        return bool(self.asks()) and not any(item.get("type") in _FOR_CLIENTS for item in self._now.shown())
+        shown = self._now.shown()
+        outputs = (item for item in shown if str(item.get("type")).endswith("_output"))
+        answered = {str(id) for item in outputs if (id := item.get("call_id"))}  # by the provider itself
+        waits = (item for item in shown if item.get("type") in _FOR_CLIENTS and str(item.get("call_id")) not in answered)
+        return bool(self.asks()) and not any(waits)
 
     def continued(self, body: str, replies: Sequence[Reply]) -> str:
         now = self._now

@@ -123,3 +123,15 @@ def test_what_ran_at_the_provider_goes_back_as_it_came(stream: bool) -> None:
         ["content", "role", "type"],
         ["arguments", "call_id", "name", "type"],
     ]
+
+
+def test_a_call_that_the_provider_answered_itself_waits_for_nobody() -> None:
+    """A shell in a container of the provider."""
+    shell = {"id": "sh_1", "type": "shell_call", "status": "completed", "call_id": "s1", "action": {"commands": ["ls"]}}
+    output = {"id": "sho_1", "type": "shell_call_output", "status": "completed", "call_id": "s1", "output": []}
+    call = {"id": "fc_1", "type": "function_call", "status": "completed", "call_id": "r1", "name": TOOL_NAME, "arguments": "{}"}
+    request = continued(OPENAI_RESPONSES, {"input": []}, {"status": "completed", "output": [shell, output, call]})
+    assert request["input"][:2] == [shell, output]
+    answer = RETRIEVALS[OPENAI_RESPONSES].answer()
+    answer.whole({"status": "completed", "output": [shell, call]})
+    assert not answer.goes_on()
