@@ -50,6 +50,9 @@ _FOR_CLIENTS = (
 )
 
 
+_BY_CLIENT = ("_output", "mcp_approval_response", "compaction_trigger")  # how the types of items end that no model says
+
+
 class ResponsesRetrieval(Retrieval):
     definition: ClassVar[str] = dumped(
         {"type": "function", "name": TOOL_NAME, "description": DESCRIPTION, "parameters": PARAMETERS, "strict": False}
@@ -241,7 +244,7 @@ def _answers(given: Any) -> Iterator[tuple[int, int]]:
     items = given if isinstance(given, list) else []
     for place, item in enumerate([*items, {"role": "user"}]):
         kind = str(item.get("type") or "message")
-        by_model = item.get("role") == "assistant" if kind == "message" else not kind.endswith("_output")
+        by_model = item.get("role") == "assistant" if kind == "message" else not kind.endswith(_BY_CLIENT)
         if by_model and first is None:
             first = place
         elif not by_model and first is not None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from headroom.ccr.marker import TOOL_NAME
-from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, RETRIEVALS, Dialect
+from headroom.ccr.tool import Reply
+from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, RETRIEVALS, Dialect, wire
 from headroom.model import content_hash
 from tests.provider import Provider
 from tests.proxy.clients import Claude
@@ -135,3 +136,22 @@ def test_a_call_that_the_provider_answered_itself_waits_for_nobody() -> None:
     answer = RETRIEVALS[OPENAI_RESPONSES].answer()
     answer.whole({"status": "completed", "output": [shell, call]})
     assert not answer.goes_on()
+
+
+@pytest.mark.parametrize(
+    "behind", [{"type": "mcp_approval_response", "approval_request_id": "a1", "approve": True}, {"type": "compaction_trigger"}]
+)
+def test_what_was_read_before_an_approval_is_put_back(behind: dict[str, Any]) -> None:
+    call = {"type": "function_call", "call_id": "r1", "name": TOOL_NAME, "arguments": "{}"}
+    asks = {"type": "mcp_approval_request", "id": "a1", "name": "drop", "arguments": "{}", "server_label": "s"}
+    retrieval = RETRIEVALS[OPENAI_RESPONSES]
+    answer = retrieval.answer()
+    answer.whole({"status": "completed", "output": [call]})
+    answer.continued('{"input": []}', [Reply("r1", "found")])
+    answer.whole({"status": "completed", "output": [asks]})
+    record = answer.ended(())
+    request = OPENAI_RESPONSES.read(json.dumps({"input": [{"role": "user", "content": "q"}, asks, behind]}).encode())
+    (said,) = retrieval.said(request)
+    assert said.fingerprint == record.fingerprint
+    items = json.loads(wire.splice(request.text, retrieval.put_back(request, said, record.text)))["input"]
+    assert items[1:] == [call, {"type": "function_call_output", "call_id": "r1", "output": "found"}, asks, behind]
