@@ -142,6 +142,8 @@ async def forward(request: Incoming, call: Call, send: Send, trace: Trace, servi
     outgoing = request_headers(request.scope, body_changed=way.backend.own or forwarded is not body.wire, readable=offered is not None)
 
     async def ask(content: bytes) -> httpx.Response:
+        if trace.rounds:  # not the request that the client gave a key to
+            outgoing[:] = [(name, value) for name, value in outgoing if name.lower() != b"idempotency-key"]
         trace.sent = True
         wanted = ask_of(request.scope, dialect.name, outgoing, content, model=call.model, stream=call.stream)
         with services.tracing.provider(way.backend.kind, call.model):

@@ -12,7 +12,7 @@ from headroom.ccr.tool import Reply
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, RETRIEVALS, Dialect, wire
 from headroom.model import content_hash
 from tests.provider import Provider
-from tests.proxy.clients import Claude
+from tests.proxy.clients import ON, Claude
 from tests.proxy.faces import rows
 from tests.scripted import Say, Think, Use
 
@@ -155,3 +155,12 @@ def test_what_was_read_before_an_approval_is_put_back(behind: dict[str, Any]) ->
     assert said.fingerprint == record.fingerprint
     items = json.loads(wire.splice(request.text, retrieval.put_back(request, said, record.text)))["input"]
     assert items[1:] == [call, {"type": "function_call_output", "call_id": "r1", "output": "found"}, asks, behind]
+
+
+def test_a_further_round_is_another_request_than_the_clients(proxy: str, provider: Provider) -> None:
+    """A server that knows the key would give the first answer again."""
+    client = Claude()
+    provider.script(client.api.script(READ), client.api.script(Say("Done.")))
+    client.ask(proxy, client.opening(DATA), True, headers={**ON, "idempotency-key": "once", "anthropic-beta": "b"})
+    assert [request.header("idempotency-key") for request in provider.requests] == [["once"], []]
+    assert [request.header("anthropic-beta") for request in provider.requests] == [["b"], ["b"]]
