@@ -171,6 +171,14 @@ def test_a_conversation_of_responses_in_chat_and_messages() -> None:
     assert PNG in json.dumps(twice["messages"][0])
 
 
+@pytest.mark.parametrize("said", [{"content": None, "refusal": "I won't."}, {"content": [{"type": "refusal", "refusal": "I won't."}]}])
+def test_a_refusal_of_an_earlier_turn_is_what_was_said(said: dict[str, Any]) -> None:
+    ask = {"role": "user", "content": "Do it."}
+    messages = asked(CHAT, {"model": "m", "messages": [ask, {"role": "assistant", **said}, ask]}, "messages")["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert messages[1]["content"] == [{"type": "text", "text": "I won't."}]
+
+
 PDF = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
 
 
@@ -192,6 +200,8 @@ PDF = {"type": "document", "source": {"type": "text", "media_type": "text/plain"
         ),
         (GPT, {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, "a file"),
         (GPT, {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": "https://h/x.pdf"}}]}]}, "a file"),
+        (GPT, {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "type": "custom", "custom": {}}]}]}, "a custom tool"),
+        (GPT, {"messages": [{"role": "assistant", "content": None, "audio": {"id": "a"}}]}, "audio"),
         (CODEX, {"previous_response_id": "r1"}, "previous_response_id"),
         (CODEX, {"tools": [{"type": "file_search"}]}, "file_search"),
         (CODEX, {"input": [{"type": "item_reference", "id": "x"}]}, "item_reference"),

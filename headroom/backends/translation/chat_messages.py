@@ -118,4 +118,18 @@ def _checked(message: dict[str, Any]) -> dict[str, Any]:
         url = str(url.get("url") if isinstance(url, dict) else url)
         if part["type"] == "image_url" and not (url.startswith("data:image/") or (role == "user" and url.startswith("https://"))):
             raise refuse("messages", "an image other than a data: URL, or https:// in a user's message,", _MESSAGES)
-    return {**message, "role": "system"} if role == "developer" else dict(message)
+    for call in parts(message.get("tool_calls")):
+        if call.get("type", "function") != "function":
+            raise refuse("messages", f"a call of a {call['type']} tool", _MESSAGES)
+    if message.get("audio"):
+        raise refuse("messages", "audio", _MESSAGES)
+    return _with_refusal({**message, "role": "system"} if role == "developer" else dict(message))
+
+
+def _with_refusal(message: dict[str, Any]) -> dict[str, Any]:
+    """A message whose refusal is text like any other."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = [{"type": "text", "text": part["refusal"]} if isinstance(part.get("refusal"), str) else part for part in parts(content)]
+    said = content or message.pop("refusal", None)
+    return {**message, "content": said} if said else message
