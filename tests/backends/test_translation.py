@@ -179,6 +179,13 @@ def test_a_refusal_of_an_earlier_turn_is_what_was_said(said: dict[str, Any]) -> 
     assert messages[1]["content"] == [{"type": "text", "text": "I won't."}]
 
 
+def test_a_refusal_of_an_earlier_response_is_what_was_said() -> None:
+    said = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "I won't."}]}
+    messages = asked(RESPONSES, {"model": "m", "input": [{"role": "user", "content": "Do it."}, said]}, "chat")["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant"]
+    assert "I won't." in json.dumps(messages[1]["content"])
+
+
 PDF = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
 
 

@@ -43,6 +43,8 @@ class ResponsesToChat:
                 raise refuse("tools", tool.get("type"), _CHAT)
         for item in parts(body.get("input")):
             _check(item)
+        if isinstance(body.get("input"), list):
+            body = {**body, "input": list(map(_with_refusal, body["input"]))}
         self._body: Any = body
         config: Any = LiteLLMCompletionResponsesConfig
         self._config = config
@@ -121,6 +123,14 @@ def _check(item: dict[str, Any]) -> None:
             raise refuse("input", "a file that is not in the request", _CHAT)
         if part["type"] == "input_image" and not part.get("image_url"):
             raise refuse("input", "an image that is not in the request", _CHAT)
+
+
+def _with_refusal(item: Any) -> Any:
+    """A message whose refusal is text like any other."""
+    if not isinstance(item, dict) or not isinstance(item.get("content"), list):
+        return item
+    said = [{"type": "output_text", "text": part["refusal"]} if part.get("type") == "refusal" else part for part in parts(item["content"])]
+    return {**item, "content": said}
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any] | None:
