@@ -6,7 +6,8 @@ answer follows in the same stream. After `tool.ROUNDS` rounds the model is told 
 when it calls once more, the answer ends there. What was read is written down before the answer ends.
 
 A provider that refuses to go on is an error event in a stream, as that API sends one, and otherwise
-the provider's own refusal. One that breaks off breaks the client's connection too.
+the provider's own refusal. One that breaks off breaks the client's connection too, or is told as 502 where
+nothing was sent yet.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from headroom.ccr import tool
 from headroom.ccr.marker import TOOL_NAME
 from headroom.dialects.retrieval import Answer
 from headroom.encodings import Decoder
-from headroom.errors import HeadroomError
+from headroom.errors import HeadroomError, UpstreamUnreachable
 from headroom.model import Compressed
 from headroom.proxy.offer import Offer
 from headroom.proxy.relay import DECODED_BYTES, JSON, STREAM, Meter, UpstreamBroke, closed, kind_of, readable, relay
@@ -170,7 +171,7 @@ async def _stream(response: httpx.Response, headers: HeaderList, send: Send, rou
 
 
 async def _whole(response: httpx.Response, headers: HeaderList, send: Send, rounds: Rounds) -> float:
-    raw = await rounds.whole(response)
+    raw = await _unsent(response, rounds)
     if TOOL_NAME.encode() in raw and (body := _object(raw)) is not None:
         rounds.answer.whole(body)
         while rounds.answer.touched and (following := await rounds.next()) is not None:
@@ -179,11 +180,11 @@ async def _whole(response: httpx.Response, headers: HeaderList, send: Send, roun
                     rounds.trace.status = following.status_code
                     rounds.trace.error = f"the provider answered {following.status_code} when it was asked to go on"
                     return await relay(following, response_headers(following) + rounds.trace.headers(), send, None)
-                body = _object(await rounds.whole(following))
+                body = _object(await _unsent(following, rounds))
             finally:
                 await closed(following)
             if body is None:
-                raise UpstreamBroke("the provider's answer is not JSON")
+                raise UpstreamUnreachable("The provider's answer is not JSON.")
             rounds.answer.whole(body)
         if rounds.answer.touched:
             raw = rounds.answer.body()
@@ -192,6 +193,14 @@ async def _whole(response: httpx.Response, headers: HeaderList, send: Send, roun
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": raw, "more_body": False})
     return time.perf_counter()
+
+
+async def _unsent(response: httpx.Response, rounds: Rounds) -> bytes:
+    """A whole answer of which the client has nothing yet. Raises UpstreamUnreachable."""
+    try:
+        return await rounds.whole(response)
+    except UpstreamBroke as broke:
+        raise UpstreamUnreachable(f"The provider broke off in its answer: {broke}.") from broke
 
 
 def _object(raw: bytes) -> dict[str, Any] | None:

@@ -11,9 +11,9 @@ from headroom.ccr.marker import TOOL_NAME
 from headroom.ccr.tool import Reply
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, RETRIEVALS, Dialect, wire
 from headroom.model import content_hash
-from tests.provider import Provider
-from tests.proxy.clients import ON, Claude
-from tests.proxy.faces import rows
+from tests.provider import Provider, Script
+from tests.proxy.clients import CLIENTS, ON, Claude, Client
+from tests.proxy.faces import HTTP, rows
 from tests.scripted import Say, Think, Use
 
 DATA = rows(7, 150)
@@ -164,3 +164,16 @@ def test_a_further_round_is_another_request_than_the_clients(proxy: str, provide
     client.ask(proxy, client.opening(DATA), True, headers={**ON, "idempotency-key": "once", "anthropic-beta": "b"})
     assert [request.header("idempotency-key") for request in provider.requests] == [["once"], []]
     assert [request.header("anthropic-beta") for request in provider.requests] == [["b"], ["b"]]
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.api.name)
+@pytest.mark.parametrize("later", [True, False])
+def test_an_answer_that_breaks_off_before_anything_of_it_was_sent_is_a_502(
+    proxy: str, provider: Provider, client: Client, later: bool
+) -> None:
+    first = [client.api.script(READ, stream=False)] if later else []
+    provider.script(*first, Script(body=b'{"id": "', claimed_bytes=900))
+    answer = HTTP.post(f"{proxy}{client.api.path}", json=client.body(DATA, stream=False), headers=ON)
+    assert answer.status_code == 502
+    assert "broke off" in answer.json()["error"]["message"]
+    assert answer.headers["x-headroom-request-id"]
