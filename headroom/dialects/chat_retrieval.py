@@ -89,6 +89,7 @@ class _Round:
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
     arguments: dict[int, list[str]] = field(default_factory=dict)
     carried: dict[str, Any] = field(default_factory=dict)
+    logprobs: dict[str, Any] = field(default_factory=dict)  # of a whole answer
     usage: dict[str, Any] = field(default_factory=dict)
     finish: str = ""
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -181,6 +182,7 @@ class _ChatAnswer(Answer):
         now, choice = self._now, _choice(body)
         now.add(inner(choice, "message"))
         now.finish, now.usage = str(choice.get("finish_reason") or ""), inner(body, "usage")
+        now.logprobs = inner(choice, "logprobs")
         self.touched |= bool(now.ours())
 
     def asks(self) -> Sequence[Ask]:
@@ -240,10 +242,13 @@ class _ChatAnswer(Answer):
         message = dict(inner(choice, "message"))
         text = "".join(piece for part in self._rounds for piece in part.text)
         message["content"] = text or message.get("content")
+        message |= _joined([part.carried for part in self._rounds])
         message.pop("tool_calls", None)
         if theirs := self._now.theirs():
             message["tool_calls"] = [self._now.calls[index] for index in theirs]
         choice["message"] = message
+        if any(part.logprobs for part in self._rounds):
+            choice["logprobs"] = _joined([part.logprobs for part in self._rounds])
         if self._is_cut_short():
             choice["finish_reason"] = "stop"
         same = {key: self._first[key] for key in ("id", "created") if key in self._first}
@@ -252,6 +257,21 @@ class _ChatAnswer(Answer):
 
     def failure(self, error: dict[str, Any]) -> bytes:
         return f"data: {dumped(error)}\n\n".encode()
+
+
+def _joined(rounds: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Texts and lists one behind the other; of everything else the last counts."""
+    joined: dict[str, Any] = {}
+    for part in rounds:
+        for key, value in part.items():
+            known = joined.get(key)
+            if isinstance(value, str) and isinstance(known, str):
+                joined[key] = known + value
+            elif isinstance(value, list) and isinstance(known, list):
+                joined[key] = [*known, *value]
+            elif value is not None or key not in joined:
+                joined[key] = value
+    return joined
 
 
 def _choice(event: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from headroom.ccr.tool import Reply
 from headroom.dialects import ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, RETRIEVALS, Dialect, wire
 from headroom.model import content_hash
 from tests.provider import Provider, Script
-from tests.proxy.clients import CLIENTS, ON, Claude, Client
+from tests.proxy.clients import CLIENTS, ON, Claude, Client, Gpt
 from tests.proxy.faces import HTTP, rows
 from tests.scripted import Say, Think, Use
 
@@ -177,3 +177,18 @@ def test_an_answer_that_breaks_off_before_anything_of_it_was_sent_is_a_502(
     assert answer.status_code == 502
     assert "broke off" in answer.json()["error"]["message"]
     assert answer.headers["x-headroom-request-id"]
+
+
+def test_a_whole_answer_of_chat_tells_the_thoughts_and_probabilities_of_all_its_words(proxy: str, provider: Provider) -> None:
+    client = Gpt()
+    rounds: list[tuple[Say, *tuple[Use, ...]]] = [(Say("Look."), READ), (Say("Done."),)]
+    for number, parts in enumerate(rounds):
+        body = json.loads(client.api.script(*parts, stream=False).body or b"")
+        (choice,) = body["choices"]
+        choice["message"]["reasoning_content"] = f"{number}?"
+        choice["logprobs"] = {"content": [{"token": parts[0].text, "logprob": -1}], "refusal": None}
+        provider.script(Script(body=json.dumps(body).encode()))
+    answer = HTTP.post(f"{proxy}{client.api.path}", json=client.body(DATA, stream=False), headers=ON).json()
+    (choice,) = answer["choices"]
+    assert (choice["message"]["content"], choice["message"]["reasoning_content"]) == ("Look.Done.", "0?1?")
+    assert choice["logprobs"] == {"content": [{"token": text, "logprob": -1} for text in ("Look.", "Done.")], "refusal": None}
