@@ -217,7 +217,10 @@ class SemanticIndex:
             return
         with self._lock:
             space = self._spaces.get(entry.namespace)
-            if space is None or space.vectors.dimensions != entry.vector.size:
+            if space is not None and space.vectors.dimensions != entry.vector.size:
+                self._forget(entry.namespace)
+                space = None
+            if space is None:
                 space = self._spaces[entry.namespace] = Space(entry.scope, Vectors(entry.vector.size))
                 self._spaces.move_to_end(entry.namespace, last=False)  # nobody here has asked for it yet
             label = space.labels.get(entry.key)

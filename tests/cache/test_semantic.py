@@ -203,6 +203,13 @@ class TestIndex:
         assert small.bytes <= index.bytes
         assert missed(small, made, range(190, 200)) == []
 
+    def test_vectors_of_another_length_take_the_place_of_those_before(self) -> None:
+        index = SemanticIndex(BOUNDS, clock=lambda: 0.0)
+        for number in range(100):
+            index.apply(number + 1, entry(number, np.eye(2 + number % 2, dtype=np.float32)[0]))
+        (kept,) = [space for _, space in index.spaces()]
+        assert (index.entries, index.bytes, len(kept.known)) == (1, kept.bytes, 1)
+
     def test_a_scope_is_forgotten(self) -> None:
         made = rows(4)
         index = SemanticIndex(BOUNDS, clock=lambda: 0.0)
