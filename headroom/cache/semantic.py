@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LOG = "semantic"
 _CANDIDATES = 10  # neighbours whose words are compared
 _AT_ONCE = 500  # log entries read
+_ASKED = 10_000  # namespaces remembered that were asked for before there was anything in them
 _READINGS = 256  # of earlier questions that were compared last; comparing takes a twentieth of reading
 _OVERHEAD_BYTES = 600  # of an entry, beside its vector, links and texts: Python's objects
 
@@ -132,6 +133,7 @@ class SemanticIndex:
         self._clock = clock
         self._lock = threading.Lock()  # of the dictionaries; the vectors have their own
         self._spaces: OrderedDict[str, Space] = OrderedDict()
+        self._asked: OrderedDict[str, None] = OrderedDict()
         self._order: deque[tuple[float, str, int]] = deque()  # oldest first; what was dropped in the meantime may stand here
         self._entries = 0
         self._bytes = 0
@@ -156,9 +158,12 @@ class SemanticIndex:
         """The nearest earlier question with the same answer. Logarithmic in the entries of its namespace."""
         with self._lock:
             space = self._spaces.get(query.namespace)
-            if space is None or space.vectors.dimensions != query.vector.size:
+            if space is None:
+                self._remember(query.namespace)
                 return None
             self._spaces.move_to_end(query.namespace)
+            if space.vectors.dimensions != query.vector.size:
+                return None
         oldest, asked = self._clock() - self._bounds.ttl_s, None
         for label, cosine in space.vectors.search(query.vector, _CANDIDATES):
             known = space.known.get(label)
@@ -222,7 +227,9 @@ class SemanticIndex:
                 space = None
             if space is None:
                 space = self._spaces[entry.namespace] = Space(entry.scope, Vectors(entry.vector.size))
-                self._spaces.move_to_end(entry.namespace, last=False)  # nobody here has asked for it yet
+                if entry.namespace not in self._asked:
+                    self._spaces.move_to_end(entry.namespace, last=False)  # nobody here has asked for it yet
+                self._asked.pop(entry.namespace, None)
             label = space.labels.get(entry.key)
             if label is not None:  # answered anew
                 space.known[label].at = max(entry.at, space.known[label].at)
@@ -255,6 +262,13 @@ class SemanticIndex:
                 space = self._spaces.get(name)
                 if space and label in space.known:
                     self._drop(name, space, label)
+
+    def _remember(self, name: str) -> None:
+        """That a namespace is asked for here, which is learned behind the first answer in it."""
+        self._asked[name] = None
+        self._asked.move_to_end(name)
+        if len(self._asked) > _ASKED:
+            self._asked.popitem(last=False)
 
     def _drop(self, name: str, space: Space, label: int) -> None:
         known = space.known.pop(label)

@@ -12,7 +12,7 @@ import pytest
 
 from headroom.cache import snapshot
 from headroom.cache.follower import Follower
-from headroom.cache.semantic import Bounds, Clearing, Entry, Query, SemanticIndex, append, follow, pack, unpack
+from headroom.cache.semantic import Bounds, Clearing, Entry, Query, SemanticIndex, append, follow, pack, size_of, unpack
 from headroom.cache.vectors import Vectors
 from headroom.errors import StoreUnavailable
 from headroom.store.sqlite import SqliteStore
@@ -195,6 +195,18 @@ class TestIndex:
             index.apply(number + 1, entry(number, made[number], namespace="a"))
         assert index.bytes <= full
         assert [bool(index.find(Query("abc"[n % 3], name(n), made[n], 0.8))) for n in range(3)] == [True, True, False]
+
+    def test_who_asks_first_when_memory_is_short_has_room_too(self) -> None:
+        made = rows(40)
+        room = sum(size_of(entry(number, row, namespace="n0")) for number, row in enumerate(made[:10]))
+        index = SemanticIndex(Bounds(1000, room, 3600), clock=lambda: 0.0)
+        found = []
+        for number, row in enumerate(made):  # asked, answered, learned, and asked again
+            asked = Query(f"n{number}", name(number), row, 0.8)
+            assert index.find(asked) is None
+            index.apply(number + 1, entry(number, row, namespace=asked.namespace))
+            found.append(bool(index.find(asked)))
+        assert all(found)
 
     def test_memory_is_bounded_within_one_namespace_too(self) -> None:
         made = rows(200)
