@@ -30,6 +30,7 @@ LOG = "semantic"
 _CANDIDATES = 10  # neighbours whose words are compared
 _AT_ONCE = 500  # log entries read
 _ASKED = 10_000  # namespaces remembered that were asked for before there was anything in them
+_SLACK = 1000  # places of entries that are gone, beside as many as there are entries, before they are taken out
 _READINGS = 256  # of earlier questions that were compared last; comparing takes a twentieth of reading
 _OVERHEAD_BYTES = 600  # of an entry, beside its vector, links and texts: Python's objects
 
@@ -252,9 +253,8 @@ class SemanticIndex:
         with self._lock:
             while self._order and (self._entries > self._bounds.entries or self._order[0][0] < oldest):
                 at, name, label = self._order.popleft()
-                space = self._spaces.get(name)
-                if space and label in space.known and space.known[label].at <= at:
-                    self._drop(name, space, label)
+                if self._stands(at, name, label):
+                    self._drop(name, self._spaces[name], label)
             while self._bytes > self._bounds.bytes and len(self._spaces) > 1:
                 self._forget(next(iter(self._spaces)))
             while self._bytes > self._bounds.bytes and self._order:
@@ -262,6 +262,13 @@ class SemanticIndex:
                 space = self._spaces.get(name)
                 if space and label in space.known:
                     self._drop(name, space, label)
+            if len(self._order) > 2 * self._entries + _SLACK:
+                self._order = deque(one for one in self._order if self._stands(*one))
+
+    def _stands(self, at: float, name: str, label: int) -> bool:
+        """Whether an entry's time is over when this place of it is."""
+        space = self._spaces.get(name)
+        return space is not None and label in space.known and space.known[label].at <= at
 
     def _remember(self, name: str) -> None:
         """That a namespace is asked for here, which is learned behind the first answer in it."""

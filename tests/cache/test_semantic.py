@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,21 @@ class TestIndex:
             index.apply(number + 1, entry(number, row, namespace=asked.namespace))
             found.append(bool(index.find(asked)))
         assert all(found)
+
+    def test_what_went_leaves_nothing_behind(self) -> None:
+        row = rows(1)[0]
+        index = SemanticIndex(Bounds(1_000_000, 10 * size_of(entry(0, row)), 3600), clock=lambda: 0.0)
+        tracemalloc.start()
+        try:
+            for number in range(30_000):
+                index.apply(number + 1, entry(number, row, namespace=f"n{number}"))
+            assert index.entries <= 10
+            assert tracemalloc.get_traced_memory()[0] < 1_000_000
+        finally:
+            tracemalloc.stop()
+        assert index.find(Query("n29999", name(29_999), row, 0.8)) is None
+        index.apply(30_001, entry(0, row, namespace="n29999"))
+        assert index.find(Query("n29999", name(0), row, 0.8))
 
     def test_memory_is_bounded_within_one_namespace_too(self) -> None:
         made = rows(200)
