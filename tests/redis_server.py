@@ -103,6 +103,10 @@ class Relay:
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def lead_to(self, server: RedisServer) -> None:
+        """New connections go there; those that stand stay where they are."""
+        self._server = server
+
     def cut(self) -> None:
         self._lose = True
 

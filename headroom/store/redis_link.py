@@ -93,12 +93,16 @@ class RedisLink:
     def _mapped(self) -> Iterator[Any]:
         if time.monotonic() < self._left_alone_until and not self._closed:
             raise StoreUnavailable(self._why)
+        client = self._client
         try:
-            yield self._client or self._connect()
+            client = client or self._connect()
+            yield client
         except (RedisError, RedisClusterException, OSError) as failure:
             cause = next((words for kind, words in _CAUSES if isinstance(failure, kind)), "")
             said = textwrap.shorten(str(failure), _MOST_SAID, placeholder=" ...")
             why = f"{self.name}: {cause} ({said})" if cause else f"{self.name}: {said}"
+            if isinstance(failure, ReadOnlyError):
+                self._part_with(client)
             if isinstance(failure, ConnectionError | TimeoutError | OSError):
                 self._why, self._left_alone_until = why, time.monotonic() + self._pause_s
             raise StoreUnavailable(why) from failure
@@ -110,6 +114,12 @@ class RedisLink:
             if self._client is None:
                 self._client = self._opened()
             return self._client
+
+    def _part_with(self, client: redis.Redis | redis.RedisCluster | None) -> None:
+        """The next command connects anew: behind a failover the name leads elsewhere, and this server closes nothing."""
+        with self._lock:
+            if self._client is client:
+                self._client = None
 
     def _opened(self) -> redis.Redis | redis.RedisCluster:
         wait_s = self._options["socket_timeout"]

@@ -205,6 +205,26 @@ def test_a_replica_is_read_only(own: RedisServer, tmp_path: Path) -> None:
         store.close()
 
 
+def test_the_server_that_takes_over_behind_a_name_is_written_to(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    with redis_server(tmp_path / "first") as first:
+        name = Relay(first)
+        store = RedisStore(name.url, TTL_S, 100_000_000, pause_s=0)
+        with redis_server(tmp_path / "second", replicaof=f"127.0.0.1 {first.port}") as second:
+            assert store.append("log", [b"1"]) == 1
+            admin(first).execute_command("WAIT", 1, 10_000)
+            admin(second).execute_command("REPLICAOF NO ONE")
+            admin(first).execute_command("REPLICAOF", "127.0.0.1", second.port)
+            name.lead_to(second)
+            with pytest.raises(StoreUnavailable, match="read-only"):
+                store.append("log", [b"2"])
+            assert store.append("log", [b"2"]) == 2
+            assert store.get_answer("ada", "k") is None
+            store.close()
+        name.close()
+
+
 def test_a_password_is_never_told(tmp_path: Path) -> None:
     with redis_server(tmp_path, requirepass="hunter2") as server:
         url = server.url.replace("//", "//:hunter3@")
