@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from pydantic import ValidationError
@@ -302,6 +303,15 @@ def test_a_url_that_is_none_is_told_how_they_begin(home: dict[str, str]) -> None
     ):
         with pytest.raises(SettingsError, match=f"^{variable}: {said}$"):
             load(env={**home, variable: "postgres://host/db"})
+
+
+@pytest.mark.parametrize("password", ["sec/ret", "sec?ret", "sec#ret", "12/secret", "[secret"])
+def test_a_password_that_breaks_its_url_is_not_told(password: str, home: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"^HEADROOM_STORE_URL: .*%2F %3F %23") as failure:
+        load(env={**home, "HEADROOM_STORE_URL": f"redis://:{password}@host:6379/0"})
+    assert "ret" not in failure.value.message
+    told = load(env={**home, "HEADROOM_STORE_URL": f"redis://:{quote(password, safe='')}@host:6379/0"})
+    assert told.store_name == "redis://host:6379/0"
 
 
 def test_every_problem_is_told_at_once(home: dict[str, str]) -> None:

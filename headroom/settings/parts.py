@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def api_url(value: Any) -> Any:
@@ -29,6 +29,18 @@ def structured(value: Any) -> Any:
     return user_path(value) if isinstance(value, str) else value
 
 
+def store_url(url: str) -> str:
+    """As it is, if it can be taken apart. What is wrong with it is told without it, because it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
+    except ValueError:
+        whole = False
+    if url.startswith("redis") and not whole:
+        raise ValueError("that names no server; in a password / ? # [ ] @ are written %2F %3F %23 %5B %5D %40")
+    return url
+
+
 def shown_url(url: str) -> str:
     """A URL as people and logs may see it: without credentials and parameters; a path as it is."""
     if "://" not in url:
@@ -40,6 +52,7 @@ def shown_url(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
+StoreUrl = Annotated[str, AfterValidator(store_url)]
 ApiUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+"), BeforeValidator(api_url)]
 UserPath = Annotated[Path, BeforeValidator(user_path)]
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 from headroom.grants import Variable
 from headroom.model import Fidelity, ModelSpec, Policy, PrunerSpec
-from headroom.settings.parts import ApiUrl, Section, UserPath, field
+from headroom.settings.parts import ApiUrl, Section, StoreUrl, UserPath, field
 
 _WINDOWS = re.compile(r"(?:\s*[^\s=,]+\s*=\s*[1-9]\d{2,8}\s*(?:,|$))*")
 
@@ -197,7 +197,7 @@ class ContextSettings(Section):
 
 
 class StoreSettings(Section):
-    url: str = field(
+    url: StoreUrl = field(
         "",
         "where state is kept: sqlite:///PATH for one machine, redis:// or rediss:// for several; empty: the SQLite file of `store.path`",
         env="HEADROOM_STORE_URL",

@@ -128,6 +128,8 @@ class RedisLink:
         try:
             if not client.info("cluster").get("cluster_enabled"):
                 return client
+        except (TypeError, ValueError) as failure:
+            raise StoreUnavailable(f"{self.name}: an option of its URL cannot be used: {failure}") from failure
         except BaseException:
             client.close()
             raise

@@ -238,6 +238,13 @@ def test_a_password_is_never_told(tmp_path: Path) -> None:
         store.close()
 
 
+def test_an_option_of_the_url_that_is_none_is_told(own: RedisServer) -> None:
+    store = RedisStore(f"{own.url}?sll=true", TTL_S, 1_000_000)
+    with pytest.raises(StoreUnavailable, match="'sll'"):
+        store.secret("callers")
+    store.close()
+
+
 def test_what_redis_says_is_told_briefly(own: RedisServer) -> None:
     link = RedisLink(own.url)
     with pytest.raises(StoreUnavailable) as failure:
