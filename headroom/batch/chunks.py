@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headroom.batch.plan import STATE, Chunk, Progress
-from headroom.batch.rows import ADDED, Asked, BadRow, asked
+from headroom.batch.rows import ADDED, CHANGED, Asked, BadRow, asked
 from headroom.batch.work import Work
 from headroom.settings import Settings
 
@@ -44,6 +44,7 @@ def do(chunk: Chunk, out: str, work: Work, model: str = "") -> dict[str, Any]:
     """Do a chunk and mark it done; returns the mark. Raises StoreUnavailable, BatchError, OSError: then it is as if it had not begun."""
     progress = Progress(out)
     good: list[dict[str, Any]] = []
+    places: list[int] = []
     bad: list[dict[str, Any]] = []
     ids: list[str] = []
     before = after = 0
@@ -56,6 +57,7 @@ def do(chunk: Chunk, out: str, work: Work, model: str = "") -> dict[str, Any]:
             bad.append(_named(chunk, row, first, str(done)))
             continue
         good.append(done.row)
+        places.append(row.place)
         ids.append(_id(row.value))
         before, after = before + done.before, after + done.after
     work.originals.flush()
@@ -63,7 +65,7 @@ def do(chunk: Chunk, out: str, work: Work, model: str = "") -> dict[str, Any]:
         progress.write(f"{ERRORS}/{chunk.name}.jsonl", _lines(bad))
     if good:
         suffix = "parquet" if chunk.kind == "parquet" else "jsonl"
-        progress.write(f"{chunk.name}.{suffix}", _parquet(chunk, good) if chunk.kind == "parquet" else _lines(good))
+        progress.write(f"{chunk.name}.{suffix}", _parquet(chunk, good, places) if chunk.kind == "parquet" else _lines(good))
     told = {
         "chunk": chunk.name,
         "file": chunk.shown,
@@ -134,20 +136,41 @@ def _table_rows(chunk: Chunk) -> Iterator[Row]:
         table = pq.ParquetFile(file)
         place = 0
         for batch in table.iter_batches(batch_size=64, row_groups=range(chunk.start, chunk.end)):
-            for value in batch.to_pylist():
+            names = batch.schema.names
+            for values in zip(*map(_values, batch.columns), strict=True):
                 place += 1
-                yield Row(place, value)
+                yield Row(place, dict(zip(names, values, strict=True)))
 
 
-def _parquet(chunk: Chunk, rows: Sequence[dict[str, Any]]) -> bytes:
-    """The columns of the input as they were, and the added ones."""
+def _values(column: pa.Array) -> list[Any]:
+    """As Python has them. One that Python has none for, as a date in the year 140,000, stays Arrow's."""
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return [_value(one) for one in column]
+
+
+def _value(one: pa.Scalar) -> Any:
+    try:
+        return one.as_py()
+    except (ValueError, OverflowError):
+        return one
+
+
+def _parquet(chunk: Chunk, rows: Sequence[dict[str, Any]], places: Sequence[int]) -> bytes:
+    """The columns of the input as they were, those that may be smaller, and the added ones. `places` are those of the rows."""
     with chunk.open() as file:
-        schema = pq.read_schema(file)
-    kept = [field for field in schema if field.name not in ADDED]
-    added = [pa.field(name, kind) for name, kind in _ADDED_TYPES.items() if name in rows[0]]
-    table = pa.Table.from_pylist(list(rows), pa.schema([*kept, *added]))
+        table = pq.ParquetFile(file).read_row_groups(range(chunk.start, chunk.end))
+    wanted = set(places)
+    table = table.filter(pa.array([place + 1 in wanted for place in range(table.num_rows)]))
+    columns = [
+        (field, pa.array([row[field.name] for row in rows], field.type) if field.name in CHANGED else column)
+        for field, column in zip(table.schema, table.columns, strict=True)
+        if field.name not in ADDED
+    ]
+    columns += [(pa.field(name, kind), [row[name] for row in rows]) for name, kind in _ADDED_TYPES.items() if name in rows[0]]
     sink = io.BytesIO()
-    pq.write_table(table, sink)
+    pq.write_table(pa.table([column for _, column in columns], pa.schema([field for field, _ in columns])), sink)
     return sink.getvalue()
 
 
@@ -157,15 +180,22 @@ def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
 
 def _id(value: Mapping[str, Any]) -> str:
     id = value.get("custom_id", value.get("id"))
-    return "" if id is None else str(id)
+    return "" if id is None else _shown(id)
 
 
 def _named(chunk: Chunk, row: Row, first: int, why: str) -> dict[str, Any]:
     """A bad row as it goes to `errors`, with everything that it held."""
     told: dict[str, Any] = {"file": chunk.shown, "line": first + row.place, "status": "error", "error": why}
     if not row.raw:
-        return told | {"row": json.loads(json.dumps(row.value, default=str))}
+        return told | {"row": json.loads(json.dumps(row.value, default=_shown))}
     try:
         return told | {"text": row.raw.decode().rstrip("\n")}
     except UnicodeDecodeError:
         return told | {"base64": base64.b64encode(row.raw).decode()}
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)
+    except (ValueError, OverflowError):
+        return f"a {value.type} that Python has no value for"

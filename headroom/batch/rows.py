@@ -15,6 +15,7 @@ from headroom.library import Prepared
 from headroom.model import Call, JobResult, Policy
 
 ADDED = ("tokens_before", "tokens_after", "transforms_applied", "ccr_hashes", "status", "error", "embedding")
+CHANGED = ("messages", "input", "body", "params")  # what may come out smaller
 _DIGITS = 6  # of a vector's numbers; the rest is noise
 
 

@@ -112,6 +112,33 @@ def test_parquet(kind: str, tmp_path: Path) -> None:
     assert sum(row["rows"] for row in summary) == 6
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1, 2, 3], pa.time64("ns")),
+        pa.array([2**62, 5, 2**62], pa.timestamp("us")),
+        pa.array([1, 2, 3], pa.timestamp("us", "Mars/Olympus")),
+        pa.array([b"\xff", b"x", b"\xff"]).view(pa.string()),
+    ],
+    ids=["nanoseconds", "the year 148108", "no such zone", "not UTF-8"],
+)
+@pytest.mark.parametrize("name", ["id", "other"])
+def test_columns_of_parquet_stay_as_they_are_whatever_they_hold(column: pa.Array, name: str, tmp_path: Path) -> None:
+    messages = [json.dumps(anthropic_text(n)) for n in range(2)] + ["none"]
+    source = pa.Table.from_arrays(
+        [pa.array(messages), column, pa.array([1, 2, 3]), pa.array([4, 5, 6])], ["messages", name, "twice", "twice"]
+    )
+    pq.write_table(source, tmp_path / "in.parquet")
+    done = batch(tmp_path / "in.parquet", tmp_path / "out", "--max-errors", "0.5")
+    assert done.exit_code == 0, done.output
+    (part,) = (tmp_path / "out").glob("part-*.parquet")
+    found = pq.ParquetFile(part).read()
+    assert found.column("status").to_pylist() == ["compressed"] * 2
+    assert [found.column(n) for n in range(1, 4)] == [source.column(n).slice(0, 2) for n in range(1, 4)]
+    (bad,) = lines(tmp_path / "out" / "errors")
+    assert (bad["line"], bad["row"]["messages"]) == (3, "none")
+
+
 def anthropic_text(seed: int) -> list[dict[str, Any]]:
     return [
         {"role": "user", "content": f"List them.\n\n```json\n{rows(seed)}\n```"},
