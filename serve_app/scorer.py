@@ -36,6 +36,7 @@ _CALLS_A_BATCH = 16
 _BATCH_WAIT_S = 0.0  # a call that comes alone does not wait: while a batch runs, the next one fills
 _PING_TIMEOUT_S = 30.0
 _PING_PAUSE_S = 1.0
+_ABSENT_PAUSES = 60  # so many of these between two pings where a replica had no model: another one may have it
 _log = logging.getLogger(__name__)
 
 
@@ -107,7 +108,8 @@ def _parts(missing: Mapping[bytes, str]) -> Sequence[Mapping[bytes, str]]:
 class RemoteEmbed(Embed):
     """Embed in the Scorer deployment.
 
-    With `ping` it is asked at the start and after a failure, which would wake one that has gone to zero replicas.
+    With `ping` it is asked at the start, after a failure, and once a minute where it has no model, which would wake one that has gone to
+    zero replicas.
     """
 
     def __init__(self, tier: Tier[tuple[str, ...], Made | NoModel], entries: int, ping: bool, pause_s: float = _PING_PAUSE_S) -> None:
@@ -171,6 +173,7 @@ class RemoteEmbed(Embed):
             raise
         if isinstance(answer, NoModel):
             self._ready, self._absent, self._status = False, answer, f"{answer.reason}: {answer.message}; scores by words alone"
+            self._watch()
             raise Degraded(answer.reason)
         self._ready, self._absent, self._status = True, None, "ready"
         return answer
@@ -184,8 +187,8 @@ class RemoteEmbed(Embed):
             self._pinging = asyncio.get_running_loop().create_task(self._until_answered(), context=contextvars.Context())
 
     async def _until_answered(self) -> None:
-        while not self._ready and not self._absent:
+        while not self._ready:
             try:
                 await self._answer(("warm-up",), _PING_TIMEOUT_S)
             except Degraded:
-                await asyncio.sleep(self._pause_s)
+                await asyncio.sleep(self._pause_s * (_ABSENT_PAUSES if self._absent else 1))

@@ -18,7 +18,7 @@ from headroom.model import Job, JobResult, Policy
 from headroom.proxy.compress import Degraded
 from headroom.scoring.embedding import Made
 from serve_app.compressor import RemoteCompress
-from serve_app.scorer import RemoteEmbed
+from serve_app.scorer import NoModel, RemoteEmbed
 from serve_app.tiers import REASONS, Breaker, Tier, reason_of
 
 DIED = ActorDiedError()
@@ -239,6 +239,24 @@ def test_a_scorer_that_failed_is_asked_until_it_answers() -> None:
         return embed.status
 
     assert asyncio.run(story()) == "ready"
+
+
+def test_a_scorer_that_gets_a_model_later_is_used() -> None:
+    absent = NoModel("no_model", "not here")
+
+    async def story() -> list[bool]:
+        embed = RemoteEmbed(tier(Handle(*[absent] * 20, Made("m", np.ones((1, 2), np.float32)))), 10, ping=True, pause_s=0)
+        seen = [embed.enabled]
+        with pytest.raises(Degraded, match="no_model"):
+            await embed(["a"], 1)
+        seen.append(embed.enabled)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        seen.append(embed.enabled)
+        await embed.close()
+        return seen
+
+    assert asyncio.run(story()) == [True, False, True]
 
 
 def test_a_scorer_at_zero_replicas_is_not_woken_to_be_watched() -> None:
