@@ -18,7 +18,7 @@ import asyncio
 import logging
 import math
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +33,7 @@ ALERTS = (50, 80, 100)  # percent of a budget
 _KEEP_S = 40 * 86_400.0  # a period is remembered behind its last change
 _ONCE_S = 3600.0  # what was done for a request is remembered
 _MOST_WAITING = 100_000  # settlements that could not be written down yet
+_MOST_TOLD = 10_000  # alerts remembered here; the store knows of the others
 _RETRY_S = 1.0
 _PAUSE_S = 5.0  # the store is left alone after it failed
 _log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Budgets:
         self._clock = clock
         self._waiting: deque[tuple[Reservation, int]] = deque()
         self._retrying: asyncio.Task[None] | None = None
-        self._told: set[str] = set()
+        self._told: OrderedDict[str, None] = OrderedDict()
         self._down_until = -math.inf
 
     async def reserve(self, request_id: str, budgets: Sequence[Budget], nano: int) -> Reservation:
@@ -182,7 +183,9 @@ class Budgets:
                 mark = f"alert:{charge.budget.owner}:{charge.budget.period}:{charge.slot}:{percent}"
                 if limit and 100 * total >= percent * limit and mark not in self._told:
                     first = not (await self._store.draw([], mark, _KEEP_S)).repeated
-                    self._told.add(mark)
+                    self._told[mark] = None
+                    if len(self._told) > _MOST_TOLD:
+                        self._told.popitem(last=False)
                     if first and self._alert:
                         self._alert(Alert(charge.budget, charge.slot, percent, total))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tracemalloc
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +13,21 @@ from pathlib import Path
 import pytest
 
 from headroom.errors import RateLimited, StoreUnavailable
-from headroom.limits.budget import Alert, Budget, Budgets, end_of, slot_of
+from headroom.limits.budget import Alert, Budget, Budgets, Charge, Reservation, end_of, slot_of
 from headroom.outcome import Usage
 from headroom.stats.prices import NANO, cost, nano
+from headroom.store.base import Draw, Drawn
 from tests.limits.test_rate import Clock, Counted
 
 KEY, TEAM = Budget("key", "the key", 10 * NANO, "daily"), Budget("team", "the team", 15 * NANO, "daily")
 ALL = Budget("all", "all", None, "daily")
+
+
+class Spent:
+    """A store where every budget is spent."""
+
+    async def draw(self, draws: Sequence[Draw], once: str = "", once_s: float = 86_400.0) -> Drawn:
+        return Drawn((0,) * len(draws), (NANO,) * len(draws))
 
 
 @pytest.fixture
@@ -168,6 +178,27 @@ def test_alerts_are_told_once_by_all_processes(counted: Counted) -> None:
     asyncio.run(run())
     assert [(owner, percent) for owner, percent, _ in told] == [("key", 50), ("team", 50), ("key", 80)]
     assert told[0][2] == 6 * NANO - 6
+
+
+def test_alerts_of_many_owners_and_hours_take_no_memory() -> None:
+    told = 0
+
+    def tell(alert: Alert) -> None:
+        nonlocal told
+        told += 1
+
+    async def run() -> int:
+        budgets = Budgets(Spent(), alert=tell)
+        tracemalloc.start()
+        for hour in range(500):
+            await budgets.settle(Reservation("r", tuple(Charge(Budget(f"{n}", "", NANO, "hourly"), hour) for n in range(20))), 1)
+        return tracemalloc.get_traced_memory()[0]
+
+    try:
+        assert asyncio.run(run()) < 2_500_000
+    finally:
+        tracemalloc.stop()
+    assert told == 500 * 20 * 3
 
 
 def test_a_period_that_is_over_is_forgiven(counted: Counted) -> None:
