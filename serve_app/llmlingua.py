@@ -148,7 +148,7 @@ class RemotePrune(Prune):
         self._looked = -_RETRY_S
         self._ready = False
         self._status = "not asked yet"
-        self._finding = asyncio.Lock()
+        self._finding: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
@@ -187,14 +187,19 @@ class RemotePrune(Prune):
         return await tier(PruneRequest(passages, min(left, tier.budget_s)), left)
 
     async def _found(self) -> PruneTier:
-        async with self._finding:
-            if self._tier is None:
+        if self._tier is None:
+            if self._finding is None or self._finding.done():
                 if time.monotonic() - self._looked < _RETRY_S:
                     raise Degraded("unavailable")
                 self._looked = time.monotonic()
-                try:
-                    self._tier = await asyncio.to_thread(self._find)
-                except LookupError as failure:
-                    _log.warning("LLMLingua: %s", failure)
-                    raise Degraded("unavailable") from None
-            return self._tier
+                self._finding = asyncio.create_task(self._look())
+            await asyncio.shield(self._finding)  # it goes on for those who come later
+        if self._tier is None:
+            raise Degraded("unavailable")
+        return self._tier
+
+    async def _look(self) -> None:
+        try:
+            self._tier = await asyncio.to_thread(self._find)
+        except LookupError as failure:
+            _log.warning("LLMLingua: %s", failure)

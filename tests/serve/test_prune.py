@@ -136,3 +136,21 @@ def test_an_application_that_cannot_be_looked_for_is_looked_for_again_later() ->
         assert len(looked) == 1, "each request looked for it"
 
     asyncio.run(story(find))
+
+
+def test_an_application_that_is_found_too_late_for_a_request_is_there_for_the_next() -> None:
+    looked: list[int] = []
+
+    def find() -> PruneTier:
+        looked.append(1)
+        time.sleep(0.3)
+        return tier("too_large")
+
+    async def story() -> None:
+        prune = RemotePrune(find)
+        while prune.status != "ready":
+            with pytest.raises(Degraded):
+                await prune([PASSAGE], 0.05)
+
+    asyncio.run(asyncio.wait_for(story(), 4))
+    assert len(looked) == 1
