@@ -80,8 +80,8 @@ def _elsewhere(url: str) -> tuple[pafs.FileSystem, str]:
     return system, str(path)
 
 
-def files(url: str) -> tuple[pafs.FileSystem, list[pafs.FileInfo]]:
-    """The files of a kind we know at or below a path, by name. Raises BatchError when there are none."""
+def files(url: str, out: str) -> tuple[pafs.FileSystem, list[pafs.FileInfo]]:
+    """The files of a kind we know at or below a path, less those of the output `out`, by name. Raises BatchError when there are none."""
     system, path = opened(url)
     info = system.get_file_info(path)
     if info.type == pafs.FileType.NotFound:
@@ -89,15 +89,17 @@ def files(url: str) -> tuple[pafs.FileSystem, list[pafs.FileInfo]]:
     if info.type == pafs.FileType.File:
         return system, [info]
     found = system.get_file_info(pafs.FileSelector(path, recursive=True))
-    known = sorted((one for one in found if one.is_file and one.path.endswith((*_JSONL, *_PARQUET))), key=lambda one: one.path)
+    elsewhere, written = opened(out)
+    ours = f"{written}/" if type(elsewhere) is type(system) else ""
+    known = [one for one in found if one.is_file and one.path.endswith((*_JSONL, *_PARQUET)) and not (ours and one.path.startswith(ours))]
     if not known:
         raise BatchError(f"{url}: holds no .jsonl and no .parquet files.")
-    return system, known
+    return system, sorted(known, key=lambda one: one.path)
 
 
-def plan(source: str, chunk_bytes: int, meant: Sequence[str] = ()) -> Plan:
+def plan(source: str, out: str, chunk_bytes: int, meant: Sequence[str] = ()) -> Plan:
     """Cut an input into chunks of about so many bytes; `meant` are settings that shape the output. Raises BatchError."""
-    system, found = files(source)
+    system, found = files(source, out)
     chunks: list[Chunk] = []
     state = hashlib.sha256(json.dumps([chunk_bytes, *meant]).encode())
     for number, info in enumerate(found):

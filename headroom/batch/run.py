@@ -50,7 +50,7 @@ def run(
 ) -> Total:
     """Do what is left of an order and sum up all of it. `advance` hears of chunks done and of all there are. Raises BatchError, OSError."""
     progress = Progress(order.out)
-    made = plan(order.source, order.chunk_bytes, meant(order, settings))
+    made = plan(order.source, order.out, order.chunk_bytes, meant(order, settings))
     left = progress.begin(made, resume=order.resume)
     seen = Counter(_counts(progress.done()))
     advance(len(made.chunks) - len(left), len(made.chunks))

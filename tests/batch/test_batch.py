@@ -165,6 +165,15 @@ def test_an_output_that_is_there_is_not_touched(tmp_path: Path) -> None:
     assert "holds no .jsonl" in batch(foreign, tmp_path / "new").stderr
 
 
+def test_an_output_within_its_input_is_none_of_it(tmp_path: Path) -> None:
+    written(tmp_path / "in.jsonl", [talk(1)])
+    written(tmp_path / "out-of-order.jsonl", [talk(2)])
+    for _ in range(2):
+        done = batch(tmp_path, tmp_path / "out", "--resume")
+        assert done.exit_code == 0, done.output
+    assert [row["id"] for row in lines(tmp_path / "out")] == ["talk-1", "talk-2"]
+
+
 @pytest.mark.parametrize("size", [1, 7, 100, 5000, 10**7])
 def test_any_chunks_hold_every_line_once(size: int, tmp_path: Path) -> None:
     draw = random.Random(size)
@@ -172,7 +181,7 @@ def test_any_chunks_hold_every_line_once(size: int, tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     text = "".join(json.dumps(value, ensure_ascii=False) + draw.choice(["\n", "\n\n", "\r\n"]) for value in values)
     file.write_bytes(text.rstrip().encode())
-    assert [row.value for chunk in plan(str(file), size).chunks for row in read(chunk)] == values
+    assert [row.value for chunk in plan(str(file), str(tmp_path / "out"), size).chunks for row in read(chunk)] == values
 
 
 def test_ids_that_come_twice_are_counted(tmp_path: Path) -> None:
