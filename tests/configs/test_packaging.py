@@ -82,6 +82,17 @@ def test_ray_has_the_version_of_the_lock(service: dict[str, Any]) -> None:
     assert service["spec"]["rayClusterConfig"]["rayVersion"] == pins(CONFIGS / "locks" / "serve.txt")["ray"]
 
 
+def test_redis_says_that_it_is_full_before_kubernetes_ends_it() -> None:
+    """Without `maxmemory` a policy means nothing, and Redis knows nothing of its pod's limit."""
+    (server,) = [document for document in documents("redis.yaml") if document["kind"] == "StatefulSet"]
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    given = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+    most = int(given["--maxmemory"].removesuffix("mb")) * 2**20
+    wanted = settings.Settings()
+    assert most > 1_000_000 * (wanted.store.max_mb + wanted.cache.max_mb)
+    assert most < 0.8 * int(container["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30
+
+
 def test_what_kubernetes_is_given_has_its_form(service: dict[str, Any]) -> None:
     given = [document for name in ("redis.yaml", "rayservice.yaml") for document in documents(name) if document["kind"] != "RayService"]
     pods = [group["template"] for group in groups(service)]
