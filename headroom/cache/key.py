@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,7 +28,9 @@ _COUNTED = ("metadata", "user", "safety_identifier", "service_tier", "prompt_cac
 _ASIDE = frozenset(_SENT + _COUNTED)
 _MARK = "cache_control"
 _HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")  # which switch features; several values in any order
-_ELSEWHERE = ("previous_response_id", "conversation", "prompt", "container", "mcp_servers", "web_search_options", "audio", "background")
+_SEARCHES = ("web_search_options", "plugins", "search_parameters", "enable_search")  # of OpenAI, OpenRouter, xAI, Qwen
+_ELSEWHERE = ("previous_response_id", "conversation", "prompt", "container", "mcp_servers", *_SEARCHES, "audio", "background")
+_SEARCHING = re.compile(r":online$|-search(?:-|$)|^(?:.*/)?sonar(?:-|$)")  # models that search by themselves
 _CLIENT_TOOLS = ("", "custom", "function")
 _INLINE = ("base64", "text", "content")  # sources that hold what they show
 _REFERENCES = ("file_id", "file_ids", "file_url", "file")
@@ -42,7 +45,7 @@ def unfit(call: Call) -> str:
         return call.reason
     if body.get("store") is True:
         return "stored_at_provider"
-    if any(body.get(key) for key in _ELSEWHERE):
+    if any(body.get(key) for key in _ELSEWHERE) or _SEARCHING.search(call.model):
         return "depends_on_more"
     if any(word(tool.get("type")) not in _CLIENT_TOOLS for tool in _objects(body.get("tools"))):
         return "provider_tools"
