@@ -91,7 +91,9 @@ class Tier(Generic[Q, R]):
         self.budget_s = budget_s
 
     async def __call__(self, request: Q, timeout_s: float) -> R:
-        """Raises Degraded; its reason is a `Reason`."""
+        """Raises Degraded; its reason is a `Reason`. Where no time is left nobody is asked, which says nothing about the tier."""
+        if timeout_s <= 0:
+            raise Degraded("deadline")
         if not self._breaker.admit():
             raise Degraded("breaker_open")
         try:

@@ -90,7 +90,7 @@ def test_a_dead_replica_is_retried_once() -> None:
     assert len(handle.answers) == 2
 
 
-@pytest.mark.parametrize(("timeout_s", "budget_s"), [(0, 60), (60, 0)])
+@pytest.mark.parametrize(("timeout_s", "budget_s"), [(0.01, 60), (60, 0)])
 def test_a_late_call_is_cancelled(timeout_s: float, budget_s: float) -> None:
     handle = Handle(None)
     assert outcome(tier(handle, budget_s=budget_s)("question", timeout_s)) == "deadline"
@@ -165,6 +165,14 @@ def test_while_one_probes_others_go_on_without() -> None:
         assert await called("the next one probes", 1) == "yes"
 
     asyncio.run(story())
+
+
+def test_callers_without_time_do_not_open_the_breaker() -> None:
+    handle = Handle(None)
+    called = tier(handle, Breaker(3, 10, Clock()))
+    assert [outcome(called(n, timeout_s)) for n, timeout_s in enumerate((0, -0.5, -3))] == ["deadline"] * 3
+    handle.outcomes = ["yes"]
+    assert outcome(called(4, 1)) == "yes"
 
 
 def test_overload_does_not_open_the_breaker() -> None:
