@@ -93,8 +93,9 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
     yield embeddings(settings)
     yield llmlingua(settings)
     yield store(settings)
-    yield from statistics(settings)
-    yield from backends(settings, offline)
+    if not lacking("headroom proxy"):
+        yield from statistics(settings)
+        yield from backends(settings, offline)
     yield port(settings)
     yield from routing(settings)
     if not offline:
@@ -109,13 +110,18 @@ def python() -> Finding:
 
 
 def packages() -> Iterator[Finding]:
-    for purpose, (extra, modules) in _PACKAGES.items():
-        missing = [name for name in modules if not _installed(name)]
-        if not missing:
+    for purpose, (extra, _) in _PACKAGES.items():
+        absent = lacking(purpose)
+        if not absent:
             yield Finding("packages", "ok", f"everything for `{purpose}`")
         else:
-            detail = f"`{purpose}` needs {', '.join(missing)}"
+            detail = f"`{purpose}` needs {', '.join(absent)}"
             yield Finding("packages", "broken" if extra == "proxy" else "note", detail, f"pip install 'headroom[{extra}]'")
+
+
+def lacking(purpose: str) -> list[str]:
+    """The modules that what needs them would not find."""
+    return [name for name in _PACKAGES[purpose][1] if not _installed(name)]
 
 
 def _installed(module: str) -> bool:

@@ -32,6 +32,16 @@ COMMANDS = {
 }
 
 
+# The extra that holds what a command imports; every other command needs that of the proxy.
+_EXTRAS = {
+    "serve": "serve",
+    "capacity": "capacity",
+    "mcp": "mcp",
+    "embedding": "embed-export",
+    "llmlingua": "llmlingua",
+}
+
+
 class _WrongSettings(click.ClickException):
     exit_code = 2
 
@@ -72,6 +82,12 @@ class _Commands(click.Group):
             raise _WrongSettings(failure.message) from None
         except HeadroomError as failure:
             raise click.ClickException(failure.message) from None
+        except ModuleNotFoundError as failure:
+            missing = (failure.name or "").partition(".")[0]
+            if missing in ("", "headroom"):
+                raise
+            extra = _EXTRAS.get(context.invoked_subcommand or "", "proxy")
+            raise _WrongSettings(f"{missing} is not installed: pip install 'headroom[{extra}]'") from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

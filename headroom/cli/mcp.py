@@ -41,12 +41,8 @@ def command(context: click.Context, over_http: bool, host: str, port: int, url: 
     transport: Literal["stdio", "http"] = "http" if over_http else "stdio"
     if over_http and not loopback(f"http://[{host}]" if ":" in host else f"http://{host}"):
         raise SettingsError(f"--host {host}: whoever reached it could read every original; use an address of this machine itself")
-    try:
-        from headroom.cli.mcp_server import serve
-    except ModuleNotFoundError as failure:
-        if (failure.name or "").startswith("headroom"):
-            raise
-        raise SettingsError(f"{failure.name} is not installed: pip install 'headroom[mcp]'") from None
+    from headroom.cli.mcp_server import serve
+
     if over_http:
         click.echo(f"Headroom's MCP server listens at http://{host}:{port}/mcp", err=True)
     serve(settings, transport, host, port)

@@ -26,12 +26,8 @@ def command(config: Path | None, while_used: Path | None, **flags: Any) -> None:
     from headroom.cli.terminal import console
 
     settings = listening(load(config, flags))
-    try:
-        from headroom.proxy.server import run
-    except ModuleNotFoundError as failure:
-        if (failure.name or "").startswith("headroom"):
-            raise
-        raise SettingsError(f"{failure.name} is not installed: pip install 'headroom[proxy]'") from None
+    from headroom.proxy.server import run
+
     if while_used:
         from headroom.cli.lease import end_when_unused
 
