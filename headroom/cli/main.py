@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
+import io
+import sys
 from typing import Any
 
 import click
@@ -76,12 +79,19 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, context: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # bars and arrows, where the locale has none
         try:
             return super().invoke(context)
         except SettingsError as failure:
             raise _WrongSettings(failure.message) from None
         except HeadroomError as failure:
             raise click.ClickException(failure.message) from None
+        except OSError as failure:
+            if failure.errno == errno.EPIPE:  # `| head`: click's
+                raise
+            where = f"{failure.filename}: " if failure.filename else ""
+            raise click.ClickException(f"{where}{failure.strerror or failure}") from None
         except ModuleNotFoundError as failure:
             missing = (failure.name or "").partition(".")[0]
             if missing in ("", "headroom"):

@@ -74,7 +74,7 @@ def export_command(what: What, form: Form, out: Path, config: Path | None, **of:
             with out.open("wb") as stream:
                 count = export(places_of(settings), query, what, form, stream)
     except OSError as failure:
-        raise click.ClickException(f"{out}: {failure.strerror or failure}") from None
+        raise click.ClickException(f"{failure.filename or out}: {failure.strerror or failure}") from None
     click.echo(f"{count:,} rows", err=True)
 
 
