@@ -57,7 +57,7 @@ def create(days: float | None, as_json: bool, url: str | None, config: Path | No
     if days is not None:
         wanted["expires"] = round(time.time() + 86_400 * days, 3)
     if url:
-        made = _ask(url, config, "", "POST", wanted)
+        made = _ask(url, config, "", "POST", "key", wanted)
     else:
         from headroom.limits import keys
 
@@ -76,7 +76,7 @@ def create(days: float | None, as_json: bool, url: str | None, config: Path | No
 def list_(as_json: bool, url: str | None, config: Path | None) -> None:
     """List the keys in the store."""
     if url:
-        found = _ask(url, config, "", "GET")["keys"]
+        found = _ask(url, config, "", "GET", "keys")["keys"]
     else:
         from headroom.limits import keys
 
@@ -96,7 +96,7 @@ def list_(as_json: bool, url: str | None, config: Path | None) -> None:
 def revoke(id: str, url: str | None, config: Path | None) -> None:
     """Make the key with this ID (key_...) useless, within seconds everywhere."""
     if url:
-        gone = _ask(url, config, f"/{_segment(id)}", "DELETE")
+        gone = _ask(url, config, f"/{_segment(id)}", "DELETE", "id")
     else:
         from headroom.limits import keys
 
@@ -122,7 +122,7 @@ def set_team(name: str, url: str | None, config: Path | None, **given: Any) -> N
 
     wanted = {key: value for key, value in given.items() if value is not None}
     if url:
-        put = _ask_at(url, config, f"/admin/teams/{_segment(name)}", "PUT", wanted)
+        put = _ask_at(url, config, f"/admin/teams/{_segment(name)}", "PUT", "team", wanted)
     else:
         put = teams.shown(name, _in_store(config, lambda store: teams.put(store, name, wanted)))
     click.echo(_team_line(put))
@@ -134,7 +134,7 @@ def list_teams(url: str | None, config: Path | None) -> None:
     """List the teams in the store."""
     from headroom.limits import teams
 
-    found = _ask_at(url, config, "/admin/teams", "GET")["teams"] if url else None
+    found = _ask_at(url, config, "/admin/teams", "GET", "teams")["teams"] if url else None
     for one in found if found is not None else [teams.shown(*pair) for pair in _in_store(config, teams.listed).items()]:
         click.echo(_team_line(one))
 
@@ -147,7 +147,7 @@ def remove_team(name: str, url: str | None, config: Path | None) -> None:
     from headroom.limits import teams
 
     if url:
-        _ask_at(url, config, f"/admin/teams/{_segment(name)}", "DELETE")
+        _ask_at(url, config, f"/admin/teams/{_segment(name)}", "DELETE", "removed")
     else:
         _in_store(config, lambda store: teams.drop(store, name))
     click.echo(f"{name} is removed")
@@ -164,14 +164,14 @@ def _segment(name: str) -> str:
     return quote(name, safe="", errors="surrogateescape")
 
 
-def _ask(url: str, config: Path | None, path: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    return _ask_at(url, config, f"/admin/keys{path}", method, body)
+def _ask(url: str, config: Path | None, path: str, method: str, field: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    return _ask_at(url, config, f"/admin/keys{path}", method, field, body)
 
 
-def _ask_at(url: str, config: Path | None, path: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _ask_at(url: str, config: Path | None, path: str, method: str, field: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     from headroom.cli.remote import ask
 
-    return ask(url, path, key=load(config).access.admin_key, method=method, body=body)
+    return ask(url, path, key=load(config).access.admin_key, method=method, body=body, field=field)
 
 
 def _in_store(config: Path | None, work: Callable[[Any], Any]) -> Any:

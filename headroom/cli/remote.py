@@ -38,8 +38,9 @@ def ask(
     body: Any = None,
     method: str = "",
     timeout_s: float = 10.0,
+    field: str = "",
 ) -> dict[str, Any]:
-    """GET a JSON object, or POST `body` for one. Raises ClickException with what a person can do when there is none."""
+    """GET a JSON object that has this field, or POST `body` for one. Raises ClickException with what a person can do when there is none."""
     if not _is_base(url):
         raise click.ClickException(f"{url!r} is not a base URL: it begins with http:// or https://, like http://127.0.0.1:8787")
     if not (key.isascii() and key.isprintable()):
@@ -59,7 +60,7 @@ def ask(
         said = response.json()
     except ValueError:
         said = None
-    if response.is_success and isinstance(said, dict):
+    if response.is_success and isinstance(said, dict) and (not field or field in said):
         return said
     error = said.get("error") if isinstance(said, dict) else None
     message = error.get("message") if isinstance(error, dict) else "this does not look like Headroom"

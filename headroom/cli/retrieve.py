@@ -59,4 +59,6 @@ def from_url(url: str, digest: str, query: str | None, key: str) -> dict[str, An
     """The answer of a running Headroom."""
     from headroom.cli.remote import ask
 
-    return ask(url, f"/v1/retrieve/{quote(digest, safe='', errors='surrogateescape')}", params={"query": query} if query else None, key=key)
+    path = f"/v1/retrieve/{quote(digest, safe='', errors='surrogateescape')}"
+    asked, field = ({"query": query}, "results") if query else (None, "original_content")
+    return ask(url, path, params=asked, key=key, field=field)

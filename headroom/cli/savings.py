@@ -33,9 +33,8 @@ def command(url: str | None, by: str, last: int, config: Path | None, **of: str 
     """
     settings = load(config)
     asked = url or address(settings)
-    history = ask(asked, "/stats-history", key=settings.access.admin_key, params=parameters(of))
-    found = history.get(by)
-    rows = found[-last:] if isinstance(found, list) else []
+    history = ask(asked, "/stats-history", key=settings.access.admin_key, params=parameters(of), field=by)
+    rows = history[by][-last:]
     table = Table(box=SIMPLE_HEAD, title=f"Saved at {asked}, {by}", title_style="bold", title_justify="left")
     table.add_column("from (UTC)")
     for name in ("tokens sent", "tokens saved", "prompts, USD", "saved, USD"):

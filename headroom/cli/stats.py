@@ -37,7 +37,7 @@ def command(context: click.Context, /, url: str | None, as_json: bool, config: P
         return
     settings = load(config)
     asked = url or address(settings)
-    stats = ask(asked, "/stats", key=settings.access.admin_key, params=parameters(of))
+    stats = ask(asked, "/stats", key=settings.access.admin_key, params=parameters(of), field="summary")
     if as_json:
         click.echo(json.dumps(stats))
         return

@@ -29,7 +29,7 @@ def command(show: bool, url: str | None, config: Path | None) -> None:
     if show:
         day = telemetry.last_day(time.time())
         if url:
-            report = ask(url, "/v1/telemetry/report", key=settings.access.admin_key)
+            report = ask(url, "/v1/telemetry/report", key=settings.access.admin_key, field="schema_version")
         else:
             report = telemetry.report(open_book(settings).board(telemetry.wish_for(day)), day)
         click.echo(said(report).decode(), nl=False)

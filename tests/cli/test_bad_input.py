@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import click
@@ -62,6 +64,53 @@ def test_is_refused_in_a_line(words: tuple[str, ...], code: int, says: str, tmp_
     assert said.count("\n") == 1
     assert "secret" not in refused.stderr
     assert Path("file").read_text() == "mine"
+
+
+class _Other(BaseHTTPRequestHandler):
+    """A server that answers everything, and is no Headroom."""
+
+    def _answer(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "15")
+        self.end_headers()
+        self.wfile.write(b'{"status":"up"}')
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stats",),
+        ("savings",),
+        ("telemetry", "--show"),
+        ("retrieve", "x"),
+        ("retrieve", "x", "query"),
+        ("keys", "create"),
+        ("keys", "list"),
+        ("keys", "revoke", "x"),
+        ("keys", "team", "set", "data", "--rpm", "3"),
+        ("keys", "team", "list"),
+        ("keys", "team", "remove", "data"),
+    ],
+    ids=" ".join,
+)
+def test_an_answer_of_another_server_is_told_in_a_line(words: tuple[str, ...], other: str) -> None:
+    refused = CliRunner().invoke(main, [*words, "--url", other])
+    assert isinstance(refused.exception, SystemExit), refused.exception
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.endswith("answered 200: this does not look like Headroom\n")
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Parameter]]:
