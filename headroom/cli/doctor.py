@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import ssl
 import sys
 import time
 import uuid
@@ -29,6 +30,7 @@ from headroom.errors import ModelUnavailable, SettingsError, StoreUnavailable
 from headroom.settings import Settings, environment
 from headroom.settings.parts import shown_url
 
+_BETWEEN = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")  # for other programs
 _LOOK_S = 0.3  # /health tells of the look before, and has the ledger looked at
 _MARKS = {"ok": ("ok", "green"), "note": ("--", "yellow"), "broken": ("!!", "bold red")}
 # what needs it -> (extra to install, modules it must find)
@@ -93,14 +95,14 @@ def findings(config: Path | None = None, offline: bool = False) -> Iterator[Find
     yield embeddings(settings)
     yield llmlingua(settings)
     yield store(settings)
-    if not lacking("headroom proxy"):
+    complete = not lacking("headroom proxy")
+    if complete:
         yield from statistics(settings)
         yield from backends(settings, offline)
     yield port(settings)
     yield from routing(settings)
-    if not offline:
-        yield provider("anthropic", settings.upstream.anthropic_api_url, "ANTHROPIC_TARGET_API_URL")
-        yield provider("openai", settings.upstream.openai_api_url, "OPENAI_TARGET_API_URL")
+    if complete and not offline:
+        yield from providers(settings)
     yield access(settings)
 
 
@@ -323,10 +325,27 @@ def routing(settings: Settings) -> Iterator[Finding]:
             yield Finding("saved", "ok", detail)
 
 
-def provider(name: str, url: str, variable: str) -> Finding:
+def providers(settings: Settings) -> Iterator[Finding]:
+    """Whether each is reached the way `headroom proxy` takes: by its certificates, and straight."""
+    from headroom.proxy.transport import certificates
+
+    try:
+        trusted = certificates()
+    except SettingsError as failure:
+        yield Finding("providers", "broken", failure.message, "correct or unset it; `headroom proxy` does not start until then")
+        return
+    between = sorted(name for name, value in environment().items() if value and name.upper() in _BETWEEN)
+    if between:
+        detail = f"{', '.join(between)}: `headroom proxy` goes straight to the providers, past any such proxy"
+        yield Finding("providers", "note", detail, "where that way is closed, name a gateway that is open to it as a provider's URL")
+    yield provider("anthropic", settings.upstream.anthropic_api_url, "ANTHROPIC_TARGET_API_URL", trusted)
+    yield provider("openai", settings.upstream.openai_api_url, "OPENAI_TARGET_API_URL", trusted)
+
+
+def provider(name: str, url: str, variable: str, trusted: ssl.SSLContext) -> Finding:
     """Whether a provider answers at all; any status will do, nothing is sent but HEAD /."""
     try:
-        with httpx.Client(trust_env=not loopback(url), timeout=5) as client:
+        with httpx.Client(verify=trusted, trust_env=False, timeout=5) as client:
             status = client.head(url).status_code
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
         return Finding(name, "note", f"{url} does not answer ({failure})", f"check the network, or set {variable}")

@@ -29,6 +29,14 @@ def _is_base(url: str) -> bool:
         return False
 
 
+def _client(url: str, timeout_s: float) -> httpx.Client:
+    try:
+        return httpx.Client(trust_env=not loopback(url), timeout=timeout_s)
+    except (ImportError, OSError, ValueError, httpx.InvalidURL) as failure:
+        names = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
+        raise click.ClickException(f"{names} is set to what cannot be used here ({failure})") from None
+
+
 def ask(
     url: str,
     path: str,
@@ -48,7 +56,7 @@ def ask(
     headers = {"authorization": f"Bearer {key}"} if key else {}
     method = method or ("GET" if body is None else "POST")
     try:
-        with httpx.Client(trust_env=not loopback(url), timeout=timeout_s) as client:
+        with _client(url, timeout_s) as client:
             response = client.request(method, url.rstrip("/") + path, params=params, headers=headers, json=body)
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
         raise click.ClickException(

@@ -7,6 +7,7 @@ send byte for byte (a header that is not UTF-8, a path that it would write other
 from __future__ import annotations
 
 import select
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
+from headroom.errors import SettingsError
+
 _HEADER_BYTES = 256_000  # of an answer's status line, and of each of its headers
 _ADDED = ("accept", "accept-encoding", "content-type", "user-agent")  # by aiohttp, where a client sends none
 _WITHOUT_BODY = (204, 304)  # statuses
@@ -25,15 +28,23 @@ _MOST_IDLE = 200  # connections of httpx's own transport
 _IDLE_S = 30.0  # for which a connection without a request is kept
 
 
+def certificates() -> ssl.SSLContext:
+    """Whom providers are trusted by: certifi's authorities, or those that the environment names. Raises SettingsError."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as failure:
+        raise SettingsError(f"SSL_CERT_FILE or SSL_CERT_DIR: the certificates cannot be read ({failure.strerror or failure})") from None
+
+
 class Transport(httpx.AsyncBaseTransport):
     """HTTP/1.1 without limits of its own; an answer's body is to be closed. Belongs to the event loop of its first request.
 
-    Takes the extensions "target", the bytes of the request line, and "timeout". What never left is sent once more.
-    Raises the errors of httpx.
+    Takes the extensions "target", the bytes of the request line, and "timeout". What never left is sent once more. Goes straight to
+    the provider: no HTTP_PROXY is asked. Raises the errors of httpx.
     """
 
     def __init__(self) -> None:
-        self._tls = httpx.create_ssl_context()
+        self._tls = certificates()
         self._tls.set_alpn_protocols(["http/1.1"])
         self._session: aiohttp.ClientSession | None = None
         self._httpx: httpx.AsyncHTTPTransport | None = None

@@ -173,6 +173,39 @@ def test_doctor_sees_a_stranger_on_the_port_and_a_provider_that_is_not_there(mon
     assert "set ANTHROPIC_TARGET_API_URL" in done.stdout
 
 
+@pytest.mark.usefixtures("_free_port")
+def test_certificates_that_cannot_be_read_are_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    done = headroom("doctor")
+    assert done.exit_code == 1
+    assert "!!  providers    SSL_CERT_FILE or SSL_CERT_DIR: the certificates cannot be read (No such file or directory)" in done.stdout
+    done = headroom("proxy")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("Error: SSL_CERT_FILE or SSL_CERT_DIR: ")
+    done = headroom("stats", "--url", "https://headroom.invalid")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "SSL_CERT_FILE or SSL_CERT_DIR is set to what cannot be used here" in done.stderr
+
+
+@pytest.mark.usefixtures("_free_port")
+@pytest.mark.parametrize("between", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "ftp://127.0.0.1:9"])
+def test_doctor_goes_to_providers_as_the_proxy_does_past_an_http_proxy(between: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", between)
+    for variable in ("ANTHROPIC_TARGET_API_URL", "OPENAI_TARGET_API_URL"):
+        monkeypatch.setenv(variable, "https://provider.invalid")
+    done = headroom("doctor")
+    assert done.exit_code == 0, done.output
+    assert "--  providers    HTTPS_PROXY: `headroom proxy` goes straight to the providers" in done.stdout
+    assert done.stdout.count("https://provider.invalid does not answer ([Errno -") == 2, "its name was looked up here"
+
+
+def test_an_http_proxy_that_cannot_be_used_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://127.0.0.1:9")
+    done = headroom("stats", "--url", "https://headroom.invalid")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "HTTPS_PROXY" in done.stderr
+
+
 def test_doctor_warns_off_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADROOM_HOST", "0.0.0.0")
     assert "set HEADROOM_ADMIN_KEY" in headroom("doctor", "--offline").stdout
