@@ -17,6 +17,7 @@ from tests.proxy.faces import HTTP, anthropic_turns, asking, serving, settings_f
 _MOST_BYTES = 300_000
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 _WIDE, _PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+_NARROW = {"width": 320, "height": 640}  # a wide screen at 400 %, as WCAG 1.4.10 asks
 
 
 class Visit:
@@ -203,3 +204,10 @@ def test_how_it_looks(browser: Browser, year: str, hour: str, empty: str, tmp_pa
                 found = Axe().run(page, options={"runOnly": _RULES if scheme == "light" else ["cat.color"]})
                 assert found.violations_count == 0, f"{name}: {found.generate_report()}"
             assert visit.complaints == [], name
+
+
+def test_nothing_is_cut_off_on_the_narrowest_screen(browser: Browser, hour: str, empty: str) -> None:
+    for url, awaited in ((f"{empty}/dashboard", "Nothing has come through yet"), (f"{hour}/dashboard?range=24h", "Last requests")):
+        with visiting(browser, url, size=_NARROW) as visit:
+            expect(visit.page.get_by_role("heading", name=awaited)).to_be_visible()
+            assert visit.page.evaluate("document.documentElement.scrollWidth") == _NARROW["width"], awaited
