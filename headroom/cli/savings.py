@@ -13,7 +13,7 @@ from rich.table import Table
 from headroom.cli.banner import address
 from headroom.cli.options import load
 from headroom.cli.remote import ask
-from headroom.cli.terminal import console, sparkline
+from headroom.cli.terminal import console, print_whole, sparkline
 from headroom.cli.whose import parameters, whose
 
 
@@ -41,7 +41,7 @@ def command(url: str | None, by: str, last: int, config: Path | None, **of: str 
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(*cells(row, by))
-    console().print(table)
+    print_whole(table)
     if rows:
         console().print(f"tokens saved  {sparkline([row['tokens_saved'] for row in rows])}  {rows[-1]['total_tokens_saved']:,} so far")
     for line in told(ask(asked, "/stats", key=settings.access.admin_key, params=parameters(of))):

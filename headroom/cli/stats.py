@@ -15,7 +15,7 @@ from rich.table import Table
 from headroom.cli.banner import address
 from headroom.cli.options import load
 from headroom.cli.remote import ask
-from headroom.cli.terminal import console, sparkline
+from headroom.cli.terminal import console, print_whole, sparkline
 from headroom.cli.whose import parameters, whose
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def command(context: click.Context, /, url: str | None, as_json: bool, config: P
     table.add_column(justify="right")
     for name, value in rows(stats):
         table.add_row(name, value)
-    console().print(table)
+    print_whole(table)
     for line in course(ask(asked, "/stats-history", key=settings.access.admin_key, params=parameters(of))):
         console().print(line)
 

@@ -6,16 +6,26 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from headroom.ccr import marker
 
+_WIDEST = 1000
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 def console(stderr: bool = False) -> Console:
     """A console that never folds words to a width or guesses at markup, so that its lines can be copied."""
     return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False)
+
+
+def print_whole(table: Table) -> None:
+    """A table of figures, none of which loses a digit where the terminal is narrower: its lines go on below."""
+    out = console()
+    narrow, out.width = out.width, _WIDEST
+    out.width = max(narrow, out.measure(table).maximum)
+    out.print(table)
 
 
 def write(text: str) -> None:

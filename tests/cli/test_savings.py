@@ -6,12 +6,14 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
+from rich.table import Table
 
 from headroom.cli.main import main
 from headroom.cli.savings import cells, told
 from headroom.cli.stats import course
-from headroom.cli.terminal import sparkline
+from headroom.cli.terminal import print_whole, sparkline
 from headroom.stats.holdout import measured
 from tests.provider import Provider
 from tests.proxy.faces import HTTP, anthropic_turns, asking, serving, settings_for, stats_of
@@ -45,6 +47,18 @@ def test_a_loss_is_shown_as_one() -> None:
     assert sparkline([0, 4, 8]) == "▁▅█"
     assert sparkline([-7, 0]) == "▁█"
     assert sparkline([0, 0]) == "▁▁"
+
+
+def test_no_figure_loses_a_digit_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    table = Table(title="Saved")
+    figures = ("2026-01-31", "12,345,678,901", "-1,234,567", "123,456.0003")
+    for name in ("from (UTC)", "tokens sent", "tokens saved", "prompts, USD"):
+        table.add_column(name)
+    table.add_row(*figures)
+    print_whole(table)
+    shown = capsys.readouterr().out
+    assert [figure for figure in (*figures, "from (UTC)", "prompts, USD") if figure not in shown] == []
 
 
 def test_estimate_and_measurement_are_told_apart_with_their_denominators() -> None:
