@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from headroom.cli.banner import address
 from headroom.cli.options import load
+from headroom.cli.proxy import listening
 from headroom.cli.remote import loopback
 from headroom.errors import SettingsError
 from headroom.settings import Settings
@@ -44,7 +46,9 @@ def command(context: click.Context, over_http: bool, host: str, port: int, url: 
     from headroom.cli.mcp_server import serve
 
     if over_http:
-        click.echo(f"Headroom's MCP server listens at http://{host}:{port}/mcp", err=True)
+        there = listening(settings.model_copy(update={"host": host, "port": port}))
+        port = there.port
+        click.echo(f"Headroom's MCP server listens at {address(there)}/mcp", err=True)
     serve(settings, transport, host, port)
 
 

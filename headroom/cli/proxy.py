@@ -63,7 +63,7 @@ def listening(settings: Settings) -> Settings:
 
 def _explain(settings: Settings, failure: OSError) -> str:
     if failure.errno == errno.EADDRINUSE:
-        return f"port {settings.port} is in use; `headroom doctor` says by what, --port takes another one"
+        return f"port {settings.port} is in use; `HEADROOM_PORT={settings.port} headroom doctor` says by what, --port takes another one"
     if failure.errno == errno.EACCES:
         return f"port {settings.port} needs administrator rights; --port takes another one"
     return f"cannot listen on {settings.host}:{settings.port}: {failure.strerror or failure}"

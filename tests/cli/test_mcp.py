@@ -146,6 +146,32 @@ def test_not_for_other_machines() -> None:
     assert "an address of this machine" in refused.stderr
 
 
+def test_an_address_that_cannot_be_had_is_told_before_it_is_named() -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        refused = headroom("mcp", "--http", "--port", str(port))
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"Error: port {port} is in use; `HEADROOM_PORT={port} headroom doctor` says by what")
+    assert "listens" not in refused.stderr
+
+
+@pytest.mark.parametrize(("host", "begins"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
+def test_the_url_is_one_that_a_client_takes(host: str, begins: str, home: Path) -> None:
+    program = [sys.executable, *PROGRAM, "mcp", "--http", "--host", host, "--port", "0"]
+    env = {"HEADROOM_HOME": str(home), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(program, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[-1]
+        try:
+            assert url.startswith(begins)
+            assert url.removesuffix("/mcp").rpartition(":")[2] != "0"
+        finally:
+            process.terminate()
+            process.stderr.read()
+
+
 # --- install, uninstall
 
 
