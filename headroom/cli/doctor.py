@@ -22,15 +22,15 @@ from headroom import settings as settings_module
 from headroom.cli.banner import address
 from headroom.cli.lease import answers
 from headroom.cli.options import load
-from headroom.cli.remote import ask, loopback
+from headroom.cli.remote import ask
 from headroom.cli.routing import targets
 from headroom.cli.terminal import console
 from headroom.cli.vocabulary import NAMES, fetch, missing
 from headroom.errors import ModelUnavailable, SettingsError, StoreUnavailable
 from headroom.settings import Settings, environment
+from headroom.settings.egress import egress_proxy, loopback
 from headroom.settings.parts import shown_url
 
-_BETWEEN = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")  # for other programs
 _LOOK_S = 0.3  # /health tells of the look before, and has the ledger looked at
 _MARKS = {"ok": ("ok", "green"), "note": ("--", "yellow"), "broken": ("!!", "bold red")}
 # what needs it -> (extra to install, modules it must find)
@@ -326,26 +326,27 @@ def routing(settings: Settings) -> Iterator[Finding]:
 
 
 def providers(settings: Settings) -> Iterator[Finding]:
-    """Whether each is reached the way `headroom proxy` takes: by its certificates, and straight."""
+    """Whether each is reached the way `headroom proxy` takes: by its certificates, and through its HTTP proxy."""
     from headroom.proxy.transport import certificates
 
+    urls = {
+        "anthropic": (settings.upstream.anthropic_api_url, "ANTHROPIC_TARGET_API_URL"),
+        "openai": (settings.upstream.openai_api_url, "OPENAI_TARGET_API_URL"),
+    }
     try:
         trusted = certificates()
+        between = {name: egress_proxy(url) for name, (url, _) in urls.items()}
     except SettingsError as failure:
         yield Finding("providers", "broken", failure.message, "correct or unset it; `headroom proxy` does not start until then")
         return
-    between = sorted(name for name, value in environment().items() if value and name.upper() in _BETWEEN)
-    if between:
-        detail = f"{', '.join(between)}: `headroom proxy` goes straight to the providers, past any such proxy"
-        yield Finding("providers", "note", detail, "where that way is closed, name a gateway that is open to it as a provider's URL")
-    yield provider("anthropic", settings.upstream.anthropic_api_url, "ANTHROPIC_TARGET_API_URL", trusted)
-    yield provider("openai", settings.upstream.openai_api_url, "OPENAI_TARGET_API_URL", trusted)
+    for name, (url, variable) in urls.items():
+        yield provider(name, url, variable, trusted, between[name])
 
 
-def provider(name: str, url: str, variable: str, trusted: ssl.SSLContext) -> Finding:
+def provider(name: str, url: str, variable: str, trusted: ssl.SSLContext, proxy: str) -> Finding:
     """Whether a provider answers at all; any status will do, nothing is sent but HEAD /."""
     try:
-        with httpx.Client(verify=trusted, trust_env=False, timeout=5) as client:
+        with httpx.Client(verify=trusted, trust_env=False, timeout=5, proxy=proxy or None) as client:
             status = client.head(url).status_code
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
         return Finding(name, "note", f"{url} does not answer ({failure})", f"check the network, or set {variable}")

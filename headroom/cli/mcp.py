@@ -10,9 +10,9 @@ import click
 from headroom.cli.banner import address
 from headroom.cli.options import load
 from headroom.cli.proxy import listening
-from headroom.cli.remote import loopback
 from headroom.errors import SettingsError
 from headroom.settings import Settings
+from headroom.settings.egress import loopback
 
 if TYPE_CHECKING:
     from headroom.cli.mcp_clients import Client

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 import httpx
 
-
-def loopback(url: str) -> bool:
-    """Whether a URL names this machine itself, so that no HTTP proxy may stand between."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False  # no URL at all
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+from headroom.settings.egress import loopback
 
 
 def _is_base(url: str) -> bool:

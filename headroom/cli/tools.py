@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headroom.cli.config_edit import Json, read
-from headroom.cli.remote import loopback
 from headroom.settings import Settings
+from headroom.settings.egress import loopback
 
 _BASE_URL = "ANTHROPIC_BASE_URL"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")

@@ -9,10 +9,10 @@ import click
 from headroom.cli.lease import answers
 from headroom.cli.mcp_clients import clients, uninstall
 from headroom.cli.options import load
-from headroom.cli.remote import loopback
 from headroom.cli.routing import targets
 from headroom.cli.tools import TOOLS
 from headroom.settings import environment
+from headroom.settings.egress import loopback
 
 
 @click.command("unwrap")

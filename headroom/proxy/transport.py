@@ -20,6 +20,8 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from headroom.errors import SettingsError
+from headroom.settings.egress import egress_proxy
+from headroom.settings.parts import shown_url
 
 _HEADER_BYTES = 256_000  # of an answer's status line, and of each of its headers
 _ADDED = ("accept", "accept-encoding", "content-type", "user-agent")  # by aiohttp, where a client sends none
@@ -39,17 +41,22 @@ def certificates() -> ssl.SSLContext:
 class Transport(httpx.AsyncBaseTransport):
     """HTTP/1.1 without limits of its own; an answer's body is to be closed. Belongs to the event loop of its first request.
 
-    Takes the extensions "target", the bytes of the request line, and "timeout". What never left is sent once more. Goes straight to
-    the provider: no HTTP_PROXY is asked. Raises the errors of httpx.
+    Takes the extensions "target", the bytes of the request line, and "timeout". What never left is sent once more. Goes through the
+    HTTP proxy of the environment where there is one. Raises the errors of httpx; SettingsError where that proxy's URL is none.
     """
 
     def __init__(self) -> None:
         self._tls = certificates()
+        for scheme in ("http", "https"):
+            egress_proxy(f"{scheme}://provider.invalid")  # a wrong one is told at the start
         self._tls.set_alpn_protocols(["http/1.1"])
         self._session: aiohttp.ClientSession | None = None
-        self._httpx: httpx.AsyncHTTPTransport | None = None
+        self._httpx: dict[str, httpx.AsyncHTTPTransport] = {}  # by the proxy that stands between
+        self._between: dict[str, str] = {}  # by the address that is reached through it
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if between := self._proxy(request.url):
+            return await self._through_httpx(_whole(request), between)
         if request.method != "POST":
             return await self._through_httpx(request)
         try:
@@ -91,17 +98,38 @@ class Transport(httpx.AsyncBaseTransport):
             )
         return self._session
 
-    async def _through_httpx(self, request: httpx.Request) -> httpx.Response:
-        if self._httpx is None:
+    def _proxy(self, url: httpx.URL) -> str:
+        address = f"{url.scheme}://{url.netloc.decode()}"
+        if address not in self._between:
+            self._between[address] = egress_proxy(address)
+        return self._between[address]
+
+    async def _through_httpx(self, request: httpx.Request, proxy: str = "") -> httpx.Response:
+        if proxy not in self._httpx:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=_MOST_IDLE, keepalive_expiry=_IDLE_S)
-            self._httpx = httpx.AsyncHTTPTransport(verify=self._tls, retries=1, limits=limits)
-        return await self._httpx.handle_async_request(request)
+            self._httpx[proxy] = httpx.AsyncHTTPTransport(verify=self._tls, retries=1, limits=limits, proxy=proxy or None)
+        try:
+            return await self._httpx[proxy].handle_async_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as failure:
+            if not proxy:
+                raise
+            raise type(failure)(f"{str(failure) or type(failure).__name__} (through the proxy {shown_url(proxy)})") from failure
 
     async def aclose(self) -> None:
         if self._session:
             await self._session.close()
-        if self._httpx:
-            await self._httpx.aclose()
+        for transport in self._httpx.values():
+            await transport.aclose()
+
+
+def _whole(request: httpx.Request) -> httpx.Request:
+    """The same request with its target in its URL, written as httpx writes it: the proxy would be asked for the extension's."""
+    extensions = {name: value for name, value in request.extensions.items() if name != "target"}
+    try:
+        url = request.url.copy_with(raw_path=request.extensions["target"])
+    except httpx.InvalidURL as failure:
+        raise httpx.LocalProtocolError(str(failure)) from failure
+    return httpx.Request(request.method, url, headers=request.headers.raw, stream=request.stream, extensions=extensions)
 
 
 class _Connector(aiohttp.TCPConnector):

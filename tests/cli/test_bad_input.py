@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from headroom.cli.main import main
 from headroom.cli.options import Finite
-from headroom.cli.remote import loopback
+from headroom.settings.egress import loopback
 
 NOBODY = ("--url", "http://127.0.0.1:1")
 ODD = "\udcff"  # a byte that is no UTF-8, as an argument holds it

@@ -21,10 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from headroom.errors import SettingsError
 from headroom.proxy.transport import Transport
+from headroom.settings.egress import egress_proxy
 from tests.provider import WAIT_S
 
 OK = b"HTTP/1.1 200 OK\r\nX-Odd: \xe9\r\nx-odd: 2\r\nContent-Length: 2\r\n\r\nok"
+AWAY = "provider.invalid"
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -65,13 +68,13 @@ class Wire:
 
 
 def certificate(place: Path) -> tuple[Path, ssl.SSLContext]:
-    """One of 127.0.0.1 that only it itself vouches for, and a server that shows it."""
+    """One of 127.0.0.1 and of a provider that no name server knows, which only it itself vouches for, and a server that shows it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName(AWAY)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     public, private = place / "certificate.pem", place / "key.pem"
@@ -306,6 +309,116 @@ def test_what_a_provider_may_have_read_is_not_sent_again() -> None:
 
     for method in ("POST", "GET", "PUT", "DELETE"):
         asyncio.run(run(method))
+
+
+class Between:
+    """An HTTP proxy on a loopback port that takes every host for one wire, and what it was asked for."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._port = int(wire.url.rpartition(":")[2])
+        self.asked: list[bytes] = []
+
+    async def __aenter__(self) -> Between:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://me:p%40ss@127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head)
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        if head.startswith(b"CONNECT"):
+            writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        else:
+            back.write(head)
+        await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("tls", [True, False], ids=["https", "http"])
+def test_providers_are_reached_through_the_proxy_of_the_environment(
+    method: str, tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+
+    async def run() -> None:
+        async with Wire(OK, OK, tls=context if tls else None) as wire, Between(wire) as between:
+            monkeypatch.setenv("HTTPS_PROXY" if tls else "HTTP_PROXY", between.url)
+            wire.url = f"{'https' if tls else 'http'}://{AWAY}"
+            transport = Transport()
+            for _ in range(2):
+                asked = request(wire, b"/v1/x?a=%2F&b=c", method, ((b"host", AWAY.encode()), (b"x-own", b"1")))
+                status, _, body = await ask(transport, asked)
+                assert (status, body) == (200, b"ok")
+            await transport.aclose()
+            assert b"proxy-authorization: basic bwu6cebzcw==" in between.asked[0].lower()
+            assert len(between.asked) == 1, "its connection is kept"
+            assert between.asked[0].startswith(
+                b"CONNECT provider.invalid:443 " if tls else b"%s http://%s/v1/x?a=%%2F&b=c " % (method.encode(), AWAY.encode())
+            )
+            if tls:
+                assert wire.requests[0].startswith(b"%s /v1/x?a=%%2F&b=c HTTP/1.1\r\n" % method.encode())
+                assert b"proxy-authorization" not in wire.requests[0].lower()
+            assert b"x-own: 1" in wire.requests[0] + wire.requests[1]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "between"),
+    [
+        ({"HTTPS_PROXY": "http://p:1", "HTTP_PROXY": "http://q:2"}, "https://a.example", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1"}, "http://a.example", ""),
+        ({"HTTPS_PROXY": "http://p:1", "https_proxy": "small:3"}, "https://a.example", "http://small:3"),
+        ({"ALL_PROXY": "p:1"}, "http://a.example", "http://p:1"),
+        ({"ALL_PROXY": "p:1", "NO_PROXY": "b.example, .example"}, "http://a.example:8080", ""),
+        ({"ALL_PROXY": "p:1", "NO_PROXY": "*"}, "http://a.example", ""),
+        ({"ALL_PROXY": "p:1"}, "http://127.0.0.1:9", ""),
+        ({"ALL_PROXY": "p:1"}, "https://localhost", ""),
+        ({}, "https://a.example", ""),
+    ],
+)
+def test_which_proxy_stands_between(variables: dict[str, str], url: str, between: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert egress_proxy(url) == between
+
+
+@pytest.mark.parametrize("wrong", ["ftp://me:secret@p:1", "http://", "http://p:x", "socks5://p:1"])
+def test_a_proxy_that_is_none_stops_the_start(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", wrong)
+    with pytest.raises(SettingsError, match="HTTPS_PROXY: a proxy ") as told:
+        Transport()
+    assert "secret" not in str(told.value)
+
+
+def test_a_proxy_out_of_reach_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{port}")
+
+    async def run() -> None:
+        transport = Transport()
+        wire = Wire()
+        wire.url = f"https://{AWAY}"
+        with pytest.raises(httpx.ConnectError, match=f"through the proxy http://127.0.0.1:{port}") as told:
+            await ask(transport, request(wire))
+        assert "secret" not in str(told.value)
+        await transport.aclose()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("trusted", [True, False])
