@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import importlib
 import io
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -49,6 +51,24 @@ class _WrongSettings(click.ClickException):
     exit_code = 2
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What goes wrong is one line. Letters that the locale of standard output has none for, as of bars and arrows, are `?`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        yield
+    except SettingsError as failure:
+        raise _WrongSettings(failure.message) from None
+    except HeadroomError as failure:
+        raise click.ClickException(failure.message) from None
+    except OSError as failure:
+        if failure.errno == errno.EPIPE:  # `| head`: click's
+            raise
+        where = f"{failure.filename}: " if failure.filename else ""
+        raise click.ClickException(f"{where}{failure.strerror or failure}") from None
+
+
 class _Commands(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -78,20 +98,14 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.Context:
+        with _told():  # --help and --version print here
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, context: click.Context) -> Any:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # bars and arrows, where the locale has none
         try:
-            return super().invoke(context)
-        except SettingsError as failure:
-            raise _WrongSettings(failure.message) from None
-        except HeadroomError as failure:
-            raise click.ClickException(failure.message) from None
-        except OSError as failure:
-            if failure.errno == errno.EPIPE:  # `| head`: click's
-                raise
-            where = f"{failure.filename}: " if failure.filename else ""
-            raise click.ClickException(f"{where}{failure.strerror or failure}") from None
+            with _told():
+                return super().invoke(context)
         except ModuleNotFoundError as failure:
             missing = (failure.name or "").partition(".")[0]
             if missing in ("", "headroom"):

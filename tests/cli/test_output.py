@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from headroom.cli.main import main
 from tests.cli.running import HEADROOM
 
+FULL = [("--help",), ("help",), ("version",), ("telemetry",), ("doctor", "--offline"), ("proxy", "--help"), ("keys", "create")]
 
-@pytest.mark.parametrize("words", [("telemetry",), ("doctor", "--offline"), ("proxy", "--help"), ("keys", "create")], ids=" ".join)
+
+@pytest.mark.parametrize("words", FULL, ids=" ".join)
 def test_a_full_standard_output_is_told_in_a_line(words: Sequence[str]) -> None:
     full = Path("/dev/full")
     if not full.exists():
