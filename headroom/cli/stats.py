@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -71,11 +74,34 @@ def export_command(what: What, form: Form, out: Path, config: Path | None, **of:
         if str(out) == "-":
             count = export(places_of(settings), query, what, form, sys.stdout.buffer)
         else:
-            with out.open("wb") as stream:
+            with _whole(out) as stream:
                 count = export(places_of(settings), query, what, form, stream)
     except OSError as failure:
         raise click.ClickException(f"{failure.filename or out}: {failure.strerror or failure}") from None
     click.echo(f"{count:,} rows", err=True)
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[IO[bytes]]:
+    """What takes the place of the file once all of it is written; a pipe or a device is written to as it comes."""
+    if out.exists() and not out.is_file():
+        with out.open("wb") as stream:
+            yield stream
+        return
+    target = out.resolve()
+    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            stream = hidden.open("wb")
+        except OSError as failure:
+            raise OSError(failure.errno, failure.strerror, str(out)) from None
+        with stream:
+            if target.exists():
+                shutil.copymode(target, hidden)
+            yield stream
+        hidden.replace(target)
+    finally:
+        hidden.unlink(missing_ok=True)
 
 
 def course(history: Mapping[str, Any]) -> Iterator[str]:

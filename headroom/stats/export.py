@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import IO, Any, Literal, Protocol
 
@@ -28,16 +29,23 @@ class _Writer(Protocol):
 
     def close(self) -> None: ...
 
+    def leave(self) -> None:
+        """Close what is not whole, without a word."""
+
 
 def export(places: Places, query: Query, what: What, form: Form, out: IO[bytes]) -> int:
     """Write what is meant, oldest first; how many rows that were. Raises OSError. `out` stays open."""
     schema = ROWS if what == "outcomes" else ROLLUP
-    writer = _WRITERS[form](out, schema)
+    writer: _Writer = _WRITERS[form](out, schema)
     count = 0
-    for table in outcomes(places, query) if what == "outcomes" else _buckets(places, what, query):
-        writer.write(table)
-        count += len(table)
-    writer.close()
+    try:
+        for table in outcomes(places, query) if what == "outcomes" else _buckets(places, what, query):
+            writer.write(table)
+            count += len(table)
+        writer.close()
+    except BaseException:
+        writer.leave()
+        raise
     return count
 
 
@@ -82,6 +90,11 @@ class _Parquet:
     def close(self) -> None:
         self._writer.close()
 
+    def leave(self) -> None:
+        with suppress(OSError):
+            self._writer.close()
+        self._writer.is_open = False  # else it would close once more when it is collected
+
 
 class _Csv:
     """Lists and counts as JSON, times as RFC 3339."""
@@ -106,6 +119,10 @@ class _Csv:
     def close(self) -> None:
         self._writer.close()
 
+    def leave(self) -> None:
+        with suppress(OSError):
+            self._writer.close()
+
 
 class _Lines:
     def __init__(self, out: IO[bytes], schema: pa.Schema) -> None:
@@ -118,6 +135,9 @@ class _Lines:
 
     def close(self) -> None:
         self._out.flush()
+
+    def leave(self) -> None:
+        pass
 
 
 _WRITERS: Mapping[Form, Any] = {"parquet": _Parquet, "csv": _Csv, "jsonl": _Lines}

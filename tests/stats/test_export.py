@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 
 from headroom.cli.main import main
 from headroom.stats.rows import COLUMNS
+from tests.cli.running import HEADROOM
 from tests.stats.made import rows
 from tests.stats.test_ledger import NOW, book_in
 
@@ -83,3 +86,24 @@ def test_standard_output_and_what_is_wrong(home: Path) -> None:
     assert "No such file or directory" in refused.stderr
     odd = CliRunner().invoke(main, ["stats", "export", "--out", "-", "--from", "noon"])
     assert "2026-01-31T12:00:00Z" in odd.stderr
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+def test_what_fails_leaves_the_file_of_before_and_ends_in_one_line(home: Path, tmp_path: Path, form: str) -> None:
+    out = home / "mine"
+    out.write_text("of last week")
+    out.chmod(0o600)
+    words = [*HEADROOM, "stats", "export", "--format", form, "--out"]
+    fails = {**os.environ, "HEADROOM_STATS_URL": "s3://nothing?wrong=1"}
+    refused = subprocess.run([*words, out], capture_output=True, text=True, check=False, timeout=60, env=fails)
+    assert (refused.returncode, refused.stderr.count("\n"), refused.stderr[:7]) == (2, 1, "Error: "), refused.stderr
+    assert out.read_text() == "of last week"
+    full = subprocess.run([*words, "/dev/full"], capture_output=True, text=True, check=False, timeout=60)
+    assert (full.returncode, full.stderr) == (1, "Error: /dev/full: No space left on device\n")
+    absent = subprocess.run([*words, tmp_path / "absent" / "out"], capture_output=True, text=True, check=False, timeout=60)
+    assert (absent.returncode, absent.stderr) == (1, f"Error: {tmp_path}/absent/out: No such file or directory\n")
+    assert [file for file in home.iterdir() if file.name.endswith(".tmp")] == []
+    link = home / "link"
+    link.symlink_to(out)
+    subprocess.run([*words, link], check=True, timeout=60, capture_output=True)
+    assert (link.is_symlink(), out.stat().st_mode & 0o777, out.stat().st_size > 100) == (True, 0o600, True)
