@@ -13,6 +13,7 @@ from urllib.parse import quote
 import click
 
 from headroom.cli.options import Finite, load
+from headroom.errors import HeadroomError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -63,11 +64,21 @@ def create(days: float | None, as_json: bool, url: str | None, config: Path | No
 
         key, grant = _in_store(config, lambda store: keys.create(store, wanted))
         made = {"key": key, **keys.shown(grant)}
-    if as_json:
-        click.echo(json.dumps(made))
-        return
-    click.echo(made["key"])
-    click.echo(f"{made['id']}: shown this once, kept nowhere", err=True)
+    try:
+        click.echo(json.dumps(made) if as_json else made["key"])
+    except OSError as failure:
+        raise click.ClickException(f"the key could not be printed ({failure.strerror}): {_withdrawn(made['id'], url, config)}") from None
+    if not as_json:
+        click.echo(f"{made['id']}: shown this once, kept nowhere", err=True)
+
+
+def _withdrawn(id: str, url: str | None, config: Path | None) -> str:
+    """What becomes of a key that nobody has seen."""
+    try:
+        _revoked(id, url, config)
+    except (HeadroomError, click.ClickException, OSError) as failure:
+        return f"it is good until `headroom keys revoke {id}` ({getattr(failure, 'message', failure)})"
+    return f"{id} is revoked"
 
 
 @command.command("list")
@@ -95,13 +106,16 @@ def list_(as_json: bool, url: str | None, config: Path | None) -> None:
 @_where
 def revoke(id: str, url: str | None, config: Path | None) -> None:
     """Make the key with this ID (key_...) useless, within seconds everywhere."""
-    if url:
-        gone = _ask(url, config, f"/{_segment(id)}", "DELETE", "id")
-    else:
-        from headroom.limits import keys
+    click.echo(f"{_revoked(id, url, config)['id']} is revoked")
 
-        gone = keys.shown(_in_store(config, lambda store: keys.revoke(store, id)))
-    click.echo(f"{gone['id']} is revoked")
+
+def _revoked(id: str, url: str | None, config: Path | None) -> dict[str, Any]:
+    """The key with this id, made useless."""
+    if url:
+        return _ask(url, config, f"/{_segment(id)}", "DELETE", "id")
+    from headroom.limits import keys
+
+    return keys.shown(_in_store(config, lambda store: keys.revoke(store, id)))
 
 
 @command.group("team")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from headroom.cli.keys import command
+from headroom.errors import StoreUnavailable
+from tests.cli.running import HEADROOM
 from tests.cli.test_local import headroom
 from tests.provider import Provider
 from tests.proxy.faces import HTTP, asking, serving, settings_for
@@ -49,6 +55,38 @@ def test_made_listed_revoked_at_a_proxy(provider: Provider, tmp_path: Path, monk
         refused = headroom("keys", "list", "--url", url)
         assert refused.exit_code == 1
         assert "admin key" in refused.stderr
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["plain", "json"])
+def test_a_key_that_could_not_be_printed_is_revoked(
+    form: tuple[str, ...], provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADROOM_ADMIN_KEY", "admin-secret")
+    if not Path("/dev/full").exists():
+        pytest.skip("a system without /dev/full")
+    with serving(settings_for(provider, tmp_path / "other", access={"callers": "keys", "admin_key": "admin-secret"})) as url:
+        for where in ((), ("--url", url)):
+            with Path("/dev/full").open("w") as out:
+                words = [*HEADROOM, "keys", "create", *form, *where]
+                refused = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+            (one,) = json.loads(headroom("keys", "list", "--json", *where).stdout)
+            told = f"Error: the key could not be printed (No space left on device): {one['id']} is revoked\n"
+            assert (refused.returncode, refused.stderr, one["revoked"]) == (1, told, True)
+
+
+def test_a_key_that_could_be_neither_printed_nor_revoked_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def lost(store: object, id: str) -> None:
+        raise StoreUnavailable("The store is away.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("headroom.cli.keys.click.echo", full)
+        patched.setattr("headroom.limits.keys.revoke", lost)
+        refused = CliRunner().invoke(command, ["create"], standalone_mode=False)
+    (one,) = json.loads(headroom("keys", "list", "--json").stdout)
+    assert f"it is good until `headroom keys revoke {one['id']}` (The store is away.)" in str(refused.exception)
 
 
 def test_a_team_is_set_listed_and_removed_in_the_store_and_at_a_proxy(

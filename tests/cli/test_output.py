@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from headroom.cli.main import main
 from tests.cli.running import HEADROOM
 
-FULL = [("--help",), ("help",), ("version",), ("telemetry",), ("doctor", "--offline"), ("proxy", "--help"), ("keys", "create")]
+FULL = [("--help",), ("help",), ("version",), ("telemetry",), ("doctor", "--offline"), ("proxy", "--help")]
 
 
 @pytest.mark.parametrize("words", FULL, ids=" ".join)
