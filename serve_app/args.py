@@ -44,6 +44,10 @@ class ActorOptions(RayActorOptionsSchema):
     num_cpus: float | None = Field(default=0.5, ge=0)
 
 
+def _target(scaling: Autoscaling) -> float:
+    return scaling.target_ongoing_requests or 0.0
+
+
 class DeploymentArgs(_Args):
     """One deployment: a fixed number of replicas or autoscaling; `scales` without either, one replica without that."""
 
@@ -65,10 +69,23 @@ class DeploymentArgs(_Args):
             raise ValueError("num_replicas and autoscaling_config exclude each other")
         return self
 
+    @model_validator(mode="after")
+    def _more_before_requests_wait(self) -> Self:
+        own = self.autoscaling_config
+        if own and "target_ongoing_requests" in own.model_fields_set and _target(own) > self.max_ongoing_requests:
+            raise ValueError(
+                f"target_ongoing_requests ({_target(own):g}) is above max_ongoing_requests ({self.max_ongoing_requests}):"
+                " no replica has so many, and more would be added only when requests wait already"
+            )
+        return self
+
     @property
     def autoscaling(self) -> Autoscaling | None:
-        """What holds, None when the number of replicas is fixed."""
-        return self.autoscaling_config or (None if self.num_replicas else self.scales)
+        """What holds, None when the number of replicas is fixed; a target that nobody set is at most what a replica may have."""
+        found = self.autoscaling_config or (None if self.num_replicas else self.scales)
+        if found is None or _target(found) <= self.max_ongoing_requests:
+            return found
+        return found.model_copy(update={"target_ongoing_requests": float(self.max_ongoing_requests)})
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `Deployment.options`."""

@@ -1,4 +1,4 @@
-"""`python -m serve_app.run CONFIG [DIRECTORY]`: Ray's own `serve run`, ended gently; then the directory is removed.
+"""`python -m serve_app.run CONFIG [DIRECTORY]`: Ray's own `serve run` of what was checked, ended gently; then the directory is removed.
 
 `serve run` cuts every open stream when it is told to end, because it stops the proxy first.
 """
@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,9 @@ import ray
 from ray import serve
 from ray.serve import scripts
 from ray.serve.handle import DeploymentHandle
+
+from headroom.errors import SettingsError
+from serve_app.checked import check
 
 _ENDS = (signal.SIGINT, signal.SIGTERM)
 _INGRESS = "Ingress"
@@ -34,10 +38,14 @@ def main() -> None:
     sys.path.insert(0, ".")  # as `serve run` does, for applications of one's own; workers take it over
     config, *temporary = sys.argv[1:]
     try:
+        check(Path(config))
         ray.init(namespace="serve")
         for number in _ENDS:
             signal.signal(number, told)
         scripts.run.main([config], standalone_mode=False)
+    except SettingsError as failure:
+        click.echo(f"Error: {failure.message}", err=True)
+        sys.exit(2)
     except _Told:
         with contextlib.suppress(_Told):
             drain()

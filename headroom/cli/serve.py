@@ -7,6 +7,7 @@ import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -67,8 +68,13 @@ def command(config: Path, environment: bool) -> None:
 
 
 def _host(config: Path) -> str:
-    """Where the application listens; empty where it does not say, and Ray listens on every interface. Raises SettingsError when the file
-    cannot be read."""
+    """Where the application listens; empty where it does not say, and Ray listens on every interface. Raises SettingsError."""
+    options = described(config).get("http_options")
+    return str(options.get("host") or "") if isinstance(options, dict) else ""
+
+
+def described(config: Path) -> dict[str, Any]:
+    """The file, which says something of applications. Raises SettingsError when it cannot be read."""
     import yaml
 
     try:
@@ -80,5 +86,4 @@ def _host(config: Path) -> str:
         raise SettingsError(f"{config}: not YAML: {failure}") from None
     if not isinstance(tree, dict) or not tree.get("applications"):
         raise SettingsError(f"{config}: has no applications; configs/local.yaml is an example")
-    options = tree.get("http_options")
-    return str(options.get("host") or "") if isinstance(options, dict) else ""
+    return tree

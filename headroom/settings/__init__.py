@@ -60,6 +60,7 @@ __all__ = [
     "export",
     "extra",
     "fields",
+    "in_words",
     "load",
     "preset",
     "unread",
@@ -177,12 +178,12 @@ def _explain(failure: ValidationError, sources: Mapping[tuple[str, ...], str]) -
     for problem in failure.errors():
         path = tuple(str(part) for part in problem["loc"])
         named = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in sources), ())
-        lines.append(": ".join(filter(None, (sources.get(named, "settings"), ".".join(path[len(named) :]), _said(problem)))))
+        lines.append(": ".join(filter(None, (sources.get(named, "settings"), ".".join(path[len(named) :]), in_words(problem)))))
     return "\n".join(lines)
 
 
-def _said(problem: ErrorDetails) -> str:
-    """What is wrong, in words for who wrote it."""
+def in_words(problem: ErrorDetails) -> str:
+    """What is wrong with a setting, in words for who wrote it."""
     if problem["type"] == "extra_forbidden":
         return _unknown(tuple(str(part) for part in problem["loc"]))
     found = re.findall(r"([a-z]+)(\??)(:///?)", problem.get("ctx", {}).get("pattern", ""))
