@@ -1,5 +1,5 @@
 # docker build -t headroom .                        the proxy; no Ray, no torch
-# docker build --target serve -t headroom:serve .   the Ray Serve application, and its nodes on Kubernetes; docker stop --time 700
+# docker build --target serve -t headroom:serve .   the Ray Serve application, and its nodes on Kubernetes; docker stop -t 700
 # docker build --target gpu -t headroom:gpu --build-arg LLMLINGUA_MODEL=NAME .   the same with LLMLingua-2 and embeddings, a model baked in
 # Without BuildKit Docker builds every stage up to the one that is asked for: --target proxy spares it torch.
 ARG PYTHON=3.11
