@@ -207,7 +207,7 @@ class Update:
         found = Tally(self._before)
         found.update(total(self.tables[path] for path in ours))
         found.subtract(total(ROLLUP.empty_table() if (old := self._read(path)) is None else as_rollup(old) for path in ours))
-        return bounded_models(Tally({name: value for name, value in found.items() if value}))
+        return bounded_models(found)  # also what is 0: a metric that was told goes on to be
 
 
 def by_model(table: pa.Table) -> pa.Table:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headroom.errors import SettingsError
-from headroom.stats import compaction, journal, report, rollups
+from headroom.stats import compaction, exposition, journal, report, rollups
 from headroom.stats.book import Book
 from headroom.stats.compaction import Compaction
 from headroom.stats.ledger import OVER_TIME, Buckets, Query
@@ -166,6 +166,19 @@ def test_only_the_months_that_change_are_read(tmp_path: Path) -> None:
     book.seal()
     assert book.compact(NOW)
     assert book.look().total["requests"] == whole["requests"] + 20 == summed(book.series()["monthly"])["requests"]
+
+
+def test_metrics_read_the_same_before_and_after_a_compaction(tmp_path: Path) -> None:
+    """Also those that are 0: a series that is there stays."""
+    book = book_in(tmp_path, FOREVER)
+    for n in range(4):
+        book.append(rows(3, seed=n, start=1_763_942_400.0 + 1000 * n))
+        view = book.look()
+        before = exposition.render(view.total, view.labels)
+        book.seal()
+        assert book.compact(NOW)
+        view = book.look()
+        assert exposition.render(view.total, view.labels) == before
 
 
 def test_totals_are_those_of_the_months(tmp_path: Path) -> None:
