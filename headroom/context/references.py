@@ -51,8 +51,9 @@ def restored(seen: View, cut: Cut) -> Iterator[Smaller]:
 
 @dataclass(frozen=True, slots=True)
 class _Printed:
-    """A text of a tool: as it came, what of it can be read where it stands (None: it left), whether that is what compression made of it
-    or more, and the calls that its message answers."""
+    """A text of a tool as it came. `readable` is what of it can be read where it stands, None where it left; `unchanged` says that this is
+    what compression made of it, or all of it; `calls` are those that its message answers.
+    """
 
     text: str
     readable: str | None
@@ -61,7 +62,7 @@ class _Printed:
 
     def has(self, lines: Sequence[str], at: int) -> bool:
         """Whether these are its lines from the one numbered `at`, from 1."""
-        return self.text.split("\n")[at - 1 : at - 1 + len(lines)] == lines if "\n".join(lines) in self.text else False
+        return "\n".join(lines) in self.text and self.text.split("\n")[at - 1 : at - 1 + len(lines)] == lines
 
 
 @dataclass

@@ -27,7 +27,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from headroom.errors import InvalidRequest, NotFound, SettingsError, StoreUnavailable
 from headroom.grants import Allowance, Grant, Name
 from headroom.settings import LimitsSettings
-from headroom.store.base import Records
+from headroom.store.base import UNREADABLE, Records
 
 PREFIX = "hr-"
 MEMORY_S = 5.0
@@ -179,7 +179,7 @@ def _written(grant: Grant) -> bytes:
 
 def _read(data: bytes | None) -> Grant:
     if data is None:
-        raise StoreUnavailable("it was encrypted with another key (store.encryption_key), or was changed")
+        raise StoreUnavailable(UNREADABLE)
     try:
         return _GRANTS.validate_json(data)
     except ValidationError as failure:

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from headroom.errors import InvalidRequest, NotFound, StoreUnavailable
 from headroom.grants import Allowance, Name
 from headroom.limits.keys import MEMORY_S, AsyncRecords, TeamRules
-from headroom.store.base import Records
+from headroom.store.base import UNREADABLE, Records
 
 _TABLE = "teams"
 _MOST = 10_000  # teams remembered
@@ -80,7 +80,7 @@ def _swap(store: Records, name: str, new: bytes | None) -> None:
 
 def _read(data: bytes | None) -> Allowance:
     if data is None:
-        raise StoreUnavailable("it was encrypted with another key (store.encryption_key), or was changed")
+        raise StoreUnavailable(UNREADABLE)
     try:
         return _ALLOWANCES.validate_json(data)
     except ValidationError as failure:

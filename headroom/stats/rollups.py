@@ -275,8 +275,8 @@ class Slice:
 
 def slices(folder: Folder, series: Series, first: int, last: int) -> Iterator[Slice]:
     """Where the buckets of a series stand that begin in a stretch of time."""
+    span = timedelta(days=1 if series == "hourly" else 31)  # of a file
     for path, stamp in folder.stamps(f"rollups/{series}").items():
-        span = timedelta(days=1 if series == "hourly" else 31)
         if (day := _day_of_file(path)) and (begin := begins(day)) < last and (end := begins(day + span)) > first:
             yield Slice(path, stamp, max(first, begin), min(last, end))
 

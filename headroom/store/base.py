@@ -25,6 +25,8 @@ from typing import Protocol
 
 from headroom.model import Compressed, Original
 
+UNREADABLE = "it was encrypted with another key (store.encryption_key), or was changed"  # of a record
+
 
 @dataclass(frozen=True, slots=True)
 class BlobStats:
